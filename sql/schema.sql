@@ -1152,6 +1152,46 @@ END
 $$;
 COMMENT ON FUNCTION billing_describe(described_table text, described_column text, description text) IS 'Comments on a column or, without one, on a table, unless mPanel had it before us';
 
+CREATE FUNCTION billing_dunning_v1(of_subscription uuid) RETURNS TABLE(invoice_id uuid, amount_remaining bigint, currency text, attempt_count integer, next_attempt_at timestamp with time zone, last_reason text, said text)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        i.id,
+        i.amount_remaining,
+        lower(i.currency),
+        i.attempt_count,
+        i.next_payment_attempt,
+        declined.reason,
+        concat_ws(
+            ' ',
+            'attempt ' || i.attempt_count || ' failed' || coalesce(': ' || declined.reason, '.'),
+            coalesce(
+                'Next: ' || to_char(i.next_payment_attempt AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC',
+                'No further one is planned.'
+            )
+        )
+    FROM invoices AS i
+    LEFT JOIN LATERAL (
+        SELECT c.decline_reason AS reason
+        FROM stripe_charges AS c
+        WHERE c.stripe_customer_id = i.stripe_customer_id
+          AND c.stripe_created >= i.stripe_created
+          AND c.status = 'failed'
+          AND CASE
+              WHEN i.stripe_payment_intent_id IS NULL THEN c.amount = i.amount_due
+              ELSE c.stripe_payment_intent_id = i.stripe_payment_intent_id
+          END
+        ORDER BY c.stripe_created DESC, c.stripe_charge_id DESC
+        LIMIT 1
+    ) AS declined ON TRUE
+    WHERE i.subscription_id = of_subscription
+      AND i.stripe_status = 'open'
+      AND i.attempt_count > 0
+    ORDER BY i.stripe_created, i.id
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION billing_dunning_v1(of_subscription uuid) IS 'The attempts to collect a subscription''s oldest unpaid invoice: how many, the next, why the last failed; said in words, too';
+
 CREATE FUNCTION billing_email_hash_v1(email text) RETURNS text
     LANGUAGE sql STABLE
     AS $$
@@ -1361,6 +1401,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_kept_payload_v1(payload jsonb) IS 'The payload of an event, or null if it is about a person whose personal data has been erased';
+
+CREATE FUNCTION billing_moment_of(seconds jsonb) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(seconds) = 'number' AND seconds BETWEEN '0' AND '100000000000'
+            THEN to_timestamp(seconds::float8)
+    END
+$$;
+COMMENT ON FUNCTION billing_moment_of(seconds jsonb) IS 'A time of Stripe''s, in Unix seconds; null for anything else';
 
 CREATE FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) RETURNS TABLE(item_id uuid, amount numeric)
     LANGUAGE plpgsql STABLE
@@ -2941,6 +2991,41 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_tenant() IS 'Records the transitions of a tenant';
+
+CREATE FUNCTION billing_tell_upcoming() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    about jsonb := NEW.payload #> '{data,object}';
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'invoice.upcoming',
+        s.id::text,
+        coalesce(extract(epoch FROM billing_moment_of(about -> 'period_end'))::text, NEW.id),
+        NEW.livemode,
+        s.id,
+        s.customer_id,
+        NEW.created,
+        jsonb_build_object('upcomingInvoice', jsonb_build_object(
+            'currency', about -> 'currency',
+            'subtotal', about -> 'subtotal',
+            'total', about -> 'total',
+            'amountDue', about -> 'amount_due',
+            'chargedAt', coalesce(
+                billing_moment_of(about -> 'next_payment_attempt'), billing_moment_of(about -> 'period_end')
+            )
+        ))
+    )
+    FROM subscriptions AS s
+    WHERE s.stripe_subscription_id = coalesce(
+        about #>> '{parent,subscription_details,subscription}', about ->> 'subscription'
+    );
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_upcoming() IS 'Records invoice.upcoming, once for each renewal';
 
 CREATE FUNCTION billing_without_objects_v1(snapshots jsonb, object_ids text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -4598,7 +4683,8 @@ CREATE TABLE billing_changes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     subscription_id uuid,
     invoice_id uuid,
-    subject_id uuid GENERATED ALWAYS AS (COALESCE(subscription_id, invoice_id)) STORED NOT NULL,
+    customer_id uuid,
+    subject_id uuid GENERATED ALWAYS AS (COALESCE(subscription_id, invoice_id, customer_id)) STORED NOT NULL,
     kind text NOT NULL,
     request_key text,
     request_hash bytea NOT NULL,
@@ -4609,34 +4695,38 @@ CREATE TABLE billing_changes (
     stripe_id text,
     last_error text,
     leased_until timestamp with time zone,
+    may_be_made boolean DEFAULT false NOT NULL,
     end_service text,
     service_ended_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
-    CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
-    CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text])) = (invoice_id IS NOT NULL))),
-    CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
-    CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
+    CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id, customer_id) = 1)),
+    CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text])) = (invoice_id IS NOT NULL))),
+    CONSTRAINT billing_changes_check2 CHECK (((kind = ANY (ARRAY['balance'::text, 'invoice'::text])) = (customer_id IS NOT NULL))),
+    CONSTRAINT billing_changes_check3 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
+    CONSTRAINT billing_changes_check4 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
-COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
+COMMENT ON TABLE billing_changes IS 'What /api/billing and commands request from Stripe about subscriptions, invoices and balances, each with the parameters sent under its idempotency key';
 COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
-COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
-COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
-COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
+COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice, or what a customer has';
+COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: something else is';
+COMMENT ON COLUMN billing_changes.customer_id IS 'Whose balance is changed, or who is billed; null: something else is changed';
+COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id, invoice_id or customer_id';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
 COMMENT ON COLUMN billing_changes.attempt IS 'Grows only if Stripe has certainly not acted, or would repeat its failure';
 COMMENT ON COLUMN billing_changes.attempted_at IS 'When the attempt began: Stripe forgets its idempotency key a day later';
 COMMENT ON COLUMN billing_changes.state IS 'asking: under way until leased_until; unanswered: Stripe may have acted, and the same attempt is retried; done; failed: see last_error';
-COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_... or cn_...';
+COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_..., cn_..., cbtxn_... or in_...';
 COMMENT ON COLUMN billing_changes.last_error IS 'Why Stripe did not do it';
 COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that asks is taken to be alive';
+COMMENT ON COLUMN billing_changes.may_be_made IS 'Of a failed one: Stripe answered with an error of its own, and may have acted all the same';
 COMMENT ON COLUMN billing_changes.end_service IS 'Once the money is back the subscription ends: now, or at the end of its period; null: it stays';
 COMMENT ON COLUMN billing_changes.service_ended_at IS 'When that was done; null: not yet';
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
@@ -6194,7 +6284,26 @@ UNION ALL
           ORDER BY p.stripe_created
          OFFSET 0
          LIMIT 1) billed ON (true))
-  WHERE ((d.status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text])) AND (d.evidence_due_at > now()))
+  WHERE ((d.status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text])) AND (d.evidence_due_at > (now() + '3 days'::interval)))
+UNION ALL
+ SELECT 'dispute_due'::text AS trouble,
+    billed.subscription_id,
+    d.stripe_dispute_id AS object_id,
+    d.stripe_created AS since,
+    ((((((((
+        CASE
+            WHEN (d.status = 'warning_needs_response'::text) THEN 'the bank asks about '::text
+            ELSE 'the bank takes back '::text
+        END || d.amount) || ' '::text) || d.currency) || ' ('::text) || d.reason) || '); evidence is accepted until '::text) || to_char((d.evidence_due_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)) || ' UTC'::text) AS detail
+   FROM (stripe_disputes d
+     LEFT JOIN LATERAL ( SELECT i.subscription_id
+           FROM (invoice_payments p
+             JOIN invoices i ON ((i.stripe_invoice_id = p.stripe_invoice_id)))
+          WHERE (p.stripe_payment_intent_id = d.stripe_payment_intent_id)
+          ORDER BY p.stripe_created
+         OFFSET 0
+         LIMIT 1) billed ON (true))
+  WHERE ((d.status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text])) AND (d.evidence_due_at > now()) AND (d.evidence_due_at <= (now() + '3 days'::interval)))
 UNION ALL
  SELECT 'fraud_warning'::text AS trouble,
     billed.subscription_id,
@@ -6359,7 +6468,9 @@ CREATE VIEW billing_overview AS
     s.stripe_customer_id,
     ( SELECT ((((p.plan_code || ' '::text) || p.billing_cycle) || ' from '::text) || ((p.effective_at AT TIME ZONE 'UTC'::text))::date)
            FROM billing_planned_changes p
-          WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) AS planned_change
+          WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) AS planned_change,
+    ( SELECT d.said
+           FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning
    FROM ((((subscriptions s
      LEFT JOIN LATERAL ( SELECT listed.ends_at,
             (sum(listed.amount))::bigint AS subtotal,
@@ -6415,6 +6526,7 @@ COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that 
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
+COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
 
 CREATE TABLE billing_pauses (
     id bigint NOT NULL,
@@ -6544,7 +6656,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes show DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -6595,6 +6707,21 @@ UNION ALL
     (e.type || ': not applied yet'::text) AS detail
    FROM stripe_events e
   WHERE ((e.status = 'received'::text) AND (e.received_at > (now() - '00:15:00'::interval)))
+UNION ALL
+ SELECT 'dispute_under_review'::text AS trouble,
+    billed.subscription_id,
+    d.stripe_dispute_id AS object_id,
+    d.stripe_created AS since,
+    (((((('the bank decides about '::text || d.amount) || ' '::text) || d.currency) || ' ('::text) || d.reason) || ')'::text) AS detail
+   FROM (stripe_disputes d
+     LEFT JOIN LATERAL ( SELECT i.subscription_id
+           FROM (invoice_payments p
+             JOIN invoices i ON ((i.stripe_invoice_id = p.stripe_invoice_id)))
+          WHERE (p.stripe_payment_intent_id = d.stripe_payment_intent_id)
+          ORDER BY p.stripe_created
+         OFFSET 0
+         LIMIT 1) billed ON (true))
+  WHERE (d.status = ANY (ARRAY['under_review'::text, 'warning_under_review'::text, 'appeal_under_review'::text]))
 UNION ALL
  SELECT 'refetch_retried'::text AS trouble,
     NULL::uuid AS subscription_id,
@@ -7374,11 +7501,13 @@ CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btr
 
 CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
 
+CREATE INDEX billing_changes_customer_idx ON billing_changes USING btree (customer_id);
+
 CREATE INDEX billing_changes_invoice_idx ON billing_changes USING btree (invoice_id);
 
 CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
 
-CREATE INDEX billing_changes_service_idx ON billing_changes USING btree (updated_at) WHERE ((end_service IS NOT NULL) AND (service_ended_at IS NULL) AND (state <> 'failed'::text));
+CREATE INDEX billing_changes_service_idx ON billing_changes USING btree (updated_at) WHERE ((end_service IS NOT NULL) AND (service_ended_at IS NULL) AND ((state <> 'failed'::text) OR may_be_made));
 
 CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
 
@@ -7606,6 +7735,8 @@ CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes USING btree (
 
 CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes USING btree (evidence_due_at) WHERE (status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text]));
 
+CREATE INDEX stripe_disputes_under_review_idx ON stripe_disputes USING btree (stripe_created) WHERE (status = ANY (ARRAY['under_review'::text, 'warning_under_review'::text, 'appeal_under_review'::text]));
+
 CREATE INDEX stripe_events_object_idx ON stripe_events USING btree (object_id, created);
 
 CREATE INDEX stripe_events_oldest_unhandled_idx ON stripe_events USING btree (received_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]));
@@ -7690,12 +7821,17 @@ CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions FOR EACH 
 
 CREATE TRIGGER billing_tell_tenant AFTER UPDATE ON tenants FOR EACH ROW WHEN (((new.billing_subscription_id IS NOT NULL) AND ((old.status)::text IS DISTINCT FROM (new.status)::text))) EXECUTE FUNCTION billing_tell_tenant();
 
+CREATE TRIGGER billing_tell_upcoming AFTER INSERT ON stripe_events FOR EACH ROW WHEN ((new.type = 'invoice.upcoming'::text)) EXECUTE FUNCTION billing_tell_upcoming();
+
 CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT ON pgqueuer REFERENCING NEW TABLE AS enqueued FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 
 CREATE TRIGGER tg_pgqueuer_ended AFTER DELETE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 
 ALTER TABLE ONLY billing_adoptions
     ADD CONSTRAINT billing_adoptions_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_changes
+    ADD CONSTRAINT billing_changes_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_changes
     ADD CONSTRAINT billing_changes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES invoices(id) ON DELETE CASCADE;

@@ -77,6 +77,7 @@ def _subscription(row: Row) -> Iterator[str]:
 
 def _details(row: Row) -> Iterator[str]:
     yield _joined(_at_stripe(row), _term(row))
+    yield row["dunning"] or ""
     yield row["services"] or ""
     yield f"discounts: {row['discounts']}" if row["discounts"] else ""
     yield f"suspended by an operator: {row['held_for']}" if row["held_for"] else ""

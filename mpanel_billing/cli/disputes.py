@@ -12,6 +12,7 @@ from mpanel_billing.cli.output import moment_text, print_line, print_text
 from mpanel_billing.money import format_money
 from mpanel_billing.settings import load_settings
 from mpanel_billing.subscriptions import disputes
+from mpanel_billing.subscriptions.repository.disputes import Wanted
 
 app = typer.Typer(
     help="List and show disputes, and answer them (docs/disputes.md).", no_args_is_help=True
@@ -28,7 +29,7 @@ def list_(
     most: Annotated[int, typer.Option("--limit", min=1, max=_ALL)] = 50,
 ) -> None:
     """List disputes, the latest first; those to be answered by their deadline."""
-    rows = _rows(only_open=open_, most=most)
+    rows = _rows(Wanted(only_open=open_, most=most))
     for row in rows:
         due = row["evidence_due_at"]
         until = f"  until {moment_text(due)}" if due else ""
@@ -44,7 +45,7 @@ def list_(
 @app.command()
 def show(dispute: Named) -> None:
     """Show what is on record about a dispute."""
-    rows = [one for one in _rows(only_open=False, most=_ALL) if one["stripe_dispute_id"] == dispute]
+    rows = _rows(Wanted(dispute))
     if not rows:
         raise typer.BadParameter("there is no such dispute", param_hint="DISPUTE")
     row = rows[0]
@@ -99,15 +100,9 @@ def waive(dispute: Named, *, reason: Reason) -> None:
     typer.echo("waived")
 
 
-def _rows(*, only_open: bool, most: int) -> list[asyncpg.Record]:
+def _rows(wanted: Wanted) -> list[asyncpg.Record]:
     livemode = load_settings().livemode
-    return list(
-        with_pool(
-            lambda pool: disputes.list_disputes(
-                pool, only_open=only_open, livemode=livemode, most=most
-            )
-        )
-    )
+    return list(with_pool(lambda pool: disputes.list_disputes(pool, wanted, livemode=livemode)))
 
 
 def _pair(text: str) -> tuple[str, str]:

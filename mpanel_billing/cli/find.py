@@ -75,5 +75,6 @@ def _subscription_text(row: Mapping[str, Any]) -> str:
         row["stripe_subscription_id"],
         f"to {end:%Y-%m-%d}" if end else None,
         row["domain"],
+        row["dunning"],
     )
     return "  ".join(filter(None, parts))

@@ -8,13 +8,17 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror
-from mpanel_billing.cli.options import Reason
+from mpanel_billing.cli.options import Reason, Subscription
 from mpanel_billing.cli.output import moment_text, print_line
+from mpanel_billing.cli.payers import Currency, Key, OfSubscription, Who, find_payer_of
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.money import format_money
+from mpanel_billing.provisioning import operations
 
 if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than most commands
+    from mpanel_billing.stripe_gateway.invoices import InvoiceSums, UpcomingInvoice
     from mpanel_billing.subscriptions.invoice_actions import InvoiceDetails, Verb
+    from mpanel_billing.subscriptions.manual_invoices import NewLine
 
 app = typer.Typer(help="What an invoice is for, and what is done about it.", no_args_is_help=True)
 
@@ -22,6 +26,16 @@ Result = TypeVar("Result")
 Name = Annotated[
     str, typer.Argument(help="Our id, Stripe's (in_...), or its number.", metavar="INVOICE")
 ]
+Lines = Annotated[
+    list[str], typer.Option("--line", metavar="WHAT=MINOR_UNITS", help="What is billed.")
+]
+Net = Annotated[
+    int | None,
+    typer.Option(
+        "--net", min=0, max=365, help="Send it, to be paid in so many days; else charge the card."
+    ),
+]
+Memo = Annotated[str | None, typer.Option("--memo", help="What it says to the customer.")]
 Method = Annotated[
     str | None, typer.Option("--with", help="Another payment method of the customer (pm_...).")
 ]
@@ -36,6 +50,63 @@ def show(invoice: Name) -> None:
         return await invoice_actions.get_details(mirror, id_, lookup.CustomerRef())
 
     _print(_with_invoice(invoice, run))
+
+
+@app.command()
+def upcoming(subscription: Subscription) -> None:
+    """Show the next invoice of a subscription, as Stripe foresees it."""
+    from mpanel_billing.subscriptions import invoice_actions, lookup  # noqa: PLC0415 - see above
+
+    async def run(mirror: Mirror) -> "UpcomingInvoice | None":
+        id_ = await operations.find_subscription(mirror.pool, subscription)
+        return await invoice_actions.get_upcoming(mirror, id_, lookup.CustomerRef())
+
+    found = with_mirror(run)
+    if found is None:
+        typer.echo("it is not billed again, as it stands")
+        return
+    print_line(moment_text(found.at))
+    _print_sums(found.sums)
+    for name, amount in (("balance", found.balance), ("due", found.amount_due)):
+        print_line(f"  {format_money(amount, found.sums.currency)}  {name}")
+
+
+@app.command()
+def pdf(invoice: Name) -> None:
+    """Print a fresh link to the PDF of an invoice."""
+    from mpanel_billing.subscriptions import invoice_actions, lookup  # noqa: PLC0415 - see above
+
+    async def run(mirror: Mirror, id_: UUID) -> str:
+        return await invoice_actions.get_pdf(mirror, id_, lookup.CustomerRef())
+
+    print_line(_with_invoice(invoice, run))
+
+
+@app.command()
+def draft(
+    who: Who,
+    *,
+    line: Lines,
+    currency: Currency,
+    net: Net = None,
+    subscription: OfSubscription = None,
+    memo: Memo = None,
+    reason: Reason,
+    key: Key = None,
+) -> None:
+    """Make the draft of an invoice by hand: `finalize` has it paid, `delete` discards it."""
+    from mpanel_billing.subscriptions import manual_invoices  # noqa: PLC0415 - see above
+
+    by, lines = command_line_actor(), [_new_line(text) for text in line]
+
+    async def run(mirror: Mirror) -> "InvoiceDetails":
+        payer = await find_payer_of(mirror, who, currency, subscription)
+        request = manual_invoices.ManualInvoice(by, payer, lines, net, memo, reason, key)
+        return await manual_invoices.draft_invoice(mirror, request)
+
+    made = with_mirror(run)
+    _print(made)
+    print_line(f"finalize it: mpanel-billing invoice finalize {made.invoice.stripe_invoice_id}")
 
 
 @app.command()
@@ -60,6 +131,12 @@ def mark_paid(invoice: Name, *, reason: Reason) -> None:
 def void(invoice: Name, *, reason: Reason) -> None:
     """Void an open invoice: it was never owed."""
     _act(invoice, "void_invoice", reason)
+
+
+@app.command()
+def delete(invoice: Name, *, reason: Reason) -> None:
+    """Delete a draft: nobody is billed by it."""
+    _act(invoice, "delete_invoice", reason)
 
 
 @app.command()
@@ -93,13 +170,26 @@ def _act(name: str, verb: "Verb", reason: str, method: str | None = None) -> Non
     print_line(f"{done.invoice.stripe_invoice_id} is{already} {done.invoice.stripe_status}")
 
 
-def _print(found: "InvoiceDetails") -> None:
-    invoice, sums = found.invoice, found.sums
-    print_line(f"{invoice.stripe_number or invoice.stripe_invoice_id}  {invoice.stripe_status}")
+def _new_line(text: str) -> "NewLine":
+    from mpanel_billing.subscriptions.manual_invoices import NewLine  # noqa: PLC0415 - see above
+
+    description, equals, amount = text.rpartition("=")
+    if not equals or not description.strip() or not amount.isdecimal() or int(amount) == 0:
+        raise typer.BadParameter("is WHAT=MINOR_UNITS", param_hint="--line")
+    return NewLine(description.strip(), int(amount))
+
+
+def _print_sums(sums: "InvoiceSums") -> None:
     for line in sums.lines:
         print_line(f"  {format_money(line.amount, sums.currency)}  {line.description}")
     for name, amount in (("discount", -sums.discount), ("tax", sums.tax), ("total", sums.total)):
         print_line(f"  {format_money(amount, sums.currency)}  {name}")
+
+
+def _print(found: "InvoiceDetails") -> None:
+    invoice, sums = found.invoice, found.sums
+    print_line(f"{invoice.stripe_number or invoice.stripe_invoice_id}  {invoice.stripe_status}")
+    _print_sums(sums)
     for one in found.attempts:
         reason = f": {one.reason}" if one.reason else ""
         charged = format_money(one.amount, one.currency)

@@ -35,6 +35,13 @@ End = Annotated[
         help="What becomes of the subscription: now or period_end ends it, keep does not.",
     ),
 ]
+Goes = Annotated[
+    str | None,
+    typer.Option(
+        "--to", help="Of a paid invoice: balance, card, or out_of_band if it is back already."
+    ),
+]
+Memo = Annotated[str | None, typer.Option("--memo", help="What it says to the customer.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be given back.")]
 Key = Annotated[
     str | None,
@@ -62,32 +69,32 @@ def refund(
     async def run(mirror: "Mirror") -> None:
         found = await find_invoice(mirror, invoice)
         request = RequestedRefund(command_line_actor(), found, CustomerRef(), **named)
-        if dry_run:
-            preview = await refunds.preview_refund(mirror, request)
-            left = format_money(preview.left, preview.currency)
-            given = format_money(preview.amount, preview.currency)
-            print_line(f"would refund {given}; {left} would be left of it")
-            return
-        done = await refunds.refund_invoice(mirror, request)
-        given = format_money(done.refund.amount, done.refund.currency)
-        print_line(f"{done.refund.id}: refunded {given} ({done.refund.status})")
-        _print_after(done.invoice, done.service_end)
+        await (_preview_refund if dry_run else _refund)(mirror, request)
 
     with_mirror(run)
+
+
+async def _preview_refund(mirror: "Mirror", request: RequestedRefund) -> None:
+    preview = await refunds.preview_refund(mirror, request)
+    left = format_money(preview.left, preview.currency)
+    given = format_money(preview.amount, preview.currency)
+    print_line(f"would refund {given}; {left} would be left of it")
+
+
+async def _refund(mirror: "Mirror", request: RequestedRefund) -> None:
+    done = await refunds.refund_invoice(mirror, request)
+    given = format_money(done.refund.amount, done.refund.currency)
+    print_line(f"{done.refund.id}: refunded {given} ({done.refund.status})")
+    _print_after(done.invoice, done.service_end)
 
 
 def credit(
     invoice: Named,
     *,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a paid invoice: balance, card, or out_of_band if it is back already."
-        ),
-    ] = None,
+    to: Goes = None,
     amount: Amount = None,
     reason: OptionalReason = None,
-    memo: Annotated[str | None, typer.Option(help="What it says to the customer.")] = None,
+    memo: Memo = None,
     end_service: End = "keep",
     dry_run: DryRun = False,
     key: Key = None,
@@ -105,19 +112,24 @@ def credit(
     async def run(mirror: "Mirror") -> None:
         found = await find_invoice(mirror, invoice)
         request = RequestedNote(command_line_actor(), found, CustomerRef(), **named)
-        if dry_run:
-            preview = await credit_notes.preview_note(mirror, request)
-            given = format_money(preview.amount, preview.currency)
-            tax = format_money(preview.tax, preview.currency)
-            print_line(f"would credit {given}, of which {tax} tax")
-            return
-        done = await credit_notes.issue_note(mirror, request)
-        note = done.credit_note
-        given = format_money(note.amount, note.currency)
-        print_line(f"{note.number or note.id}: credited {given}  {note.pdf or ''}")
-        _print_after(done.invoice, done.service_end)
+        await (_preview_note if dry_run else _issue_note)(mirror, request)
 
     with_mirror(run)
+
+
+async def _preview_note(mirror: "Mirror", request: RequestedNote) -> None:
+    preview = await credit_notes.preview_note(mirror, request)
+    given = format_money(preview.amount, preview.currency)
+    tax = format_money(preview.tax, preview.currency)
+    print_line(f"would credit {given}, of which {tax} tax")
+
+
+async def _issue_note(mirror: "Mirror", request: RequestedNote) -> None:
+    done = await credit_notes.issue_note(mirror, request)
+    note = done.credit_note
+    given = format_money(note.amount, note.currency)
+    print_line(f"{note.number or note.id}: credited {given}  {note.pdf or ''}")
+    _print_after(done.invoice, done.service_end)
 
 
 def _one_of(value: str | None, choices: Any, option: str) -> str | None:

@@ -100,6 +100,12 @@ class EventPath(Path):
     id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the event.")]
 
 
+class DisputePath(Path):
+    """A dispute."""
+
+    id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the dispute.")]
+
+
 class AuditEntryPath(Path):
     """An entry of the audit log."""
 

@@ -20,6 +20,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "subscription.kept": "A cancellation was withdrawn: it will not end.",
         "subscription.ended": "It has ended; its accounts are kept for RETENTION_DAYS.",
         "trial.ending": "Its trial ends within three days; then it is charged, unless it will end.",
+        "invoice.upcoming": "A term will be charged in some days, as Stripe is set to tell.",
         "invoice.created": "An invoice was issued.",
         "invoice.paid": "An invoice was paid, or had nothing to pay.",
         "invoice.failed": "An attempt to collect an invoice failed.",

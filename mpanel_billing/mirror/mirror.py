@@ -20,10 +20,11 @@ from mpanel_billing.errors import (
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_refetch_retry, enqueue_refetches
 from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.ordering import Version
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.rows import stored_version
-from mpanel_billing.mirror.service import Outcome, apply_snapshots
+from mpanel_billing.mirror.service import APPLIED, Outcome, apply_snapshots
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.stripe_gateway.objects import Fetched
@@ -97,6 +98,39 @@ class Mirror:
         if contained := mirrored.contained(fetched.stripe_object):
             await self.apply([self._snapshot(each, fetched, None) for each in contained])
         return stripe_object
+
+    async def refresh_or_bury(self, object_type: str, object_id: str) -> None:
+        """Refresh an object, or apply its deletion if Stripe does not have it any more.
+
+        The row of one that is never deleted stays; StripeObjectMissingError without a row.
+        """
+        try:
+            await self.refresh(object_type, object_id)
+        except StripeObjectMissingError:
+            async with acquired(self.pool) as conn:
+                rows = await repository.list_compared(conn, object_type, [object_id])
+            if object_id not in rows:
+                raise
+            await self.bury(object_type, rows[object_id])
+
+    async def bury(self, object_type: str, row: Row) -> bool:
+        """Apply the deletion of an object that Stripe does not have; False if the row stays.
+
+        `row` is one of `list_compared`.
+        """
+        comparison = MIRRORED_BY_NAME[object_type].comparison
+        buried = comparison.buried(row) if comparison else None
+        if buried is None:
+            return False
+        snapshot = snapshot_of_answer(
+            buried,
+            since=row["as_of"],
+            as_of=row["as_of"],
+            livemode=self.livemode,
+            read_after=(row["as_of"], row["event_id"]),
+        )
+        outcomes = await self.apply([snapshot])
+        return outcomes[snapshot.object_id].status == APPLIED.status
 
     async def _stored(self, object_type: str, object_id: str) -> Version | None:
         """Return the stored version of an object."""

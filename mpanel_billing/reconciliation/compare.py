@@ -21,7 +21,7 @@ from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.mirrored_type import Comparison
 from mpanel_billing.mirror.reading import UnreadableObjectError
-from mpanel_billing.mirror.service import APPLIED, STALE
+from mpanel_billing.mirror.service import STALE
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
@@ -264,22 +264,7 @@ async def _compare_missing(
     if buried is None or context.dry_run:
         return [drift]
     await context.announce([replace(drift, repaired=True)])
-    return [replace(drift, repaired=await _mark_deleted(context, buried, row))]
-
-
-async def _mark_deleted(
-    context: ReconcileContext, buried: Mapping[str, Any], row: Mapping[str, Any]
-) -> bool:
-    """Apply the deletion of an object that Stripe no longer has."""
-    snapshot = snapshot_of_answer(
-        buried,
-        since=row["as_of"],
-        as_of=row["as_of"],
-        livemode=context.mirror.livemode,
-        read_after=(row["as_of"], row["event_id"]),
-    )
-    outcomes = await context.mirror.apply([snapshot])
-    return outcomes[snapshot.object_id].status == APPLIED.status
+    return [replace(drift, repaired=await context.mirror.bury(object_type, row))]
 
 
 def differences(

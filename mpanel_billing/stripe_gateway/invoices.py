@@ -1,13 +1,15 @@
 """One invoice at Stripe: its lines, and what is done about it."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mpanel_billing.errors import StripeError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.subscriptions import NO_UPCOMING_INVOICE
 
 _NUMBER = re.compile(r"[\w.-]+")
 """What may be a number; a quote would end it in a query."""
@@ -44,6 +46,20 @@ class InvoiceSums:
     payment_intents: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class UpcomingInvoice:
+    """An invoice that is still to come, as Stripe foresees it; in minor units.
+
+    `balance` of the customer is applied to its total (negative: taken off), `amount_due` is what is
+    charged, `at` when.
+    """
+
+    sums: InvoiceSums
+    balance: int
+    amount_due: int
+    at: datetime
+
+
 async def find_by_number(gateway: StripeGateway, number: str) -> list[str]:
     """Return the ids of the invoices with a number, as Stripe's search knows them; StripeError.
 
@@ -63,7 +79,34 @@ async def get_sums(gateway: StripeGateway, invoice_id: str) -> InvoiceSums:
             invoice_id, {"expand": ["payments"]}
         )
         lines = [line.to_dict() async for line in invoice.lines.auto_paging_iter()]
+    return _sums(invoice.to_dict(), lines)
+
+
+async def preview_upcoming(
+    gateway: StripeGateway, stripe_subscription_id: str
+) -> UpcomingInvoice | None:
+    """Return the next invoice of a subscription as Stripe foresees it; None: there is none."""
+    try:
+        async with translated():
+            invoice = await gateway.client.v1.invoices.create_preview_async(
+                {"subscription": stripe_subscription_id}
+            )
+            lines = [line.to_dict() async for line in invoice.lines.auto_paging_iter()]
+    except StripeError as error:
+        if error.stripe_code != NO_UPCOMING_INVOICE:
+            raise
+        return None
     fields = invoice.to_dict()
+    at = fields.get("next_payment_attempt") or fields["period_end"]
+    return UpcomingInvoice(
+        sums=_sums(fields, lines),
+        balance=fields.get("starting_balance") or 0,
+        amount_due=fields["amount_due"],
+        at=datetime.fromtimestamp(at, UTC),
+    )
+
+
+def _sums(fields: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> InvoiceSums:
     payments = (fields.get("payments") or {}).get("data") or []
     intents = [(payment.get("payment") or {}).get("payment_intent") for payment in payments]
     return InvoiceSums(

@@ -35,6 +35,9 @@ _OBJECTS: Mapping[str, str] = {
 }
 """What the paths that we call return; of others, only that it is an object."""
 
+_PARTS: Mapping[str, str] = {"balance_transactions": "customer_balance_transaction"}
+"""What is made under the path of an object, and is another object."""
+
 _ALONE = frozenset({"account", "balance"})
 """There is one of them, so it has no id in its path."""
 
@@ -52,12 +55,13 @@ def check_response(method: str, url: str, resource: str, content: bytes) -> Mapp
         if not isinstance(found.get("data"), list) or "has_more" not in found:
             raise _odd("is no list")
         return found
-    wanted = _OBJECTS.get(resource)
+    part = _PARTS.get(rest[1]) if len(rest) > 1 else None
+    wanted = part or _OBJECTS.get(resource)
     if wanted is None or (len(rest) > 1 and method.upper() == "DELETE"):
         return found
     if found["object"] != wanted or (resource not in _ALONE and not found.get("id")):
         raise _odd(f"is not a {wanted}")
-    if rest[0] and rest[0] not in _NOT_IDS and found["id"] != rest[0]:
+    if rest[0] and rest[0] not in _NOT_IDS and found["id"] != rest[0] and part is None:
         raise _odd(f"is another {wanted}")
     return found
 

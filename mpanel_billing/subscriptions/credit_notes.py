@@ -115,7 +115,7 @@ async def issue_note(mirror: Mirror, request: RequestedNote) -> Credited:
         "credit_note", invoice.id, asked, request.key, REPEATABLE_FOR, end_service
     )
     try:
-        change = await find_made(mirror, wanted, find_in_stripe)
+        change = await find_made(mirror, request.by, wanted, find_in_stripe)
         if change is None:
             change = await carry_out(mirror, request.by, wanted, decide, send)
     except StripeError as error:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -19,7 +19,8 @@ from mpanel_billing.stripe_gateway.disputes import get_evidence, send_evidence
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.evidence import evidence_of
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, cancel
-from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
+from mpanel_billing.subscriptions.repository.disputes import Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +36,28 @@ class Evidence:
     submitted: bool
 
 
-async def list_disputes(
-    pool: Pool, *, only_open: bool, livemode: bool, most: int
-) -> Sequence[asyncpg.Record]:
+async def list_disputes(pool: Pool, wanted: Wanted, *, livemode: bool) -> Sequence[asyncpg.Record]:
     """Return the latest disputes; with `only_open` those to be answered, the most urgent first."""
     async with acquired(pool) as conn:
-        return await repository.disputes.list_disputes(
-            conn, only_open=only_open, livemode=livemode, most=most
-        )
+        return await repository.disputes.list_disputes(conn, wanted, livemode=livemode)
+
+
+async def list_disputes_of(
+    mirror: Mirror, named: CustomerRef, wanted: Wanted
+) -> Sequence[asyncpg.Record]:
+    """Return the disputes of a customer, or, if none is named, of all; NotFoundError."""
+    async with acquired(mirror.pool) as conn:
+        if not named.is_empty:
+            wanted = replace(wanted, customer_id=await require_customer(conn, named))
+        return await repository.disputes.list_disputes(conn, wanted, livemode=mirror.livemode)
+
+
+async def get_dispute(mirror: Mirror, dispute_id: str, named: CustomerRef) -> asyncpg.Record:
+    """Return a dispute; NotFoundError for an unknown one, or another customer's."""
+    rows = await list_disputes_of(mirror, named, Wanted(dispute_id))
+    if not rows:
+        raise NotFoundError("Dispute not found.", code="unknown_dispute")
+    return rows[0]
 
 
 async def give_evidence(
@@ -50,20 +65,23 @@ async def give_evidence(
 ) -> Evidence:
     """Stage what our records say, and what is `given` instead, at Stripe; `submit` sends it on.
 
-    What was staged before stays, unless it is given again. ConflictError for a dispute that takes
-    no evidence, because Stripe takes it once; NotFoundError, StripeError.
+    What was staged before stays, unless it is given again. What the bank has already is not sent
+    again. ConflictError for a dispute that takes no evidence, because Stripe takes it once;
+    NotFoundError, StripeError.
     """
     await mirror.refresh("dispute", dispute_id)
     async with acquired(mirror.pool) as conn:
         record = await repository.disputes.get_evidence(conn, dispute_id, livemode=mirror.livemode)
     if record is None:
         raise NotFoundError("Dispute not found.", code="unknown_dispute")
+    staged = await get_evidence(mirror.stripe, dispute_id)
+    if submit and record["submissions"] > 0 and given.items() <= staged.items():
+        return Evidence(staged, submitted=True)
     if record["status"] not in _ANSWERABLE or record["submissions"] > 0:
         raise ConflictError(
             f"This dispute takes no more evidence: it is {record['status']}.",
             code="evidence_not_taken",
         )
-    staged = await get_evidence(mirror.stripe, dispute_id)
     fields = {**evidence_of(dict(record)), **staged, **given}
     action = "dispute.submit" if submit else "dispute.stage"
     target = Target("dispute", dispute_id)

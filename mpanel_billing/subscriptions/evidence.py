@@ -6,10 +6,28 @@ characters in a field.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 MOST = 20_000
 """Characters of a field."""
+
+EvidenceField = Literal[
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "uncategorized_text",
+]
+"""Stripe's names of the texts that fit what we sell. Files are added in Stripe's Dashboard."""
 
 
 def evidence_of(record: Mapping[str, Any]) -> dict[str, str]:

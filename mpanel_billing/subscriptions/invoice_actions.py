@@ -1,6 +1,7 @@
 """What is done about an invoice: finalize, pay, write off. Stripe does it, our rows follow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -8,16 +9,35 @@ from uuid import UUID
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, PaymentFailedError
+from mpanel_billing.errors import ConflictError, PaymentFailedError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.stripe_gateway.invoices import InvoiceSums, act_on_invoice, get_sums
+from mpanel_billing.stripe_gateway.drafts import delete_draft
+from mpanel_billing.stripe_gateway.invoices import (
+    InvoiceSums,
+    UpcomingInvoice,
+    act_on_invoice,
+    get_sums,
+    preview_upcoming,
+)
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, require_invoice
+from mpanel_billing.subscriptions.lookup import (
+    CustomerRef,
+    get_invoice,
+    get_subscription,
+    require_invoice,
+)
 from mpanel_billing.subscriptions.records import Attempt, Invoice
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 
-Verb = Literal["finalize_invoice", "pay_invoice", "mark_paid", "void_invoice", "mark_uncollectible"]
+Verb = Literal[
+    "finalize_invoice",
+    "pay_invoice",
+    "mark_paid",
+    "void_invoice",
+    "mark_uncollectible",
+    "delete_invoice",
+]
 """What can be done about an invoice."""
 
 _FROM: Mapping[Verb, frozenset[str]] = {
@@ -26,6 +46,7 @@ _FROM: Mapping[Verb, frozenset[str]] = {
     "mark_paid": frozenset({"open", "uncollectible"}),
     "void_invoice": frozenset({"open", "uncollectible"}),
     "mark_uncollectible": frozenset({"open"}),
+    "delete_invoice": frozenset({"draft"}),
 }
 """The statuses of an invoice in which Stripe does it."""
 
@@ -35,6 +56,7 @@ _DONE: Mapping[Verb, frozenset[str]] = {
     "mark_paid": frozenset({"paid"}),
     "void_invoice": frozenset({"void"}),
     "mark_uncollectible": frozenset({"uncollectible"}),
+    "delete_invoice": frozenset({"deleted"}),
 }
 """The statuses after it."""
 
@@ -84,18 +106,50 @@ async def get_details(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
     return InvoiceDetails(invoice, sums, attempts)
 
 
+async def get_upcoming(
+    mirror: Mirror, subscription_id: UUID, named: CustomerRef
+) -> UpcomingInvoice | None:
+    """Return a subscription's next invoice, as Stripe foresees it; None: it has none.
+
+    NotFoundError, StripeError.
+    """
+    held = await get_subscription(mirror, subscription_id, named)
+    if held.is_over or held.stripe_id is None:
+        return None
+    return await preview_upcoming(mirror.stripe, held.stripe_id)
+
+
+async def get_pdf(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> str:
+    """Return a fresh link to the PDF of an invoice: Stripe's links expire.
+
+    ConflictError for a draft, which has none; NotFoundError, StripeError.
+    """
+    invoice = await get_invoice(mirror, invoice_id, named)
+    fetched = await mirror.refresh("invoice", invoice.stripe_invoice_id)
+    link: str | None = fetched.get("invoice_pdf")
+    if link is None:
+        raise ConflictError(
+            "This invoice has no PDF: Stripe makes it when a draft is finalized.",
+            code="invoice_status",
+        )
+    return link
+
+
 async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
     """Have Stripe do it; a repeated request has no further effect.
 
     ConflictError for an invoice whose status does not allow it, NotFoundError, PaymentFailedError,
     StripeError.
     """
-    invoice = await get_invoice(mirror, request.invoice_id, request.named)
+    deletes = request.verb == "delete_invoice"
+    invoice = await get_invoice(mirror, request.invoice_id, request.named, or_deleted=deletes)
     stripe_id = invoice.stripe_invoice_id
-    await mirror.refresh("invoice", stripe_id)
+    await mirror.refresh_or_bury("invoice", stripe_id)
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
-        now = await require_invoice(conn, mirror, request.invoice_id, request.named)
+        now = await require_invoice(
+            conn, mirror, request.invoice_id, request.named, or_deleted=deletes
+        )
         return _params(now, request)
 
     async def send(change: Change) -> None:
@@ -105,7 +159,7 @@ async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
     asked = {"payment_method": request.payment_method, "reason": request.reason}
     wanted = StripeRequest(request.verb, request.invoice_id, asked, request.key)
     change = await carry_out(mirror, request.by, wanted, decide, send)
-    after = await get_invoice(mirror, request.invoice_id, request.named)
+    after = await get_invoice(mirror, request.invoice_id, request.named, or_deleted=deletes)
     return ActedOn(after, changed=change is not None)
 
 
@@ -120,12 +174,19 @@ def _params(invoice: Invoice, request: InvoiceRequest) -> dict[str, Any] | None:
     params: dict[str, Any] = {_REASON: request.reason} if request.reason else {}
     if request.payment_method:
         params["payment_method"] = request.payment_method
+    if request.verb == "finalize_invoice":
+        params["auto_advance"] = True  # one made by hand does not advance by itself
     if request.verb == "mark_paid":
         params["paid_out_of_band"] = True
     return params
 
 
 async def _send(mirror: Mirror, change: Change, stripe_id: str, params: Mapping[str, Any]) -> None:
+    if change.kind == "delete_invoice":
+        with suppress(StripeObjectMissingError):  # deleted before, without an answer
+            await delete_draft(mirror.stripe, stripe_id)
+        await mirror.refresh_or_bury("invoice", stripe_id)
+        return
     try:
         await act_on_invoice(mirror.stripe, change.kind, stripe_id, params, change.idempotency_key)
     except PaymentFailedError:

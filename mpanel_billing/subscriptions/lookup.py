@@ -138,10 +138,12 @@ async def list_balances(
         return await repository.customers.list_balances(conn, customer_id, livemode=mirror.livemode)
 
 
-async def get_invoice(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> Invoice:
+async def get_invoice(
+    mirror: Mirror, invoice_id: UUID, named: CustomerRef, *, or_deleted: bool = False
+) -> Invoice:
     """Return a Stripe invoice; NotFoundError as in `require_invoice`."""
     async with acquired(mirror.pool) as conn:
-        return await require_invoice(conn, mirror, invoice_id, named)
+        return await require_invoice(conn, mirror, invoice_id, named, or_deleted=or_deleted)
 
 
 async def find_invoice(mirror: Mirror, name: str) -> UUID:
@@ -169,10 +171,20 @@ async def _find_by_id(mirror: Mirror, name: str) -> UUID | None:
 
 
 async def require_invoice(
-    conn: Connection, mirror: Mirror, invoice_id: UUID, named: CustomerRef
+    conn: Connection,
+    mirror: Mirror,
+    invoice_id: UUID,
+    named: CustomerRef,
+    *,
+    or_deleted: bool = False,
 ) -> Invoice:
-    """Return a Stripe invoice in our mode; NotFoundError as for subscriptions."""
+    """Return a Stripe invoice in our mode; NotFoundError as for subscriptions.
+
+    A draft that was deleted at Stripe is not found either, unless `or_deleted`.
+    """
     found = await repository.invoices.load_invoices(conn, [invoice_id], livemode=mirror.livemode)
+    if found and found[0].stripe_status == "deleted" and not or_deleted:
+        found = []
     if not found or not await may_reach(conn, named, found[0].customer_id):
         raise NotFoundError("Invoice not found.", code="unknown_invoice")
     return found[0]

@@ -158,6 +158,32 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Dunning:
+    """The attempts to collect the oldest unpaid invoice: `attempt_count` have failed.
+
+    `amount_remaining` is in minor units of `currency`. `next_attempt_at` None: Stripe plans no
+    further one. `last_reason` says in words why the last one failed.
+    """
+
+    invoice_id: UUID
+    amount_remaining: int
+    currency: str
+    attempt_count: int
+    next_attempt_at: datetime | None
+    last_reason: str | None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read it from a row of `list_subscriptions`."""
+        next_at = fields["next_attempt_at"]
+        read = {
+            "invoice_id": UUID(fields["invoice_id"]),
+            "next_attempt_at": datetime.fromisoformat(next_at) if next_at else None,
+        }
+        return cls(**{**fields, **read})
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """The tenant of a subscription."""
 
@@ -208,6 +234,7 @@ class Subscription:
     planned: Planned | None = None
     held_from: datetime | None = None
     held_until: datetime | None = None
+    dunning: Dunning | None = None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
@@ -215,7 +242,7 @@ class Subscription:
         same = {
             name: row[name]
             for name in cls.__slots__
-            if name not in {"stripe_id", "tenant", "discounts", "items", "planned"}
+            if name not in {"stripe_id", "tenant", "discounts", "items", "planned", "dunning"}
         }
         tenant = (
             Tenant(row["tenant_id"], row["tenant_domain"], row["tenant_status"])
@@ -229,6 +256,7 @@ class Subscription:
             discounts=tuple(Discount.of(fields) for fields in row["discounts"]),
             items=tuple(Item.of(fields) for fields in row["items"]),
             planned=Planned.of(row["planned"]) if row["planned"] else None,
+            dunning=Dunning.of(row["dunning"]) if row["dunning"] else None,
         )
 
     @property

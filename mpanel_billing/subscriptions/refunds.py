@@ -105,7 +105,7 @@ async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
     asked = {"amount": request.amount, "reason": request.reason}
     wanted = StripeRequest("refund", invoice.id, asked, request.key, REPEATABLE_FOR, end_service)
     try:
-        change = await find_made(mirror, wanted, find_in_stripe)
+        change = await find_made(mirror, request.by, wanted, find_in_stripe)
         if change is None:
             change = await carry_out(mirror, request.by, wanted, decide, send)
     except StripeError as error:

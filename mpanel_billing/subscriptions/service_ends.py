@@ -9,20 +9,21 @@ from collections.abc import Mapping
 from typing import Literal
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.errors import BillingError, ConflictError, StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.repository.changes import Change
-from mpanel_billing.subscriptions.stripe_requests import Find
+from mpanel_billing.subscriptions.stripe_requests import Find, note_found
 
 logger = logging.getLogger(__name__)
 
 MOST = 100
 """The limit of a run; the rest waits a minute."""
 
+_WORKER = Actor("worker")
 _OVER = frozenset({"subscription_ended", "not_paid"})
 
 
@@ -80,7 +81,7 @@ async def _finish(mirror: Mirror, change: Change, find: Find) -> bool:
         made = await find(mirror, change)
         if made is None:
             return False
-        async with acquired(mirror.pool) as conn:
-            await repository.changes.note_made(conn, change, made)
-    await _end(mirror, Actor("worker"), change)
+        async with transaction(mirror.pool) as conn:
+            await note_found(conn, _WORKER, change, made)
+    await _end(mirror, _WORKER, change)
     return True

@@ -29,11 +29,11 @@ from mpanel_billing.errors import (
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.repository.changes import (
-    OF_INVOICES,
     Change,
     Kind,
     ServiceEnd,
     State,
+    subject_of,
 )
 
 CALLS_OF_A_CHANGE = 4
@@ -113,9 +113,9 @@ async def carry_out(
         except DatabaseUnavailableError:
             raise
         except BillingError as error:
-            await _close(mirror, change, _state_after(error), error=str(error))
+            await _close_failed(mirror, change, error)
             raise
-        await _close(mirror, change, "done", stripe_id=stripe_id)
+        await _close_done(mirror, change, stripe_id)
         if stripe_id:
             entry.note(stripeId=stripe_id)
     return change if stripe_id is None else replace(change, state="done", stripe_id=stripe_id)
@@ -125,7 +125,7 @@ Find = Callable[["Mirror", Change], Awaitable[str | None]]
 """Returns the id of what an earlier attempt of a change has made at Stripe, if it has."""
 
 
-async def find_made(mirror: Mirror, request: StripeRequest, find: Find) -> Change | None:
+async def find_made(mirror: Mirror, by: Actor, request: StripeRequest, find: Find) -> Change | None:
     """Return a request that counts as failed, but has been carried out: now it is done.
 
     Stripe may answer with a 5xx and act all the same. StripeError.
@@ -137,10 +137,24 @@ async def find_made(mirror: Mirror, request: StripeRequest, find: Find) -> Chang
     made = await find(mirror, known)
     if made is None:
         return None
-    async with acquired(mirror.pool) as conn:
-        known = await _with_service_end(conn, known, request)
-        await repository.changes.note_made(conn, known, made)
-    return replace(known, state="done", stripe_id=made)
+    async with transaction(mirror.pool) as conn:
+        known = await _with_service_end(conn, replace(known, state="done"), request)
+        return await note_found(conn, by, known, made)
+
+
+async def note_found(conn: Connection, by: Actor, change: Change, stripe_id: str) -> Change:
+    """Record that what a change was to make was found at Stripe; it is in the audit log, too."""
+    if await repository.changes.note_made(conn, change, stripe_id):
+        action, target, details = _audited(change)
+        await audit.record(conn, by, action, target, {**details, "foundAtStripe": stripe_id})
+    return replace(change, state="done", stripe_id=stripe_id)
+
+
+def made_by(change: Change | None) -> str:
+    """Return the id of what a change of a kind that always makes something has made."""
+    assert change is not None  # noqa: S101 - what is decided is made, or refused
+    assert change.stripe_id is not None  # noqa: S101 - see above
+    return change.stripe_id
 
 
 async def _with_service_end(conn: Connection, known: Change, request: StripeRequest) -> Change:
@@ -260,7 +274,7 @@ def _in_progress(seconds: float) -> ConflictError:
 
 
 def _audited(change: Change) -> tuple[str, audit.Target, Mapping[str, object]]:
-    kind = "invoice" if change.kind in OF_INVOICES else "subscription"
+    kind = subject_of(change.kind).removesuffix("_id")
     target = audit.Target(kind, str(change.subject_id))
     details = {"changeId": str(change.id), "attempt": change.attempt, "params": change.params}
     return f"{kind}.{change.kind.removesuffix('_invoice')}", target, details
@@ -277,13 +291,17 @@ def _state_after(error: BillingError) -> State:
     return "unanswered"
 
 
-async def _close(
-    mirror: Mirror,
-    change: Change,
-    state: State,
-    *,
-    stripe_id: str | None = None,
-    error: str | None = None,
-) -> None:
+async def _close_failed(mirror: Mirror, change: Change, error: BillingError) -> None:
     async with acquired(mirror.pool) as conn:
-        await repository.changes.close_change(conn, change, state, stripe_id=stripe_id, error=error)
+        await repository.changes.close_change(
+            conn,
+            change,
+            _state_after(error),
+            error=str(error),
+            may_be_made=isinstance(error, StripeBrokeError),
+        )
+
+
+async def _close_done(mirror: Mirror, change: Change, stripe_id: str | None) -> None:
+    async with acquired(mirror.pool) as conn:
+        await repository.changes.close_change(conn, change, "done", stripe_id=stripe_id)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mpanel_billing.errors import MalformedRequestError
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id, require
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
-from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME
+from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED_BY_NAME, TOLD_EVENT_TYPES
 from mpanel_billing.mirror.types.discount import DISCOUNT_EVENT_TYPES, DiscountOwner, owner_of
 from mpanel_billing.telemetry.quoting import error_text, quote
 from mpanel_billing.webhooks.jsonb import Body, NotStorableError, read_object
@@ -125,6 +125,8 @@ def _reason_to_ignore(payload: Mapping[str, Any]) -> str | None:
         return "belongs to a connected account"
     if _label(payload.get("type")) not in EVENT_TYPES:
         return "its type is not mirrored"
+    if payload["type"] in TOLD_EVENT_TYPES:
+        return "its object does not exist yet"
     return None
 
 

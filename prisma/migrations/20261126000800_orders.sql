@@ -269,10 +269,12 @@ CREATE TABLE billing_changes (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
     invoice_id uuid, -- references invoices: see invoice_links, which locks that table
-    subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id)) STORED,
+    customer_id uuid REFERENCES customers ON DELETE CASCADE,
+    subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id, customer_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
         'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
-        'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible'
+        'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible', 'delete_invoice',
+        'balance', 'invoice'
     )),
     request_key text,
     request_hash bytea NOT NULL,
@@ -283,14 +285,17 @@ CREATE TABLE billing_changes (
     stripe_id text,
     last_error text,
     leased_until timestamptz,
+    may_be_made boolean NOT NULL DEFAULT FALSE,
     end_service text CHECK (end_service IN ('now', 'period_end')),
     service_ended_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CHECK (num_nonnulls(subscription_id, invoice_id) = 1),
+    CHECK (num_nonnulls(subscription_id, invoice_id, customer_id) = 1),
     CHECK ((kind IN (
-        'refund', 'credit_note', 'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible'
+        'refund', 'credit_note', 'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible',
+        'delete_invoice'
     )) = (invoice_id IS NOT NULL)),
+    CHECK ((kind IN ('balance', 'invoice')) = (customer_id IS NOT NULL)),
     CHECK (end_service IS NULL OR invoice_id IS NOT NULL),
     CHECK ((state = 'asking') = (leased_until IS NOT NULL))
 );
@@ -302,23 +307,26 @@ WHERE state = 'asking';
 CREATE INDEX billing_changes_subject_idx ON billing_changes (subject_id, created_at);
 CREATE INDEX billing_changes_subscription_idx ON billing_changes (subscription_id);
 CREATE INDEX billing_changes_invoice_idx ON billing_changes (invoice_id);
+CREATE INDEX billing_changes_customer_idx ON billing_changes (customer_id);
 CREATE INDEX billing_changes_service_idx ON billing_changes (updated_at)
-WHERE end_service IS NOT NULL AND service_ended_at IS NULL AND state <> 'failed';
-COMMENT ON TABLE billing_changes IS 'Subscription changes and refunds that /api/billing requests from Stripe, each with the parameters sent under its idempotency key';
+WHERE end_service IS NOT NULL AND service_ended_at IS NULL AND (state <> 'failed' OR may_be_made);
+COMMENT ON TABLE billing_changes IS 'What /api/billing and commands request from Stripe about subscriptions, invoices and balances, each with the parameters sent under its idempotency key';
 COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
-COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice';
-COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: a change of a subscription';
-COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id or invoice_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice or mark_uncollectible';
+COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice, or what a customer has';
+COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: something else is';
+COMMENT ON COLUMN billing_changes.customer_id IS 'Whose balance is changed, or who is billed; null: something else is changed';
+COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id, invoice_id or customer_id';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
 COMMENT ON COLUMN billing_changes.attempt IS 'Grows only if Stripe has certainly not acted, or would repeat its failure';
 COMMENT ON COLUMN billing_changes.attempted_at IS 'When the attempt began: Stripe forgets its idempotency key a day later';
 COMMENT ON COLUMN billing_changes.state IS 'asking: under way until leased_until; unanswered: Stripe may have acted, and the same attempt is retried; done; failed: see last_error';
-COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_... or cn_...';
+COMMENT ON COLUMN billing_changes.stripe_id IS 'What Stripe created: re_..., cn_..., cbtxn_... or in_...';
 COMMENT ON COLUMN billing_changes.last_error IS 'Why Stripe did not do it';
 COMMENT ON COLUMN billing_changes.leased_until IS 'Until then the process that asks is taken to be alive';
+COMMENT ON COLUMN billing_changes.may_be_made IS 'Of a failed one: Stripe answered with an error of its own, and may have acted all the same';
 COMMENT ON COLUMN billing_changes.end_service IS 'Once the money is back the subscription ends: now, or at the end of its period; null: it stays';
 COMMENT ON COLUMN billing_changes.service_ended_at IS 'When that was done; null: not yet';
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';

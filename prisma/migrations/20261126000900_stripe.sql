@@ -298,6 +298,8 @@ CREATE INDEX stripe_disputes_created_idx ON stripe_disputes (stripe_created);
 CREATE INDEX stripe_disputes_open_idx ON stripe_disputes (stripe_created)
 WHERE status IN ('needs_response', 'under_review', 'appeal_needs_response', 'appeal_under_review', 'lost')
     AND waived_at IS NULL;
+CREATE INDEX stripe_disputes_under_review_idx ON stripe_disputes (stripe_created)
+WHERE status IN ('under_review', 'warning_under_review', 'appeal_under_review');
 CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes (evidence_due_at)
 WHERE status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response');
 COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';

@@ -397,6 +397,51 @@ FOR EACH ROW WHEN (
     AND (OLD.stripe_status, OLD.attempt_count) IS DISTINCT FROM (NEW.stripe_status, NEW.attempt_count)
 ) EXECUTE FUNCTION billing_tell_invoice();
 
+-- Stripe's event is all there is of an invoice that is to come: it has no object to be mirrored. Whatever
+-- is odd in it must not keep the event out of the inbox.
+CREATE FUNCTION billing_moment_of(seconds jsonb) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(seconds) = 'number' AND seconds BETWEEN '0' AND '100000000000'
+            THEN to_timestamp(seconds::float8)
+    END
+$$;
+COMMENT ON FUNCTION billing_moment_of(jsonb) IS 'A time of Stripe''s, in Unix seconds; null for anything else';
+
+CREATE FUNCTION billing_tell_upcoming() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    about jsonb := NEW.payload #> '{data,object}';
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'invoice.upcoming',
+        s.id::text,
+        coalesce(extract(epoch FROM billing_moment_of(about -> 'period_end'))::text, NEW.id),
+        NEW.livemode,
+        s.id,
+        s.customer_id,
+        NEW.created,
+        jsonb_build_object('upcomingInvoice', jsonb_build_object(
+            'currency', about -> 'currency',
+            'subtotal', about -> 'subtotal',
+            'total', about -> 'total',
+            'amountDue', about -> 'amount_due',
+            'chargedAt', coalesce(
+                billing_moment_of(about -> 'next_payment_attempt'), billing_moment_of(about -> 'period_end')
+            )
+        ))
+    )
+    FROM subscriptions AS s
+    WHERE s.stripe_subscription_id = coalesce(
+        about #>> '{parent,subscription_details,subscription}', about ->> 'subscription'
+    );
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_upcoming() IS 'Records invoice.upcoming, once for each renewal';
+CREATE TRIGGER billing_tell_upcoming AFTER INSERT ON stripe_events
+FOR EACH ROW WHEN (NEW.type = 'invoice.upcoming') EXECUTE FUNCTION billing_tell_upcoming();
+
 CREATE FUNCTION billing_tell_refund() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 BEGIN
@@ -573,6 +618,7 @@ REVOKE EXECUTE ON FUNCTION
     billing_tell_order(),
     billing_tell_subscription(),
     billing_tell_invoice(),
+    billing_tell_upcoming(),
     billing_tell_refund(),
     billing_tell_credit_note(),
     billing_tell_dispute(),
@@ -589,6 +635,7 @@ DROP TRIGGER billing_tell_credit_note ON stripe_credit_notes;
 DROP TRIGGER billing_tell_new_credit_note ON stripe_credit_notes;
 DROP TRIGGER billing_tell_refund ON stripe_refunds;
 DROP TRIGGER billing_tell_new_refund ON stripe_refunds;
+DROP TRIGGER billing_tell_upcoming ON stripe_events;
 DROP TRIGGER billing_tell_invoice ON invoices;
 DROP TRIGGER billing_tell_new_invoice ON invoices;
 DROP TRIGGER billing_tell_subscription ON subscriptions;
@@ -598,6 +645,8 @@ DROP FUNCTION billing_tell_tenant();
 DROP FUNCTION billing_tell_dispute();
 DROP FUNCTION billing_tell_credit_note();
 DROP FUNCTION billing_tell_refund();
+DROP FUNCTION billing_tell_upcoming();
+DROP FUNCTION billing_moment_of(jsonb);
 DROP FUNCTION billing_tell_invoice();
 DROP FUNCTION billing_tell_subscription();
 DROP FUNCTION billing_tell_order();

@@ -6,7 +6,8 @@
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
 --     subscription_id uuid,
 --     invoice_id uuid,
---     subject_id uuid GENERATED ALWAYS AS (COALESCE(subscription_id, invoice_id)) STORED NOT NULL,
+--     customer_id uuid,
+--     subject_id uuid GENERATED ALWAYS AS (COALESCE(subscription_id, invoice_id, customer_id)) STORED NOT NULL,
 --     kind text NOT NULL,
 --     request_key text,
 --     request_hash bytea NOT NULL,
@@ -17,26 +18,30 @@
 --     stripe_id text,
 --     last_error text,
 --     leased_until timestamp with time zone,
+--     may_be_made boolean DEFAULT false NOT NULL,
 --     end_service text,
 --     service_ended_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_changes_attempt_check CHECK ((attempt > 0)),
---     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id) = 1)),
---     CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text])) = (invoice_id IS NOT NULL))),
---     CONSTRAINT billing_changes_check2 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
---     CONSTRAINT billing_changes_check3 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
+--     CONSTRAINT billing_changes_check CHECK ((num_nonnulls(subscription_id, invoice_id, customer_id) = 1)),
+--     CONSTRAINT billing_changes_check1 CHECK (((kind = ANY (ARRAY['refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text])) = (invoice_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check2 CHECK (((kind = ANY (ARRAY['balance'::text, 'invoice'::text])) = (customer_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check3 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
+--     CONSTRAINT billing_changes_check4 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
 --     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES invoices(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
+-- CREATE INDEX billing_changes_customer_idx ON billing_changes USING btree (customer_id);
 -- CREATE INDEX billing_changes_invoice_idx ON billing_changes USING btree (invoice_id);
 -- CREATE UNIQUE INDEX billing_changes_request_key_key ON billing_changes USING btree (request_key) WHERE (request_key IS NOT NULL);
--- CREATE INDEX billing_changes_service_idx ON billing_changes USING btree (updated_at) WHERE ((end_service IS NOT NULL) AND (service_ended_at IS NULL) AND (state <> 'failed'::text));
+-- CREATE INDEX billing_changes_service_idx ON billing_changes USING btree (updated_at) WHERE ((end_service IS NOT NULL) AND (service_ended_at IS NULL) AND ((state <> 'failed'::text) OR may_be_made));
 -- CREATE INDEX billing_changes_subject_idx ON billing_changes USING btree (subject_id, created_at);
 -- CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (subscription_id);
 --
@@ -137,11 +142,12 @@ FROM billing_changes AS c
 WHERE c.subject_id = :subject_id::uuid
   AND c.state = 'asking';
 
--- name: insert_change(subscription_id, invoice_id, kind, request_key, request_hash, params, lease_seconds, end_service)^
+-- name: insert_change(subscription_id, invoice_id, customer_id, kind, request_key, request_hash, params, lease_seconds, end_service)^
 -- Returns nothing if the key has just been used for something else.
 INSERT INTO billing_changes AS c (
     subscription_id,
     invoice_id,
+    customer_id,
     kind,
     request_key,
     request_hash,
@@ -153,6 +159,7 @@ INSERT INTO billing_changes AS c (
 VALUES (
     :subscription_id::uuid,
     :invoice_id::uuid,
+    :customer_id::uuid,
     :kind,
     :request_key::text,
     :request_hash,
@@ -204,12 +211,13 @@ SET state = 'done',
 WHERE c.id = :id::uuid
   AND c.state IN ('failed', 'unanswered');
 
--- name: close_change(id, attempt, state, stripe_id, error)!
+-- name: close_change(id, attempt, state, stripe_id, error, may_be_made)!
 -- Does nothing once another process has taken the change over.
 UPDATE billing_changes AS c
 SET state = :state,
     stripe_id = coalesce(:stripe_id::text, c.stripe_id),
     last_error = :error::text,
+    may_be_made = :may_be_made::boolean,
     leased_until = NULL,
     updated_at = now()
 WHERE c.id = :id::uuid
@@ -277,16 +285,18 @@ WHERE p.planned_at IS NULL
 ORDER BY p.created_at
 LIMIT :most;
 
--- name: note_made(id, stripe_id)!
--- Its result was found at Stripe, although no response has come.
+-- name: note_made(id, stripe_id)$
+-- Its result was found at Stripe, although no response has come. Returns nothing if that is known.
 UPDATE billing_changes
 SET state = 'done',
     stripe_id = :stripe_id,
     last_error = NULL,
+    may_be_made = FALSE,
     leased_until = NULL,
     updated_at = now()
 WHERE id = :id::uuid
-  AND state <> 'done';
+  AND state <> 'done'
+RETURNING id;
 
 -- name: set_end_service(id, end_service)!
 -- The same refund is requested again, and now the service is to end otherwise.
@@ -319,7 +329,7 @@ SELECT
 FROM billing_changes AS c
 WHERE c.end_service IS NOT NULL
   AND c.service_ended_at IS NULL
-  AND c.state <> 'failed'
+  AND (c.state <> 'failed' OR c.may_be_made)
   AND c.updated_at < now() - interval '1 minute'
   AND (c.state = 'done' OR c.attempted_at > now() - interval '1 day')
   AND (c.leased_until < now()) IS NOT FALSE

@@ -210,7 +210,8 @@ SELECT
         FROM billing_pauses AS p
         WHERE p.subscription_id = s.id
           AND p.ended_at IS NULL
-    ) AS held_until
+    ) AS held_until,
+    (SELECT to_jsonb(d) - 'said' FROM billing_dunning_v1(s.id) AS d) AS dunning
 FROM subscriptions AS s
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id
@@ -313,6 +314,21 @@ WHERE c.customer_id = :customer_id::uuid
   AND c.livemode = :livemode::boolean
   AND b.balance <> 0
 ORDER BY b.stripe_customer_id, b.currency;
+
+-- name: find_running(customer_id, stripe_customer_id)$
+SELECT s.stripe_subscription_id
+FROM subscriptions AS s
+WHERE s.customer_id = :customer_id::uuid
+  AND s.stripe_customer_id = :stripe_customer_id
+  AND s.stripe_status IN ('trialing', 'active', 'past_due')
+ORDER BY s.created_at DESC
+LIMIT 1;
+
+-- name: get_balance(stripe_customer_id, currency)$
+SELECT b.balance
+FROM stripe_customer_balances AS b
+WHERE b.stripe_customer_id = :stripe_customer_id
+  AND b.currency = :currency;
 
 -- name: list_invoice_ids_of_subscription(subscription_id, livemode, status, before_at, before_id, most)
 -- Newest first, of a status; else without drafts.

@@ -42,6 +42,7 @@
 -- CREATE INDEX stripe_disputes_open_idx ON stripe_disputes USING btree (stripe_created) WHERE ((status = ANY (ARRAY['needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text])) AND (waived_at IS NULL));
 -- CREATE INDEX stripe_disputes_payment_intent_idx ON stripe_disputes USING btree (stripe_payment_intent_id);
 -- CREATE INDEX stripe_disputes_unanswered_idx ON stripe_disputes USING btree (evidence_due_at) WHERE (status = ANY (ARRAY['needs_response'::text, 'warning_needs_response'::text, 'appeal_needs_response'::text]));
+-- CREATE INDEX stripe_disputes_under_review_idx ON stripe_disputes USING btree (stripe_created) WHERE (status = ANY (ARRAY['under_review'::text, 'warning_under_review'::text, 'appeal_under_review'::text]));
 
 -- name: list_stored(object_ids, sinces)
 SELECT
@@ -108,8 +109,9 @@ FROM stretch AS t
 LEFT JOIN billing_reconcile_marks AS m
     ON m.object_id = t.object_id;
 
--- name: list_disputes(only_open, livemode, most)
--- The latest first, or, of those that wait for an answer, the most urgent.
+-- name: list_disputes(dispute_id, customer_id, only_open, livemode, after, most)
+-- The latest first, or, of those that wait for an answer, the most urgent; or one of them. Of a customer,
+-- if one is named; those that come after the dispute `after`.
 SELECT
     d.stripe_dispute_id,
     d.status,
@@ -130,13 +132,20 @@ SELECT
     d.stripe_payment_intent_id,
     billed.stripe_number,
     billed.stripe_invoice_id,
+    billed.invoice_id,
     billed.subscription_id
 FROM stripe_disputes AS d
+LEFT JOIN stripe_charges AS charged
+    ON charged.stripe_charge_id = d.stripe_charge_id
+LEFT JOIN stripe_customers AS payer
+    ON payer.id = charged.stripe_customer_id
 LEFT JOIN LATERAL (
     SELECT
+        i.id AS invoice_id,
         i.stripe_number,
         i.stripe_invoice_id,
-        i.subscription_id
+        i.subscription_id,
+        i.customer_id
     FROM invoice_payments AS p
     JOIN invoices AS i
         ON i.stripe_invoice_id = p.stripe_invoice_id
@@ -145,11 +154,31 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS billed ON TRUE
 WHERE d.livemode = :livemode::boolean
+  AND (:dispute_id::text IS NULL OR d.stripe_dispute_id = :dispute_id::text)
+  AND (:customer_id::uuid IS NULL OR coalesce(billed.customer_id, payer.customer_id) = :customer_id::uuid)
+  AND (
+      :after::text IS NULL
+      OR (
+          CASE WHEN :only_open::boolean THEN -extract(epoch FROM d.evidence_due_at) ELSE 0 END,
+          d.stripe_created,
+          d.stripe_dispute_id
+      ) < (
+          SELECT
+              CASE WHEN :only_open::boolean THEN -extract(epoch FROM l.evidence_due_at) ELSE 0 END,
+              l.stripe_created,
+              l.stripe_dispute_id
+          FROM stripe_disputes AS l
+          WHERE l.stripe_dispute_id = :after::text
+      )
+  )
   AND (
       NOT :only_open::boolean
       OR d.status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response')
   )
-ORDER BY CASE WHEN :only_open::boolean THEN d.evidence_due_at END, d.stripe_created DESC
+ORDER BY
+    CASE WHEN :only_open::boolean THEN d.evidence_due_at END,
+    d.stripe_created DESC,
+    d.stripe_dispute_id DESC
 LIMIT :most;
 
 -- name: get_evidence(stripe_dispute_id, livemode)^

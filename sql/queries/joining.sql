@@ -177,6 +177,12 @@ known AS (
         updated_at = now()
     WHERE customer_id = :customer_id::uuid
 ),
+changed AS (
+    UPDATE billing_changes
+    SET customer_id = :account_id::uuid,
+        updated_at = now()
+    WHERE customer_id = :customer_id::uuid
+),
 tried AS (
     UPDATE billing_trials
     SET customer_id = :account_id::uuid

@@ -214,11 +214,12 @@ FROM tenant_services AS v
 WHERE v.subscription_id = ANY(:subscriptions::uuid[])
   AND (v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
 UNION ALL
-SELECT 'a ' || c.kind || ' of theirs is under way'
+SELECT 'a request of theirs is under way: ' || c.kind
 FROM billing_changes AS c
 WHERE c.state IN ('asking', 'unanswered')
   AND (
       c.subscription_id = ANY(:subscriptions::uuid[])
+      OR c.customer_id = ANY(:customers::uuid[])
       OR c.invoice_id IN (SELECT i.id FROM invoices AS i WHERE i.customer_id = ANY(:customers::uuid[]))
   )
 UNION ALL
@@ -391,6 +392,7 @@ blanked_changes AS (
         last_error = NULL,
         updated_at = now()
     WHERE subscription_id = ANY(:subscriptions::uuid[])
+       OR customer_id = ANY(:customers::uuid[])
        OR invoice_id IN (SELECT i.id FROM invoices AS i WHERE i.customer_id = ANY(:customers::uuid[]))
     RETURNING id
 ),
@@ -769,6 +771,7 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_changes AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+           OR t.customer_id = ANY(:customers::uuid[])
            OR t.invoice_id IN (SELECT i.id FROM invoices AS i WHERE i.customer_id = ANY(:customers::uuid[]))
     ),
     'billing_planned_changes', (

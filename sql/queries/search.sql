@@ -219,7 +219,8 @@ SELECT
     s.status,
     s.stripe_status,
     s.current_period_end,
-    coalesce(t.billing_former_domain, t.domain) AS domain
+    coalesce(t.billing_former_domain, t.domain) AS domain,
+    (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning
 FROM unnest(:customer_ids::uuid[]) AS asked (customer_id)
 CROSS JOIN LATERAL (
     SELECT *

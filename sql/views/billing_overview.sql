@@ -51,7 +51,8 @@ SELECT
         WHERE p.stripe_schedule_id = s.stripe_schedule_id
           AND p.planned_at IS NOT NULL
           AND p.effective_at >= s.current_period_end
-    ) AS planned_change
+    ) AS planned_change,
+    (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning
 FROM subscriptions AS s
 LEFT JOIN LATERAL (
     -- items may have different terms: the next invoice has those that end first
@@ -133,3 +134,4 @@ COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that 
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
+COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';

@@ -635,7 +635,30 @@ LEFT JOIN LATERAL (
     OFFSET 0
 ) AS billed ON TRUE
 WHERE d.status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response')
+  AND d.evidence_due_at > now() + interval '3 days'
+UNION ALL
+SELECT
+    'dispute_due',
+    billed.subscription_id,
+    d.stripe_dispute_id,
+    d.stripe_created,
+    CASE WHEN d.status = 'warning_needs_response' THEN 'the bank asks about ' ELSE 'the bank takes back ' END
+    || d.amount || ' ' || d.currency || ' (' || d.reason || '); evidence is accepted until '
+    || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+FROM stripe_disputes AS d
+LEFT JOIN LATERAL (
+    SELECT i.subscription_id
+    FROM invoice_payments AS p
+    JOIN invoices AS i
+        ON i.stripe_invoice_id = p.stripe_invoice_id
+    WHERE p.stripe_payment_intent_id = d.stripe_payment_intent_id
+    ORDER BY p.stripe_created
+    LIMIT 1
+    OFFSET 0
+) AS billed ON TRUE
+WHERE d.status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response')
   AND d.evidence_due_at > now()
+  AND d.evidence_due_at <= now() + interval '3 days'
 UNION ALL
 SELECT
     'fraud_warning',

@@ -188,8 +188,15 @@ FROM (
         'dispute_unanswered',
         'trouble',
         'A bank disputes a payment, or asks about it, and waits for evidence.',
-        'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost',
+        'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due',
         'mpanel-billing disputes show DISPUTE'
+    ),
+    (
+        'dispute_due',
+        'trouble',
+        'A disputed payment is lost within three days, unless evidence is submitted.',
+        'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost',
+        'mpanel-billing disputes evidence DISPUTE'
     ),
     (
         'fraud_warning',
@@ -245,6 +252,13 @@ FROM (
         'watch',
         'An event is stored and not applied yet.',
         'its next try; after 15 minutes it is event_failed',
+        NULL
+    ),
+    (
+        'dispute_under_review',
+        'watch',
+        'Evidence for a disputed payment was submitted, and the bank decides.',
+        'its decision, which can take three months',
         NULL
     ),
     (

@@ -58,6 +58,25 @@ WHERE e.status = 'received'
   AND e.received_at > now() - interval '15 minutes'
 UNION ALL
 SELECT
+    'dispute_under_review',
+    billed.subscription_id,
+    d.stripe_dispute_id,
+    d.stripe_created,
+    'the bank decides about ' || d.amount || ' ' || d.currency || ' (' || d.reason || ')'
+FROM stripe_disputes AS d
+LEFT JOIN LATERAL (
+    SELECT i.subscription_id
+    FROM invoice_payments AS p
+    JOIN invoices AS i
+        ON i.stripe_invoice_id = p.stripe_invoice_id
+    WHERE p.stripe_payment_intent_id = d.stripe_payment_intent_id
+    ORDER BY p.stripe_created
+    LIMIT 1
+    OFFSET 0
+) AS billed ON TRUE
+WHERE d.status IN ('under_review', 'warning_under_review', 'appeal_under_review')
+UNION ALL
+SELECT
     'refetch_retried',
     NULL,
     r.object_id,

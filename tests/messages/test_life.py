@@ -27,7 +27,9 @@ async def test_a_renewal_and_the_end_are_told(life: Life, panel: Panel) -> None:
     await stripe.advance_time(await stripe.now() + 32 * DAY)
     await life.worker.catch_up()
     await send_due(life.sender)
-    assert sorted(panel.types) == ["invoice.created", "invoice.paid", "subscription.renewed"]
+    assert sorted(panel.types) == [
+        "invoice.created", "invoice.paid", "invoice.upcoming", "subscription.renewed"
+    ]  # fmt: skip
     panel.got.clear()
     id_ = await life.pool.fetchval("SELECT stripe_subscription_id FROM subscriptions")
     await life.worker.gateway.client.v1.subscriptions.cancel_async(id_)

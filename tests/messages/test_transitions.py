@@ -117,6 +117,41 @@ async def test_a_renewal_begins_a_term_once(pool: Pool, inbox: Inbox) -> None:
     assert await told(pool) == ["subscription.renewed"]
 
 
+def upcoming(**more: Any) -> dict[str, Any]:
+    about = made.invoice(status="draft", created=NOW, period_end=NOW + 7 * 86_400, **more)
+    del about["id"]
+    return about
+
+
+async def test_an_invoice_that_is_to_come_is_told_once_for_each_renewal(
+    pool: Pool, inbox: Inbox
+) -> None:
+    """Stripe's event carries an invoice without an id, and may come twice."""
+    await begun(pool, inbox)
+    for second in range(2):
+        await inbox.deliver("invoice.upcoming", upcoming(), created=NOW + second)
+    assert await told(pool) == ["invoice.upcoming"]
+    content = (await data(pool, "invoice.upcoming"))["upcomingInvoice"]
+    assert content.keys() == fields_in_docs("upcomingInvoice")
+    assert (content["amountDue"], content["currency"]) == (799, "usd")
+    later = upcoming() | {"period_end": NOW + 37 * 86_400}
+    await inbox.deliver("invoice.upcoming", later, created=NOW + 2)
+    assert await told(pool) == ["invoice.upcoming"] * 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"period_end": "soon"}, {"period_end": 1e30}, {"parent": 1}, {"next_payment_attempt": []}],
+)
+async def test_an_odd_invoice_that_is_to_come_is_kept(
+    pool: Pool, inbox: Inbox, odd: dict[str, Any]
+) -> None:
+    await begun(pool, inbox)
+    await inbox.deliver("invoice.upcoming", upcoming() | odd, created=NOW)
+    kept = "SELECT status FROM stripe_events WHERE type = 'invoice.upcoming'"
+    assert await pool.fetchval(kept) == "ignored"
+
+
 async def test_an_update_that_changes_nothing_is_not_told(pool: Pool, inbox: Inbox) -> None:
     await begun(pool, inbox)
     same = subscription(metadata={"note": "x"})

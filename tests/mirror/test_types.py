@@ -15,7 +15,13 @@ from mpanel_billing.mirror.mirrored_type import MirroredType
 from mpanel_billing.mirror.repository import GROUPS, list_compared
 from mpanel_billing.mirror.service import lock_keys
 from mpanel_billing.mirror.snapshot import snapshot_of_event
-from mpanel_billing.mirror.types import EVENT_TYPES, MIRRORED, MIRRORED_BY_NAME, normalise
+from mpanel_billing.mirror.types import (
+    EVENT_TYPES,
+    MIRRORED,
+    MIRRORED_BY_NAME,
+    TOLD_EVENT_TYPES,
+    normalise,
+)
 from mpanel_billing.mirror.types.discount import DISCOUNT_EVENT_TYPES
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, differences
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
@@ -148,7 +154,8 @@ def test_no_two_types_share_a_name_a_prefix_or_an_event() -> None:
     prefixes = [prefix for each in MIRRORED for prefix in each.id_prefixes]
     assert len(set(prefixes)) == len(prefixes)
     mirrored = sum(len(each.event_types) for each in MIRRORED)
-    assert mirrored + len(DISCOUNT_EVENT_TYPES) == len(EVENT_TYPES)
+    others = len(DISCOUNT_EVENT_TYPES) + len(TOLD_EVENT_TYPES)
+    assert mirrored + others == len(EVENT_TYPES)
 
 
 @each_type

@@ -70,6 +70,7 @@ WATCHED = (
     "provisioning_work_debt_unconfirmed_idx",
     "unhandled_idx",
     "billing_refetches_failing_idx",
+    "stripe_disputes_under_review_idx",
 )
 
 

@@ -16,6 +16,8 @@ from mpanel_billing.subscriptions.change_plan import change_plan
 from mpanel_billing.subscriptions.item_changes import PlanRequest
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.manual_invoices import ManualInvoice, NewLine, draft_invoice
+from mpanel_billing.subscriptions.payers import PayerOf
 from tests.inline_worker import InlineWorker
 from tests.service import Service, make_settings
 
@@ -131,6 +133,27 @@ async def _open_invoice(service: Service, worker: InlineWorker, id_: str) -> str
     return found
 
 
+async def _draft_invoice(service: Service, worker: InlineWorker, customer: str) -> str:
+    """Make the draft of an invoice by hand, and return our id of it."""
+    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+    payer = PayerOf(CustomerRef(UUID(customer)), "usd")
+    lines = [NewLine("Hours of support", 8000)]
+    made = await draft_invoice(mirror, ManualInvoice(Actor("cli:grace@panel"), payer, lines))
+    return str(made.invoice.id)
+
+
+async def _dispute(service: Service, worker: InlineWorker, id_: str) -> str:
+    """Let a bank dispute what was paid for a subscription, and return Stripe's id of that."""
+    charge = await service.pool.fetchval(
+        "SELECT c.stripe_charge_id FROM stripe_charges AS c JOIN subscriptions AS s"
+        " USING (stripe_customer_id) WHERE s.id::text = $1 LIMIT 1",
+        id_,
+    )
+    dispute = await service.stripe.dispute(charge)
+    await worker.catch_up()
+    return dispute
+
+
 @dataclass(frozen=True)
 class _Others:
     """Subscriptions of their own for what would be in the way of other examples."""
@@ -153,7 +176,8 @@ async def _change_others(service: Service, worker: InlineWorker, order: dict[str
     await worker.catch_up()
     mirror = Mirror(service.pool, worker.gateway, livemode=False)
     request = ChangeRequest(Actor("cli:grace@panel"), UUID(planned), CustomerRef())
-    await change_plan(mirror, request, PlanRequest("premium", "monthly", when="period_end"))
+    wanted = PlanRequest("premium", "monthly", when="period_end")
+    await change_plan(mirror, worker.provisioning.drivers, request, wanted)
     return _Others(planned, ending, pausing, (first, second))
 
 
@@ -191,6 +215,14 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     )
     others = await _change_others(service, worker, order_a)
     opened = [await _open_invoice(service, worker, ids[0]) for _ in range(2)]
+    payer = {"customerId": customer, "currency": "usd"}
+    new_invoice = {**payer, "lines": [{"description": "Migration", "unitAmount": 4900}]}
+    credit = {**payer, "move": "add", "amount": 1, "reason": "For the outage of Monday."}
+    draft = await _draft_invoice(service, worker, customer)
+    dispute = await _dispute(service, worker, ids[2])
+    disputing = await service.pool.fetchval(
+        "SELECT customer_id::text FROM subscriptions WHERE id::text = $1", ids[2]
+    )
     plan = {"planId": "premium", "billingCycle": "monthly"}
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -220,7 +252,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/preview-resume": {"id": ids[2], "body": {}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
-        "/api/billing/invoices": {"customerId": customer},
+        "/api/billing/invoices": {"customerId": customer, "body": new_invoice},
         "/api/billing/invoices/{id}": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/refunds": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/preview-refund": {"id": invoice, "body": {"amount": 1}},
@@ -242,6 +274,17 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "/api/billing/invoices/{id}/mark-uncollectible": {
             "id": opened[1],
             "body": {"reason": "insolvent"},
+        },
+        "/api/billing/invoices/{id}/pdf": {"id": invoice, "customerId": customer},
+        "/api/billing/invoices/{id}/delete": {"id": draft, "body": {"reason": "a mistake"}},
+        f"{billing}/upcoming-invoice": {"id": ids[0], "customerId": customer},
+        "/api/billing/balance": {"customerId": customer, "body": credit},
+        "/api/billing/preview-balance": {"body": credit},
+        "/api/billing/disputes": {"customerId": customer},
+        "/api/billing/disputes/{id}": {"id": dispute, "customerId": disputing},
+        "/api/billing/disputes/{id}/evidence": {
+            "id": dispute,
+            "body": {"fields": {"service_date": "2026-11-01"}},
         },
         "/api/billing/portal-session": {"body": {"customerId": customer}},
         "/api/admin/audit": {"target": ids[1]},

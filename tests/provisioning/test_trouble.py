@@ -354,6 +354,8 @@ ELSEWHERE = {
     "open_after_end": "test_after_end.py",
     "drift": "tests/reconciliation/test_drift.py",
     "dispute_unanswered": "tests/subscriptions/test_disputes.py",
+    "dispute_due": "tests/subscriptions/test_disputes.py",
+    "dispute_under_review": "tests/subscriptions/test_disputes.py",
     "fraud_warning": "tests/subscriptions/test_disputes.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",

@@ -113,6 +113,11 @@ EMPTY = '{"object": "list", "data": [], "has_more": false}'
             "/v1/checkout/sessions/cs_1/line_items",
             EMPTY,
         ),
+        (
+            "post",
+            "/v1/customers/cus_1/balance_transactions",
+            '{"object": "customer_balance_transaction", "id": "cbtxn_1"}',
+        ),
         ("get", "/v1/something/new_1", '{"object": "something.new", "id": "new_1"}'),
     ],
 )

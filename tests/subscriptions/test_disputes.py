@@ -14,7 +14,8 @@ from tests.subscriptions.conftest import Backend
 
 BY = Actor("cli:grace@panel")
 TROUBLE = (
-    "SELECT trouble FROM billing_trouble WHERE trouble IN ('dispute_unanswered', 'fraud_warning')"
+    "SELECT trouble FROM billing_trouble"
+    " WHERE trouble IN ('dispute_unanswered', 'dispute_due', 'fraud_warning')"
 )
 
 
@@ -61,8 +62,19 @@ async def test_a_dispute_is_trouble_until_it_is_answered_and_suspends_nothing_by
     id_ = await disputed(backend, charge)
     assert await troubles(backend) == ["dispute_unanswered"]
     assert await services(backend, bought) == {"active"}
+    pool = backend.service.pool
+    for days, kind in ((4, "dispute_unanswered"), (2, "dispute_due")):
+        due = f"UPDATE stripe_disputes SET evidence_due_at = now() + interval '{days} days'"
+        await pool.execute(due)
+        assert await troubles(backend) == [kind]
     await disputes.give_evidence(mirror_of(backend), id_, {}, BY, submit=True)
     assert await troubles(backend) == []
+    watched = "SELECT object_id, subscription_id::text FROM billing_watch WHERE trouble = $1"
+    (row,) = await pool.fetch(watched, "dispute_under_review")
+    assert tuple(row) == (id_, bought)
+    await backend.service.stripe.decide_dispute(id_, "won")
+    await backend.worker.catch_up()
+    assert await pool.fetch(watched, "dispute_under_review") == []
 
 
 @pytest.mark.parametrize(
@@ -129,8 +141,10 @@ async def test_evidence_is_staged_from_our_records_and_submitted_once(
     assert (at_stripe.status, at_stripe.evidence_details.submission_count) == ("needs_response", 0)
     done = await disputes.give_evidence(mirror, id_, {}, BY, submit=True)
     assert done.fields == staged.fields
+    assert await disputes.give_evidence(mirror, id_, {}, BY, submit=True) == done
+    more = {"uncategorized_text": "More."}
     with pytest.raises(ConflictError, match="takes no more evidence: it is under_review"):
-        await disputes.give_evidence(mirror, id_, {}, BY, submit=True)
+        await disputes.give_evidence(mirror, id_, more, BY, submit=True)
     actions = await backend.service.pool.fetch(
         "SELECT action, outcome FROM billing_audit_log WHERE target_id = $1 ORDER BY id", id_
     )
@@ -184,3 +198,79 @@ async def test_support_lists_shows_answers_and_waives_disputes(
     assert await say("list", "--open") == "there are none\n"
     assert await say("waive", id_, "--reason", "agreed") == "waived\n"
     assert "agreed" in await say("show", id_)
+
+
+async def test_the_backend_lists_shows_and_answers_disputes_of_its_customers(
+    backend: Backend, bought: str, charge: str
+) -> None:
+    id_ = await disputed(backend, charge)
+    owner = {"customerId": await backend.customer_of(bought)}
+    listed = (await backend.get("disputes", open="true", **owner)).body
+    assert ([one["id"] for one in listed["disputes"]], listed["hasMore"]) == ([id_], False)
+    shown = (await backend.get(f"disputes/{id_}", **owner)).body["dispute"]
+    assert (shown["subscriptionId"], shown["evidence"]) == (bought, "none")
+    said = {"fields": {"uncategorized_text": "The customer asked for it."}, **owner}
+    staged = await backend.done(f"disputes/{id_}/evidence", said)
+    assert (staged["submitted"], staged["dispute"]["evidence"]) == (False, "staged")
+    assert staged["fields"]["customer_email_address"] == "ada@example.com"
+    for _ in range(2):
+        done = await backend.done(f"disputes/{id_}/evidence", {"submit": True, **owner})
+        assert (done["submitted"], done["dispute"]["status"]) == (True, "under_review")
+    late = await backend.post(
+        f"disputes/{id_}/evidence", {"fields": {"service_date": "later"}, "submit": True}
+    )
+    assert (late.status, late.body["code"]) == (409, "evidence_not_taken")
+    assert (await backend.get("disputes", open="true")).body["disputes"] == []
+
+
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
+async def test_evidence_whose_response_was_lost_is_submitted_once(
+    backend: Backend, charge: str, fault: dict[str, Any]
+) -> None:
+    id_ = await disputed(backend, charge)
+    await backend.service.stripe.inject_fault(
+        method="POST", path="/v1/disputes/", after_work=True, times=3, **fault
+    )
+    body = {"submit": True, "fields": {"uncategorized_text": "As agreed."}}
+    assert (await backend.post(f"disputes/{id_}/evidence", body)).status == 503
+    done = await backend.done(f"disputes/{id_}/evidence", body)
+    assert (done["submitted"], done["dispute"]["evidence"]) == (True, "submitted")
+    at_stripe = await backend.worker.gateway.client.v1.disputes.retrieve_async(id_)
+    assert at_stripe.evidence_details.submission_count == 1
+
+
+async def test_disputes_of_others_and_odd_fields_are_refused(
+    backend: Backend, charge: str, order_a: dict[str, Any]
+) -> None:
+    id_ = await disputed(backend, charge)
+    other = await backend.service.buy(
+        order_a | {"customer": {"name": "Grace", "email": "grace@example.com"}}
+    )
+    await backend.worker.catch_up()
+    stranger = {"customerId": await backend.customer_of(other["subscriptionId"])}
+    assert (await backend.get("disputes", **stranger)).body["disputes"] == []
+    for refused in (
+        await backend.get(f"disputes/{id_}", **stranger),
+        await backend.post(f"disputes/{id_}/evidence", stranger),
+        await backend.get("disputes/du_none"),
+    ):
+        assert (refused.status, refused.body["code"]) == (404, "unknown_dispute")
+    wrong = await backend.post(f"disputes/{id_}/evidence", {"fields": {"receipt": "file_1"}})
+    assert wrong.status == 422
+
+
+async def test_disputes_come_in_pages(backend: Backend, charge: str) -> None:
+    await disputed(backend, charge)
+    await backend.service.pool.execute(
+        "INSERT INTO stripe_disputes SELECT (jsonb_populate_record(d, jsonb_build_object("
+        " 'stripe_dispute_id', 'du_' || n, 'evidence_due_at', d.evidence_due_at + n * '1 day'"
+        " ::interval))).* FROM stripe_disputes AS d, generate_series(1, 4) AS n"
+    )
+    for only_open in ("true", "false"):
+        seen: list[str] = []
+        more, last = True, {}
+        while more:
+            body = (await backend.get("disputes", open=only_open, limit="2", **last)).body
+            seen += [one["id"] for one in body["disputes"]]
+            more, last = body["hasMore"], {"after": seen[-1]}
+        assert (len(seen), len(set(seen))) == (5, 5)

@@ -35,6 +35,26 @@ async def test_an_invoice_is_shown_with_its_lines_and_attempts(
     assert attempt["reason"]
 
 
+async def test_where_the_retries_stand_is_told_until_it_is_paid(
+    backend: Backend, bought: str, owed: dict[str, Any]
+) -> None:
+    """To mPanel's backend, in psql, and to support."""
+    dunning = (await backend.subscription(bought))["dunning"]
+    assert dunning["invoiceId"] == owed["id"]
+    assert (dunning["attemptCount"], dunning["amountRemaining"]) == (1, owed["amountDue"])
+    assert dunning["nextAttemptAt"] == owed["nextPaymentAttempt"]
+    assert "declined" in dunning["lastReason"]
+    overview = "SELECT dunning FROM billing_overview WHERE subscription_id::text = $1"
+    told = (await backend.service.row(overview, bought))["dunning"]
+    assert told.startswith(f"attempt 1 failed: {dunning['lastReason']} Next: 20")
+    url = backend.service.settings.database_url.get_secret_value()
+    for command in (("find", bought), ("customers", "show", bought)):
+        assert told in (await run_command(url, *command)).out
+    await backend.done(f"invoices/{owed['id']}/mark-paid", {"reason": "by bank transfer"})
+    assert (await backend.subscription(bought))["dunning"] is None
+    assert (await backend.service.row(overview, bought))["dunning"] is None
+
+
 async def test_an_invoice_is_paid_now_and_paying_it_twice_charges_once(
     backend: Backend, bought: str, owed: dict[str, Any]
 ) -> None:

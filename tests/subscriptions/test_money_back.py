@@ -165,6 +165,55 @@ async def test_the_worker_ends_the_service_if_the_process_dies_after_the_money_i
     assert refunded == [paid["amountPaid"]]
 
 
+@pytest.mark.parametrize("way", ["refund", "credit-notes"])
+async def test_the_worker_ends_the_service_of_a_refund_that_stripe_made_with_a_500(
+    backend: Backend, paid: dict[str, Any], way: str
+) -> None:
+    """It counts as failed, and nobody asks for it again."""
+    resource = {"refund": "/v1/refunds", "credit-notes": "/v1/credit_notes"}[way]
+    await backend.service.stripe.inject_fault(
+        "status", method="POST", path=resource, status=500, after_work=True, times=3
+    )
+    to = {"to": "card"} if way == "credit-notes" else {}
+    lost = await backend.post(f"invoices/{paid['id']}/{way}", {"endService": "now", **to})
+    assert lost.status in {502, 503}
+    assert [await finish(backend), await finish(backend)] == [1, 0]
+    assert (await backend.subscription(paid["subscriptionId"]))["stripeStatus"] == "canceled"
+    found = await backend.service.pool.fetch(
+        "SELECT details ->> 'foundAtStripe' AS id FROM billing_audit_log"
+        " WHERE actor = 'worker' AND action LIKE 'invoice.%' AND outcome = 'done'"
+    )
+    assert [row["id"][:3] for row in found] == [{"refund": "re_", "credit-notes": "cn_"}[way]]
+
+
+async def test_the_worker_asks_nothing_about_a_refund_that_stripe_has_refused(
+    backend: Backend, paid: dict[str, Any]
+) -> None:
+    await backend.service.stripe.inject_fault(
+        "status", method="POST", path="/v1/refunds", status=400, times=1
+    )
+    await backend.post(f"invoices/{paid['id']}/refund", {"endService": "now"})
+    asked = len(await backend.service.stripe.requests(path="/v1/refunds"))
+    assert await finish(backend) == 0
+    assert len(await backend.service.stripe.requests(path="/v1/refunds")) == asked
+
+
+async def test_the_repeat_of_a_refund_made_with_a_500_keeps_its_end_and_is_on_record(
+    backend: Backend, paid: dict[str, Any]
+) -> None:
+    await backend.service.stripe.inject_fault(
+        "status", method="POST", path="/v1/refunds", status=500, times=3, after_work=True
+    )
+    path = f"invoices/{paid['id']}/refund"
+    assert (await backend.post(path, {"amount": 100, "endService": "now"})).status == 503
+    assert (await backend.done(path, {"amount": 100}))["serviceEnd"] == "done"
+    assert await backend.audit() == [
+        ("invoice.refund", "attempted"),
+        ("invoice.refund", "done"),
+        ("subscription.cancel", "done"),
+    ]
+
+
 async def test_nothing_ends_with_a_refund_that_was_never_made(
     backend: Backend, paid: dict[str, Any]
 ) -> None:

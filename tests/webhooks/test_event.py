@@ -146,7 +146,7 @@ def test_an_upcoming_invoice_has_no_id_and_is_kept_without_effect() -> None:
     del upcoming["id"]
     event = parse(made.event("invoice.upcoming", upcoming))
     assert event.object_id is None
-    assert event.reason == "its type is not mirrored"
+    assert event.reason == "its object does not exist yet"
 
 
 def test_an_event_of_the_other_mode_is_refused_and_says_which_disagree() -> None:

@@ -115,6 +115,22 @@ async def post_mark_uncollectible(
     return await _act(call, "mark_uncollectible")
 
 
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/delete",
+    scope="billing:change",
+    idempotent=True,
+    body_optional=True,
+    calls_stripe=True,
+    refusals=_REFUSALS,
+)
+async def post_delete(
+    call: KeyedCall[IdPath, None, InvoiceActionRequest],
+) -> InvoiceChangeResponse:
+    """Delete a draft: nobody is billed by it; honours `Idempotency-Key`."""
+    return await _act(call, "delete_invoice")
+
+
 async def _act(
     call: KeyedCall[IdPath, None, InvoiceActionRequest]
     | KeyedCall[IdPath, None, PayRequest]

@@ -63,6 +63,9 @@ class FoundSubscriptionSchema(Schema):
     stripe_status: str | None
     current_period_end: Moment | None
     domain: str | None
+    dunning: str | None = Field(
+        description="How many attempts to collect it failed, why the last, when the next is."
+    )
 
 
 class FoundCustomerSchema(Schema):

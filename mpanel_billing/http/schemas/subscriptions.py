@@ -162,6 +162,25 @@ class PlannedChangeSchema(Schema):
         )
 
 
+class DunningSchema(Schema):
+    """The attempts to collect the oldest unpaid invoice: `attemptCount` have failed.
+
+    `nextAttemptAt` is null if Stripe plans no further one; `lastReason` says why the last failed.
+    """
+
+    invoice_id: UUID
+    amount_remaining: int
+    currency: str
+    attempt_count: int
+    next_attempt_at: Moment | None
+    last_reason: str | None
+
+    @classmethod
+    def of(cls, dunning: records.Dunning) -> Self:
+        """Build the object from the attempts."""
+        return cls(**asdict(dunning))
+
+
 class SubscriptionSchema(Schema):
     """A subscription: `status` is mPanel's, `stripeStatus` Stripe's."""
 
@@ -189,6 +208,7 @@ class SubscriptionSchema(Schema):
     held_until: Moment | None
     next_charge: NextChargeSchema | None
     planned_change: PlannedChangeSchema | None
+    dunning: DunningSchema | None
     tenant: TenantSchema | None
     created_at: Moment
 
@@ -223,6 +243,7 @@ class SubscriptionSchema(Schema):
             planned_change=PlannedChangeSchema.of(held.to_come, held.currency)
             if held.to_come
             else None,
+            dunning=DunningSchema.of(held.dunning) if held.dunning else None,
             tenant=TenantSchema(id=tenant.id, domain=tenant.domain, status=tenant.status)
             if tenant
             else None,

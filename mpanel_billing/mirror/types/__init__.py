@@ -34,8 +34,11 @@ MIRRORED: tuple[MirroredType[Any], ...] = (
 
 MIRRORED_BY_NAME: Mapping[str, MirroredType[Any]] = {each.object_type: each for each in MIRRORED}
 
-EVENT_TYPES = DISCOUNT_EVENT_TYPES.union(*(each.event_types for each in MIRRORED))
-"""The events that are applied, and that the webhook endpoint subscribes to."""
+TOLD_EVENT_TYPES = frozenset({"invoice.upcoming"})
+"""The events of objects that do not exist yet: kept, and told to mPanel by a trigger."""
+
+EVENT_TYPES = DISCOUNT_EVENT_TYPES.union(TOLD_EVENT_TYPES, *(each.event_types for each in MIRRORED))
+"""The events that are applied or told, and that the webhook endpoint subscribes to."""
 
 COMPARED = tuple(each.object_type for each in MIRRORED if each.comparison is not None)
 """The types that reconcile compares with Stripe."""

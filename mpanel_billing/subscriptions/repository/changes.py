@@ -26,6 +26,9 @@ Kind = Literal[
     "mark_paid",
     "void_invoice",
     "mark_uncollectible",
+    "delete_invoice",
+    "balance",
+    "invoice",
 ]
 ServiceEnd = Literal["now", "period_end"]
 State = Literal["asking", "unanswered", "done", "failed"]
@@ -39,9 +42,15 @@ OF_INVOICES: frozenset[Kind] = frozenset(
         "mark_paid",
         "void_invoice",
         "mark_uncollectible",
+        "delete_invoice",
     }
 )
 """The kinds of changes whose subject is an invoice."""
+
+OF_CUSTOMERS: frozenset[Kind] = frozenset({"balance", "invoice"})
+"""The kinds whose subject is a customer record."""
+
+_SUBJECTS = ("subscription_id", "invoice_id", "customer_id")
 
 _changes = load_queries("changes")
 
@@ -132,11 +141,9 @@ async def insert_change(
     end_service: ServiceEnd | None = None,
 ) -> Change | None:
     """Record a change before Stripe is called; None: the key is taken."""
-    of_invoice = kind in OF_INVOICES
     row = await _changes.insert_change.fetch_one(
         conn,
-        subscription_id=None if of_invoice else subject_id,
-        invoice_id=subject_id if of_invoice else None,
+        **{name: subject_id if name == subject_of(kind) else None for name in _SUBJECTS},
         kind=kind,
         request_key=request_key,
         request_hash=request_hash,
@@ -145,6 +152,13 @@ async def insert_change(
         end_service=end_service,
     )
     return Change.of(row) if row else None
+
+
+def subject_of(kind: Kind) -> str:
+    """Return the column that names the subject of a kind of changes."""
+    if kind in OF_INVOICES:
+        return "invoice_id"
+    return "customer_id" if kind in OF_CUSTOMERS else "subscription_id"
 
 
 async def resume_change(
@@ -198,16 +212,24 @@ async def close_change(
     *,
     stripe_id: str | None = None,
     error: str | None = None,
+    may_be_made: bool = False,
 ) -> None:
-    """Store the outcome of a change."""
+    """Store the outcome of a change; a failed one `may_be_made` all the same."""
     await _changes.close_change.execute(
-        conn, id=change.id, attempt=change.attempt, state=state, stripe_id=stripe_id, error=error
+        conn,
+        id=change.id,
+        attempt=change.attempt,
+        state=state,
+        stripe_id=stripe_id,
+        error=error,
+        may_be_made=may_be_made,
     )
 
 
-async def note_made(conn: Connection, change: Change, stripe_id: str) -> None:
-    """Store what was found at Stripe of a change that got no response."""
-    await _changes.note_made.execute(conn, id=change.id, stripe_id=stripe_id)
+async def note_made(conn: Connection, change: Change, stripe_id: str) -> bool:
+    """Store what was found at Stripe of a change without a response; False if that is known."""
+    noted = await _changes.note_made.fetch_value(conn, id=change.id, stripe_id=stripe_id)
+    return noted is not None
 
 
 async def set_end_service(conn: Connection, change: Change, end_service: ServiceEnd | None) -> None:

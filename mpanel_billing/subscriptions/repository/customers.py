@@ -99,3 +99,19 @@ async def list_balances(conn: Connection, customer_id: UUID, *, livemode: bool) 
     """Return the balances of a customer's Stripe customers that are not zero."""
     rows = await _queries.list_balances.fetch(conn, customer_id=customer_id, livemode=livemode)
     return [Balance(*row.values()) for row in rows]
+
+
+async def get_balance(conn: Connection, stripe_customer_id: str, currency: str) -> int:
+    """Return a Stripe customer's balance in a currency, in minor units: negative is a credit."""
+    balance: int | None = await _queries.get_balance.fetch_value(
+        conn, stripe_customer_id=stripe_customer_id, currency=currency
+    )
+    return balance or 0
+
+
+async def find_running(conn: Connection, customer_id: UUID, stripe_customer_id: str) -> str | None:
+    """Return Stripe's id of the latest subscription of a Stripe customer that has not ended."""
+    found: str | None = await _queries.find_running.fetch_value(
+        conn, customer_id=customer_id, stripe_customer_id=stripe_customer_id
+    )
+    return found

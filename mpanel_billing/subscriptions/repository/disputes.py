@@ -1,6 +1,7 @@
 """Disputes, and the evidence for them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import asyncpg
@@ -10,13 +11,25 @@ from mpanel_billing.database.queries import Connection, load_queries
 _disputes = load_queries("disputes")
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which disputes: one, or those of a customer, or to be answered; None: any.
+
+    At most `most`, after the dispute `after`.
+    """
+
+    dispute_id: str | None = None
+    customer_id: UUID | None = None
+    only_open: bool = False
+    after: str | None = None
+    most: int = 1
+
+
 async def list_disputes(
-    conn: Connection, *, only_open: bool, livemode: bool, most: int
+    conn: Connection, wanted: Wanted, *, livemode: bool
 ) -> Sequence[asyncpg.Record]:
     """Return the latest disputes; with `only_open` those to be answered, the most urgent first."""
-    return await _disputes.list_disputes.fetch(
-        conn, only_open=only_open, livemode=livemode, most=most
-    )
+    return await _disputes.list_disputes.fetch(conn, livemode=livemode, **asdict(wanted))
 
 
 async def get_evidence(

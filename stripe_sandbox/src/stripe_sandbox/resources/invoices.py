@@ -82,6 +82,9 @@ def create(call: Call) -> Document:
     invoice = draft_invoice(world, bill, auto_advance=call.get("auto_advance", False))
     _check_automatic_tax(world, invoice)
     invoice |= {"metadata": call.get("metadata", {}), "description": call.get("description")}
+    if method_id := call.get("default_payment_method"):
+        check_owner(world, method_id, customer["id"], "default_payment_method")
+        invoice["default_payment_method"] = method_id
     set_due_date(call, invoice)
     return world.save(invoice)
 
@@ -223,6 +226,7 @@ ONE = f"{PATH}/{{id}}"
 CREATE = supports(
     "auto_advance",
     "collection_method",
+    "default_payment_method",
     "default_tax_rates",
     "days_until_due",
     "due_date",

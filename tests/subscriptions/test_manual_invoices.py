@@ -1,0 +1,217 @@
+"""Invoices made by hand: a draft to look at, then charged or sent; made once."""
+
+from typing import Any
+
+import pytest
+
+from tests.commands import run_command
+from tests.subscriptions.conftest import Backend
+
+FAULTS = pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
+LINES = [
+    {"description": "Migration of the shop", "unitAmount": 4900},
+    {"description": "Hours of support", "unitAmount": 8000, "quantity": 2},
+]
+TOTAL = 4900 + 2 * 8000
+
+
+@pytest.fixture
+async def customer(backend: Backend, bought: str) -> str:
+    return await backend.customer_of(bought)
+
+
+def wanted(customer: str, **more: Any) -> dict[str, Any]:
+    return {"customerId": customer, "currency": "usd", "lines": LINES, **more}
+
+
+async def drafts_at_stripe(backend: Backend) -> list[tuple[int, int]]:
+    page = await backend.worker.gateway.client.v1.invoices.list_async({"status": "draft"})
+    return [(one.total, len(one.lines.data)) for one in page.data]
+
+
+async def test_a_draft_is_made_once_with_its_lines_and_charged_when_finalized(
+    backend: Backend, customer: str
+) -> None:
+    for _ in range(2):
+        body = await backend.done("invoices", wanted(customer, reason="ticket 4711"), "once")
+    assert await drafts_at_stripe(backend) == [(TOTAL, 2)]
+    assert [line["amount"] for line in body["lines"]] == [4900, 16000]
+    assert (body["total"], body["invoice"]["status"]) == (TOTAL, "draft")
+    paid = await backend.done(f"invoices/{body['invoice']['id']}/finalize")
+    assert paid["invoice"]["status"] in {"open", "paid"}
+    await backend.worker.catch_up()
+    after = (await backend.get(f"invoices/{body['invoice']['id']}", customerId=customer)).body
+    assert (after["invoice"]["status"], after["invoice"]["amountPaid"]) == ("paid", TOTAL)
+    assert await backend.audit() == [("customer.invoice", "done"), ("invoice.finalize", "done")]
+
+
+async def test_with_days_it_is_sent_to_be_paid_by_then(backend: Backend, customer: str) -> None:
+    body = await backend.done("invoices", wanted(customer, daysUntilDue=14, memo="Thank you."))
+    done = await backend.done(f"invoices/{body['invoice']['id']}/finalize")
+    assert (done["invoice"]["status"], done["invoice"]["amountPaid"]) == ("open", 0)
+    at_stripe = (await backend.worker.gateway.client.v1.invoices.list_async()).data[0]
+    assert (at_stripe.collection_method, at_stripe.description) == ("send_invoice", "Thank you.")
+    due = await backend.service.pool.fetchval(
+        "SELECT extract(epoch FROM due_at)::bigint FROM invoices WHERE stripe_invoice_id = $1",
+        at_stripe.id,
+    )
+    assert due == at_stripe.due_date
+    paid = await backend.done(
+        f"invoices/{body['invoice']['id']}/mark-paid", {"reason": "by bank transfer"}
+    )
+    assert paid["invoice"]["status"] == "paid"
+
+
+async def test_a_draft_is_deleted_once_and_nobody_is_billed(
+    backend: Backend, customer: str
+) -> None:
+    body = await backend.done("invoices", wanted(customer))
+    path = f"invoices/{body['invoice']['id']}/delete"
+    for _ in range(2):
+        done = await backend.done(path, {"reason": "a mistake"}, "delete")
+        assert done["invoice"]["status"] == "deleted"
+    assert not (await backend.done(path))["changed"]
+    assert await drafts_at_stripe(backend) == []
+    await backend.worker.catch_up()
+    for gone in (
+        await backend.get(f"invoices/{body['invoice']['id']}"),
+        await backend.get(f"invoices/{body['invoice']['id']}/pdf"),
+        await backend.post(f"invoices/{body['invoice']['id']}/finalize"),
+        await backend.post("invoices", wanted(customer)),
+    ):
+        assert (gone.status, gone.body["code"]) == (404, "unknown_invoice")
+    again = await backend.done("invoices", wanted(customer), "another")
+    assert again["invoice"]["status"] == "draft"
+
+
+@FAULTS
+async def test_a_lost_response_to_a_deletion_is_one_deletion(
+    backend: Backend, customer: str, fault: dict[str, Any]
+) -> None:
+    body = await backend.done("invoices", wanted(customer))
+    await backend.service.stripe.inject_fault(
+        method="DELETE", path="/v1/invoices/", after_work=True, times=3, **fault
+    )
+    path = f"invoices/{body['invoice']['id']}/delete"
+    assert (await backend.post(path, {}, "delete")).status in {200, 503}
+    done = await backend.done(path, {}, "delete")
+    assert done["invoice"]["status"] == "deleted"
+
+
+@FAULTS
+@pytest.mark.parametrize("lost", ["/v1/invoices", "/v1/invoiceitems"])
+@pytest.mark.parametrize("after_work", [True, False])
+async def test_a_lost_response_makes_one_whole_draft(
+    backend: Backend, customer: str, fault: dict[str, Any], lost: str, after_work: bool
+) -> None:
+    await backend.service.stripe.inject_fault(
+        method="POST", path=lost, after_work=after_work, times=3, **fault
+    )
+    assert (await backend.post("invoices", wanted(customer), "once")).status == 503
+    body = await backend.done("invoices", wanted(customer), "once")
+    assert body["total"] == TOTAL
+    assert await drafts_at_stripe(backend) == [(TOTAL, 2)]
+
+
+async def test_a_line_that_stripe_refuses_leaves_no_draft(backend: Backend, customer: str) -> None:
+    await backend.service.stripe.inject_fault(
+        "status", method="POST", path="/v1/invoiceitems", status=400, times=1
+    )
+    assert (await backend.post("invoices", wanted(customer))).status == 502
+    assert await drafts_at_stripe(backend) == []
+    await backend.done("invoices", wanted(customer))
+    assert await drafts_at_stripe(backend) == [(TOTAL, 2)]
+
+
+async def test_it_is_made_once_if_the_process_dies_between_stripe_and_the_commit(
+    backend: Backend, customer: str
+) -> None:
+    first = await backend.done("invoices", wanted(customer), "once")
+    await backend.service.pool.execute(
+        "UPDATE billing_changes SET state = 'asking', stripe_id = NULL,"
+        " leased_until = now() - interval '1 second'"
+    )
+    again = await backend.done("invoices", wanted(customer), "once")
+    assert again["invoice"]["id"] == first["invoice"]["id"]
+    assert await drafts_at_stripe(backend) == [(TOTAL, 2)]
+
+
+async def test_the_rows_are_the_same_if_the_webhooks_come_in_reverse(
+    backend: Backend, customer: str
+) -> None:
+    await backend.service.stripe.set_delivery(reorder=True)
+    body = await backend.done("invoices", wanted(customer))
+    await backend.done(f"invoices/{body['invoice']['id']}/finalize")
+    await backend.service.stripe.set_delivery(reorder=False)
+    await backend.worker.catch_up()
+    after = (await backend.get(f"invoices/{body['invoice']['id']}")).body["invoice"]
+    assert (after["status"], after["amountPaid"]) == ("paid", TOTAL)
+
+
+async def test_what_is_already_pending_is_not_put_on_it(
+    backend: Backend, bought: str, customer: str
+) -> None:
+    _, stripe_id = await backend.stripe_ids(bought)
+    await backend.worker.gateway.client.v1.invoice_items.create_async(
+        {"customer": stripe_id, "amount": 1, "currency": "usd"}
+    )
+    body = await backend.done("invoices", wanted(customer, subscriptionId=bought))
+    assert body["total"] == TOTAL
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"lines": []}, "lines"),
+        ({"lines": [{"description": "x", "unitAmount": 0}]}, "lines[0].unitAmount"),
+        ({"daysUntilDue": -1}, "daysUntilDue"),
+        ({"currency": "dollars"}, "currency"),
+    ],
+)
+async def test_what_cannot_be_billed_is_refused(
+    backend: Backend, customer: str, wrong: dict[str, Any], field: str
+) -> None:
+    refused = await backend.post("invoices", wanted(customer, **wrong))
+    assert (refused.status, next(iter(refused.body["fields"]))) == (422, field)
+
+
+async def test_the_next_invoice_is_shown_as_stripe_foresees_it(
+    backend: Backend, bought: str
+) -> None:
+    upcoming = (await backend.get(f"subscriptions/{bought}/upcoming-invoice")).body
+    shown, held = upcoming["upcomingInvoice"], await backend.subscription(bought)
+    assert sum(line["amount"] for line in shown["lines"]) == shown["subtotal"]
+    assert shown["amountDue"] == held["nextCharge"]["amountDue"]
+    await backend.done(f"subscriptions/{bought}/cancel")
+    none = (await backend.get(f"subscriptions/{bought}/upcoming-invoice")).body
+    assert none["upcomingInvoice"] is None
+
+
+async def test_the_pdf_of_an_invoice_is_a_fresh_link(backend: Backend, bought: str) -> None:
+    (paid,) = await backend.invoices(bought)
+    await backend.service.pool.execute("UPDATE invoices SET invoice_pdf = 'https://old.example'")
+    body = (await backend.get(f"invoices/{paid['id']}/pdf")).body
+    assert body["url"].startswith(str(backend.service.sandbox.url))
+    draft = await backend.done("invoices", wanted(await backend.customer_of(bought)))
+    none = await backend.get(f"invoices/{draft['invoice']['id']}/pdf")
+    assert (none.status, none.body["code"]) == (409, "invoice_status")
+
+
+async def test_support_bills_by_command(backend: Backend, bought: str) -> None:
+    settings = backend.service.settings
+    url, stripe_url = settings.database_url.get_secret_value(), str(settings.stripe_api_base)
+
+    async def run(*words: str) -> str:
+        ended = await run_command(url, "invoice", *words, stripe_url=stripe_url)
+        return ended.out + ended.err
+
+    line, why = ("--line", "Migration=4900", "--currency", "usd"), ("--reason", "ticket 4711")
+    said = await run("draft", bought, *line, "--net", "14", *why)
+    assert "$49.00  Migration" in said
+    id_ = said.split()[-1]
+    assert "is open" in await run("finalize", id_, *why)
+    assert (await run("pdf", id_)).startswith("http")
+    discarded = (await run("draft", bought, *line, *why, "--key", "2")).split()[-1]
+    assert "is deleted" in await run("delete", discarded, *why)
+    assert "due" in await run("upcoming", bought)
+    assert "is WHAT=MINOR_UNITS" in await run("draft", bought, "--line", "x", *line[2:], *why)
