@@ -1,6 +1,7 @@
 """The domains of an order: names that it cannot get are refused before anyone pays."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from mpanel_billing.catalogue.order import OrderedDomain
 from mpanel_billing.checkout.purchase import Purchase, Row
@@ -44,6 +45,22 @@ async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
                 "please sign in to order with it, or contact us.",
                 code="domain_taken",
                 fields={_FIELD: "is not available"},
+            )
+    if vouched is not None:
+        await _refuse_registered(conn, purchase, vouched)
+
+
+async def _refuse_registered(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:
+    """Raise ConflictError if the customer would pay for the registration of what they have."""
+    charged = {domain.ascii for domain in purchase.priced.domains}
+    names = [_name_of(each) for each in purchase.order.domains if each.ascii in charged]
+    owned = await repository.list_registered(conn, names, customer_id) if names else set()
+    for name in names:
+        if name.ascii in owned:
+            raise ConflictError(
+                f"{name.unicode} is yours already. Please order with it as a domain that you have.",
+                code="domain_owned",
+                fields={_FIELD: "is registered already"},
             )
 
 

@@ -18,10 +18,11 @@ from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.repository import BUYERS_OWN, list_taken
+from mpanel_billing.domains.repository import BUYERS_OWN, list_registered, list_taken
 
 Availability = Literal["available", "taken", "unknown"]
-"""`taken`: another customer has the name, or nobody can order it. `unknown`: nobody has it here,
+"""`taken`: another customer has the name, or nobody can order it, or it is registered for the
+customer already. `unknown`: nobody has it here,
 and only its registry knows whether it can be registered."""
 
 
@@ -105,6 +106,9 @@ async def _find_availability(
     names = [DomainName(domain.ascii, domain.unicode) for domain in domains]
     taken = await list_taken(conn, names, vouched_customer=customer_id)
     taken |= {name.ascii for name in names if checkout.reserved.reserve(name)}
+    if customer_id is not None:
+        owned = await list_registered(conn, names, customer_id)
+        taken |= {each.ascii for each in domains if each.mode not in BUYERS_OWN} & owned
     return {domain.ascii: _availability(domain, taken) for domain in domains}
 
 

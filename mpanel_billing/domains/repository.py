@@ -76,6 +76,19 @@ def domain_row(name: DomainName, mode: DomainMode) -> dict[str, object]:
     }
 
 
+async def list_registered(
+    conn: Connection, names: Collection[DomainName], customer_id: UUID
+) -> set[str]:
+    """Return those of the names, in ASCII, that we have registered for a customer."""
+    rows = await _queries.list_registered.fetch(
+        conn,
+        names=[name.ascii for name in names],
+        registrable=sorted({name.registrable for name in names}),
+        customer_id=customer_id,
+    )
+    return {row["name"] for row in rows}
+
+
 async def attach_kept(
     conn: Connection, subscription_id: UUID, names: Collection[DomainName], customer_id: UUID
 ) -> set[str]:

@@ -267,6 +267,16 @@ WHERE own.name = ANY(:names::text[])
   AND own.held_at IS NOT NULL
   AND own.state NOT IN ('released', 'failed');
 
+-- name: list_registered(names, registrable, customer_id)
+-- Names that we have registered or transferred for the customer: nobody has to pay for that again.
+SELECT own.name
+FROM billing_domains AS own
+WHERE own.registrable = ANY(:registrable::text[])
+  AND own.name = ANY(:names::text[])
+  AND own.customer_id = :customer_id::uuid
+  AND own.registered_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed');
+
 -- name: drop_ordered(subscription_id, names)!
 -- Makes place for the rows of names that the customer has already.
 DELETE FROM billing_domains AS own

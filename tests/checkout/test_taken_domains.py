@@ -162,6 +162,28 @@ async def test_a_customer_who_comes_back_to_their_own_name_gets_what_they_had_if
     assert await service.pool.fetch("SELECT * FROM billing_trouble") == []
 
 
+async def test_nobody_pays_twice_for_the_registration_of_their_own_name(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    await service.buy(order_a | of("ada.com", "register"))
+    await worker.catch_up()
+    customer = await service.pool.fetchval("SELECT customer_id::text FROM subscriptions")
+    again = order_a | {"planId": "premium", "customerId": customer}
+    for mode in ("register", "transfer", "new-or-transfer"):
+        status, error = await refusal(service, again | of("ada.com", mode), **BACKEND)
+        assert (status, error["code"]) == (409, "domain_owned")
+
+    # a name has one tenant: the second order for it gets a name in our zone, and one row is live
+    second = await service.order(again | of("ada.com", "existing"), **BACKEND)
+    assert (await service.stripe.pay(second["url"])).status == 303
+    await worker.catch_up()
+    rows = await service.pool.fetch("SELECT state FROM billing_domains ORDER BY created_at")
+    assert [row["state"] for row in rows] == ["active", "failed"]
+    tenants = [row["domain"] for row in await service.pool.fetch(TENANTS)]
+    assert "ada.com" in tenants
+    assert sum(domain.endswith(".panel.test") for domain in tenants) == 1
+
+
 async def test_a_trial_holds_its_name_as_a_payment_does(
     service: Service, worker: InlineWorker, order_a: dict[str, Any]
 ) -> None:

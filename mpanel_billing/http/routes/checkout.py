@@ -89,6 +89,7 @@ _NOT_FOR_SALE: Refusals = {
         "coupon_used",
         "coupon_used_up",
         "customer_owes",
+        "domain_owned",
         "domain_taken",
         "idempotency_key_reused",
         "offer_unavailable",
