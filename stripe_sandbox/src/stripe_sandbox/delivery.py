@@ -12,8 +12,9 @@ from contextlib import suppress
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.journal import Change
 from stripe_sandbox.outbox import DELIVERY, Endpoint, Outbox
-from stripe_sandbox.store import Change, Store
+from stripe_sandbox.store import Store
 
 ATTEMPT_TIMEOUT = ClientTimeout(total=20)
 DEFAULT_RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)

@@ -5,40 +5,19 @@ rolled back; a committed one is reported to the listeners. Those objects that we
 memory, the others in the archive.
 """
 
-import marshal
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from stripe_sandbox.archive import Archive, Row, Snapshot
 from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.journal import Before, Change, Key, copy_of
 from stripe_sandbox.lookups import LOOKUPS, Lookups
 
 WARM = 10_000
 """How many objects stay in memory: about 100 MB."""
-
-Key = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One object after a transaction; `document` is None if it was deleted."""
-
-    kind: str
-    id: str
-    document: ReadOnly | None
-
-
-@dataclass(frozen=True)
-class _Before:
-    """An object before a transaction: its place among those of its kind, and its content."""
-
-    place: int | None
-    document: Document | None
-
 
 Listener = Callable[[list[Change]], None]
 
@@ -55,7 +34,7 @@ class Store:
         self._ids: defaultdict[str, list[str | None]] = defaultdict(list)
         self._places: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._lookups = Lookups()
-        self._journal: dict[Key, _Before] | None = None
+        self._journal: dict[Key, Before] | None = None
         self._listeners: list[Listener] = []
         self._restarted: list[Callable[[], None]] = []
         self._file: Archive | None = None
@@ -272,11 +251,11 @@ class Store:
         if self._journal is None:
             raise RuntimeError("a change outside a transaction")
         current = self._find(kind, object_id)
-        before = _Before(self._places[kind].get(object_id), current)
+        before = Before(self._places[kind].get(object_id), current)
         self._journal.setdefault((kind, object_id), before)
         return current
 
-    def _roll_back(self, journal: Mapping[Key, _Before]) -> None:
+    def _roll_back(self, journal: Mapping[Key, Before]) -> None:
         for (kind, object_id), before in journal.items():
             self._lookups.move(kind, self._find(kind, object_id), before.document)
             place = self._places[kind].pop(object_id, None)
@@ -288,7 +267,7 @@ class Store:
                 self._ids[kind][before.place] = object_id
                 self._warm[kind, object_id] = before.document
 
-    def _commit(self, journal: Mapping[Key, _Before]) -> None:
+    def _commit(self, journal: Mapping[Key, Before]) -> None:
         changes = [Change(*key, self._find(*key)) for key in journal]
         for change in changes:
             key = change.kind, change.id
@@ -344,9 +323,3 @@ class Store:
             self._load(self._file)
         for restarted in self._restarted:
             restarted()
-
-
-def copy_of(document: ReadOnly) -> Document:
-    """Return a deep copy of JSON; several times as fast as `deepcopy`."""
-    copied: Document = marshal.loads(marshal.dumps(dict(document)))  # noqa: S302 - our own bytes
-    return copied

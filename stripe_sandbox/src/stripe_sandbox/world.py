@@ -11,9 +11,10 @@ from stripe_sandbox import shapes
 from stripe_sandbox.choices import Choices
 from stripe_sandbox.documents import Document, IdSource, ReadOnly, id_of
 from stripe_sandbox.errors import no_such
+from stripe_sandbox.journal import copy_of
 from stripe_sandbox.outbox import Outbox
 from stripe_sandbox.shapes import as_sent
-from stripe_sandbox.store import Store, copy_of
+from stripe_sandbox.store import Store
 
 API_VERSION = stripe.api_version
 ACCOUNT_ID = "acct_1SandboxSandbox0"

@@ -41,7 +41,7 @@ from stripe_sandbox.billing.subscriptions import MARKS
 from stripe_sandbox.billing.tax_ids import VERIFIES, verify_tax_id
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
-from stripe_sandbox.store import Change
+from stripe_sandbox.journal import Change
 from stripe_sandbox.world import Origin, World
 
 logger = logging.getLogger(__name__)
