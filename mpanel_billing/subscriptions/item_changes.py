@@ -197,9 +197,10 @@ def _item_changes(
             amount = (item.unit_amount or 0) * (quantity or 0)
             yield _ItemChange(params, code, amount, quantity or 0)
         elif line is not None:
-            params = {"id": item.stripe_id, "price": _stripe_price(line), **more}
-            amount = line.price.unit_amount * (quantity or 1)
-            yield _ItemChange(params, code, amount, quantity or 1)
+            # Stripe sets the quantity to 1 with a price, unless it is told another
+            quantity = quantity or 1
+            params = {"id": item.stripe_id, "price": _stripe_price(line), "quantity": quantity}
+            yield _ItemChange(params, code, line.price.unit_amount * quantity, quantity)
         else:
             yield _ItemChange({"id": item.stripe_id, "deleted": True}, None, 0)
     for line in wanted.values():

@@ -84,7 +84,7 @@ async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime)
         if coming is None or coming.verdict != "due":
             return None
         return {
-            "items": [{"id": coming.item, "price": coming.price}],
+            "items": [_item(coming)],
             "proration_behavior": "none",
         }
 
@@ -93,3 +93,9 @@ async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime)
         async with acquired(mirror.pool) as conn:
             await repository.note_made(conn, id_)
     return done.changed
+
+
+def _item(coming: ComingPrice) -> dict[str, Any]:
+    """Return the item for Stripe, which sets the quantity to 1 unless it is told another."""
+    item = {"id": coming.item, "price": coming.price}
+    return item if coming.quantity is None else {**item, "quantity": coming.quantity}

@@ -291,6 +291,7 @@ SELECT
         ELSE 'due'
     END AS verdict,
     i.stripe_subscription_item_id,
+    i.quantity,
     coming.stripe_price_id,
     billing_renewal_after_v1(
         i.current_period_start,

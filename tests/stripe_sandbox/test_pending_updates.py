@@ -40,6 +40,30 @@ def price_of(subscription) -> str:
     return subscription["items"].data[0].price.id
 
 
+@pytest.mark.parametrize(("more", "quantity"), [({}, 1), ({"quantity": 2}, 2)])
+async def test_another_price_sets_the_quantity_to_1_unless_one_is_given(
+    shop, more: dict[str, int], quantity: int
+):
+    """As the documentation of `items[].price` says; the same price leaves it."""
+    _, bought = await begin(shop)
+    update, item = shop.api.v1.subscriptions.update_async, bought["items"].data[0].id
+    same = {"id": item, "price": shop.prices["monthly"]}
+    await update(bought.id, {"items": [{"id": item, "quantity": 3}]})
+    kept = await update(bought.id, {"items": [same]})
+    assert kept["items"].data[0].quantity == 3
+    given = [{"id": item, "price": shop.prices["bigger"], **more}]
+    shown = await shop.api.v1.invoices.create_preview_async(
+        {"subscription": bought.id, "subscription_details": {"items": given}}
+    )
+    assert 3000 * quantity in [line.amount for line in shown.lines.data]
+    await shop.driver.replace_card(bought.customer, FAILS)
+    how = {"payment_behavior": "pending_if_incomplete", "proration_behavior": "always_invoice"}
+    waiting = await update(bought.id, {"items": given, **how})
+    (planned_item,) = waiting.pending_update.subscription_items
+    assert planned_item.quantity == quantity
+    assert waiting["items"].data[0].quantity == 3
+
+
 async def test_a_paid_change_applies_at_once(shop):
     _, bought = await begin(shop)
     changed = await upgrade(shop, bought)

@@ -128,6 +128,21 @@ async def test_a_customer_is_told_and_pays_the_new_price_from_their_renewal_on(
     assert await pool.fetchval(STANDING) == 0
 
 
+async def test_who_has_several_has_as_many_at_the_new_price(
+    backend: Backend, bought: str, told: None
+) -> None:
+    """Stripe sets the quantity to 1 with a price, unless it is told."""
+    pool = backend.service.pool
+    await pool.execute("UPDATE products SET max_quantity = 5 WHERE code = 'starter'")
+    three = {"planId": "starter", "billingCycle": "monthly", "quantities": {"starter": 3}}
+    await backend.done(f"subscriptions/{bought}/change-plan", three)
+    await announce_migration(pool, await migration(backend), OPERATOR)
+    near = await reach(backend, bought, timedelta(days=1))
+    assert await make_price_changes(mirror_of(backend), near) == 1
+    item = await plan_item(backend, bought)
+    assert (item["unitAmount"], item["quantity"]) == (NEW, 3)
+
+
 async def test_who_renews_within_the_notice_keeps_the_price_for_one_term_more(
     backend: Backend, bought: str, told: None
 ) -> None:

@@ -162,6 +162,29 @@ async def test_a_plan_that_one_has_once_takes_the_place_of_several_only_if_it_is
     assert quantities(body["subscription"])["premium"] == 1
 
 
+@pytest.mark.parametrize("when", ["now", "period_end"])
+async def test_another_plan_takes_over_the_quantity(
+    backend: Backend, order_a: dict[str, Any], when: str
+) -> None:
+    """Stripe sets it to 1 with a price, unless it is told."""
+    await backend.service.pool.execute(
+        "UPDATE products SET max_quantity = 5, updated_at = now() WHERE code = 'premium'"
+    )
+    order = await backend.service.buy(order_a | {"quantities": {"starter": 3, BACKUPS: 2}})
+    await backend.worker.catch_up()
+    id_ = str(order["subscriptionId"])
+    premium = {"planId": "premium", "billingCycle": "monthly", "when": when}
+    preview = await backend.done(f"subscriptions/{id_}/preview-change", premium)
+    body = await backend.done(f"subscriptions/{id_}/change-plan", premium)
+    if when == "period_end":
+        end = datetime.fromisoformat(body["subscription"]["currentPeriodEnd"]).timestamp()
+        await backend.service.stripe.advance_time(int(end) + 7200)
+    await backend.worker.catch_up()
+    shown = await backend.subscription(id_)
+    assert quantities(shown) == {"premium": 3, BACKUPS: 2}
+    assert shown["amount"] == preview["recurring"]
+
+
 async def test_support_changes_quantities_by_command(backend: Backend, bought: str) -> None:
     settings = backend.service.settings
     url, stripe_url = settings.database_url.get_secret_value(), str(settings.stripe_api_base)

@@ -42,11 +42,13 @@ class ComingPrice:
     """A price change that was announced, and whether it can be made now.
 
     `item` and `price` are Stripe's ids, `effective_at` the next renewal that it can count from.
+    `quantity` is what the item has now; None if its price is metered.
     """
 
     verdict: Verdict
     item: str | None
     price: str
+    quantity: int | None
     effective_at: datetime | None
 
 
@@ -145,6 +147,7 @@ async def get_change(
         verdict=row["verdict"],
         item=row["stripe_subscription_item_id"],
         price=row["stripe_price_id"],
+        quantity=row["quantity"],
         effective_at=row["effective_at"],
     )
 

@@ -36,9 +36,10 @@ def _term(item: ReadOnly) -> tuple[str, int]:
 
 
 def replace_price(item: Document, price: ReadOnly) -> None:
-    """Replace the item's price; only one that is not metered has a quantity."""
+    """Replace the item's price, which sets its quantity to 1: none if the price is metered."""
+    kept = item["quantity"] if item["price"]["id"] == price["id"] else 1
     item["price"], item["plan"] = dict(price), plan_of(price)
-    item["quantity"] = None if is_metered(price) else item["quantity"] or 1
+    item["quantity"] = None if is_metered(price) else kept
 
 
 def new_item(world: World, subscription: ReadOnly, item: PricedItem, now: int) -> Document:
