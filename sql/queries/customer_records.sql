@@ -319,6 +319,7 @@ ORDER BY b.stripe_customer_id, b.currency;
 SELECT s.stripe_subscription_id
 FROM subscriptions AS s
 WHERE s.customer_id = :customer_id::uuid
+  AND s.billing_provider = 'stripe'
   AND s.stripe_customer_id = :stripe_customer_id
   AND s.stripe_status IN ('trialing', 'active', 'past_due')
 ORDER BY s.created_at DESC
