@@ -13,4 +13,4 @@ if [ -z "${PEERS_FOLDER:-}" ]; then
   trap 'rm -rf "$PEERS_FOLDER"' EXIT
 fi
 export PEERS_FOLDER
-.venv/bin/pytest -rs tests/sandbox_peers "$@"
+.venv/bin/pytest -rs -o faulthandler_timeout=1800 tests/sandbox_peers "$@"

@@ -17,7 +17,7 @@ import stripe
 from stripe import StripeObject
 from stripe._object_classes import OBJECT_CLASSES
 
-from stripe_sandbox.documents import Document
+from stripe_sandbox.documents import CONTAINERS, Document
 
 ON_REQUEST: Mapping[str, frozenset[str]] = {
     "charge": frozenset({"refunds"}),
@@ -260,8 +260,6 @@ CUT: Mapping[str, tuple[str, ...]] = {
 }
 """Stored fields that are sent only if expanded."""
 
-CONTAINERS = (dict, list)
-
 Node = TypeVar("Node")
 
 
@@ -274,15 +272,14 @@ def as_sent(node: Node) -> Node:
 
 
 def _cut(node: Any) -> Any:
-    # without a call for each text or number: most of what is sent is that
+    # written like `copied`, for the same speed
     if isinstance(node, list):
         return [_cut(item) if isinstance(item, CONTAINERS) else item for item in node]
-    if not isinstance(node, dict):
-        return node
-    cut = {
-        name: _cut(value) if isinstance(value, CONTAINERS) else value
-        for name, value in node.items()
-    }
+    cut = {**node}
+    for name, value in node.items():
+        inner = value.__class__
+        if inner is dict or inner is list:
+            cut[name] = _cut(value)
     kind = cut.get("object")
     for name in CUT.get(kind, ()) if isinstance(kind, str) else ():
         cut.pop(name, None)

@@ -9,9 +9,8 @@ import stripe
 
 from stripe_sandbox import shapes
 from stripe_sandbox.choices import Choices
-from stripe_sandbox.documents import Document, IdSource, ReadOnly, id_of
+from stripe_sandbox.documents import Document, IdSource, ReadOnly, copied, id_of
 from stripe_sandbox.errors import no_such
-from stripe_sandbox.journal import copy_of
 from stripe_sandbox.outbox import Outbox
 from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.store import Store
@@ -121,7 +120,7 @@ class World:
 
     def add(self, values: Mapping[str, Any]) -> Document:
         """Store a new object, completed to its full shape, and return it."""
-        document = copy_of(shapes.complete(values))
+        document: Document = copied(shapes.complete(values))
         self.store.put(document["object"], document)
         return document
 
