@@ -22,7 +22,7 @@ const OTHER_NAMES = {
   'sources.transactions.list': ['sources', 'listSourceTransactions'],
 }
 const SPECIAL = {
-  '@file': () => ({ data: Buffer.from('evidence'), name: 'evidence.txt', type: 'text/plain' }),
+  '@file': () => ({ data: Buffer.from('%PDF-1.4 evidence'), name: 'evidence.pdf', type: 'application/pdf' }),
   '@version': () => stripe.getApiField('version'),
 }
 

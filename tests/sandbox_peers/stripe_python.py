@@ -39,7 +39,7 @@ class PythonClient:
         if isinstance(value, list):
             return [self._filled(one) for one in value]
         if value == "@file":
-            return _named(io.BytesIO(b"evidence"), "evidence.txt")
+            return _named(io.BytesIO(b"%PDF-1.4 evidence"), "evidence.pdf")
         if value == "@version":
             return stripe.api_version
         return self._kept[value[1:]] if isinstance(value, str) and value[:1] == "$" else value

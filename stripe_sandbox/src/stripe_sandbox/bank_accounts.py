@@ -168,7 +168,12 @@ _SEPA = tuple(
     for iban, (name, fate) in zip(ibans, _FATES, strict=True)
 )
 
-TEST_ACCOUNTS = (*_ACH, *_SEPA)
+_OF_TRIGGER = TestAccount(
+    "IT60X0542811101000000123456", "pm_failed_it", "sepa_debit", "IT", failure=FAILED
+)
+"""The account with which Stripe's own `stripe trigger` lets a payment fail."""
+
+TEST_ACCOUNTS = (*_ACH, *_SEPA, _OF_TRIGGER)
 BY_NUMBER = {account.number: account for account in TEST_ACCOUNTS}
 BY_TOKEN: Mapping[str, Instrument] = {
     **{account.token: account for account in TEST_ACCOUNTS},
