@@ -102,6 +102,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "billing_changes",
     "billing_planned_changes",
     "billing_pauses",
+    "billing_price_changes",
 )
 
 
@@ -183,6 +184,15 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             " VALUES ('sub_sched_1', $1, 'starter', 'monthly', '{}', now(), 799, 799)"
         ),
         "INSERT INTO billing_pauses (subscription_id, since, until) VALUES ($1, now(), now())",
+        (
+            "INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key)"
+            " SELECT product_id, 'annually', 'usd', 1, $1::uuid::text FROM prices"
+        ),
+        (
+            "INSERT INTO billing_price_changes (subscription_id, old_price_id, new_price_id,"
+            " not_before, effective_at, next_attempt_at)"
+            " SELECT $1, min(id::text)::uuid, max(id::text)::uuid, now(), now(), now() FROM prices"
+        ),
         "INSERT INTO billing_adoptions (subscription_id, source) VALUES ($1, 'stripe')",
         (
             "INSERT INTO billing_takeovers (subscription_id, predecessor_id, reason)"
