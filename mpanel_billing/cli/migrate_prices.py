@@ -47,8 +47,12 @@ def migrate_prices(
     )
     by = command_line_actor()
     if withdraw:
-        count = with_pool(lambda pool: price_announcements.withdraw_migration(pool, wanted, by))
+        count, under_way = with_pool(
+            lambda pool: price_announcements.withdraw_migration(pool, wanted, by)
+        )
         typer.echo(f"called off for {count} subscriptions")
+        if under_way:
+            typer.echo(f"under way, and not called off: {under_way}")
         return
     if dry_run:
         found = with_pool(lambda pool: price_announcements.preview_migration(pool, wanted))

@@ -129,13 +129,32 @@ async def change_plan(
         # the same token again gets the change that was made with it
         repeatable_for=LIFETIME if promise else NEVER,
     )
-    return await _with_confirmation(mirror, done) if confirmable else done
+    return await _with_confirmation(mirror, plan, done) if confirmable else done
 
 
-async def _with_confirmation(mirror: Mirror, done: Changed) -> Changed:
-    """Add where the customer confirms the payment that the change waits for, if it does."""
+async def _with_confirmation(mirror: Mirror, plan: PlanRequest, done: Changed) -> Changed:
+    """Add where the customer confirms the payment that the change waits for, if it does.
+
+    A repeat may come after Stripe has dropped the change: then nothing has changed.
+    """
     pending = await find_pending_update(mirror.stripe, done.subscription.stripe_id or "")
-    return done if pending is None else replace(done, changed=False, confirmation=pending)
+    if pending is None:
+        return replace(done, changed=done.changed and _is_made(done.subscription, plan))
+    return replace(done, changed=False, confirmation=pending)
+
+
+def _is_made(held: Subscription, plan: PlanRequest) -> bool:
+    """Return whether the items are those asked for, or will be at the end of the term."""
+    if held.to_come:
+        return True
+    had = {item.code: item.quantity for item in held.items}
+    plans = [(one.code, one.billing_cycle) for one in held.items if one.kind == "plan"]
+    addons = {one.code for one in held.addons}
+    return (
+        plans == [(plan.plan_code, plan.billing_cycle)]
+        and (plan.addon_codes is None or addons == {*plan.addon_codes})
+        and all(had.get(code) == quantity for code, quantity in plan.quantities)
+    )
 
 
 def _asked(

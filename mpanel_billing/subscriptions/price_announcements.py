@@ -75,6 +75,7 @@ async def preview_migration(pool: Pool, wanted: PriceMigration) -> Announced:
     Each page is announced and taken back.
     """
     found = await _find(pool, wanted)
+    _require_on_sale(found.new)
     before = after = Decimal(0)
     last = _FIRST
     while True:
@@ -115,6 +116,7 @@ async def announce_migration(
     gets the messages, unless `untold`.
     """
     found = await _find(pool, wanted)
+    _require_on_sale(found.new)
     if not untold:
         await _require_receiver(pool, found.old)
     last: UUID | None = _FIRST
@@ -139,14 +141,18 @@ async def _announce_page(
     return page[-1]
 
 
-async def withdraw_migration(pool: Pool, wanted: PriceMigration, by: Actor) -> int:
-    """Call off what is announced and not made yet; return of how many subscriptions."""
+async def withdraw_migration(pool: Pool, wanted: PriceMigration, by: Actor) -> tuple[int, int]:
+    """Call off what is announced and not made yet, also if the new price is off sale.
+
+    Returns of how many subscriptions, and of how many it is under way: Stripe has been asked.
+    """
     found = await _find(pool, wanted)
     async with transaction(pool) as conn:
-        count = await repository.withdraw(conn, found.old.id, found.new.id)
+        standing = await repository.lock_standing(conn, found.old.id, found.new.id)
+        count = await repository.withdraw(conn, standing)
         details = _details(wanted, found) | {"subscriptions": count}
         await audit.record(conn, by, "catalogue.withdraw_prices", None, details)
-    return count
+    return count, len(standing) - count
 
 
 def _details(wanted: PriceMigration, found: Announced) -> dict[str, object]:
@@ -209,6 +215,9 @@ def _require_alike(old: SoldPrice, new: SoldPrice) -> None:
                 f"The prices differ in more than the amount: {describe_price(old)};"
                 f" {describe_price(new)}."
             )
+
+
+def _require_on_sale(new: SoldPrice) -> None:
     if not new.active:
         raise InvalidRequestError(f"The new price is not on sale: {describe_price(new)}.")
 

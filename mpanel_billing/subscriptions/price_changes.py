@@ -30,6 +30,8 @@ MOST = 100
 
 _AFTER_REFUSAL = timedelta(hours=1)
 _WHILE_HELD_UP = timedelta(days=1)
+_SHORTLY_BEFORE = timedelta(minutes=10)
+"""Held up, and the renewal is near: a customer who resumes on the last day gets the new price."""
 
 
 async def make_price_changes(mirror: Mirror, at: datetime | None = None) -> int:
@@ -67,10 +69,12 @@ async def _look_at(mirror: Mirror, id_: UUID, subscription_id: UUID, now: dateti
 
 
 def _next_look(coming: ComingPrice, now: datetime) -> datetime:
-    later = now + _WHILE_HELD_UP
-    if coming.verdict == "held up" or coming.effective_at is None:
-        return later
-    return max(coming.effective_at - timedelta(days=LEAD_DAYS), now + timedelta(minutes=1))
+    if coming.effective_at is None:
+        return now + _WHILE_HELD_UP
+    near = coming.effective_at - timedelta(days=LEAD_DAYS)
+    if coming.verdict == "held up":
+        return now + (_SHORTLY_BEFORE if near <= now else _WHILE_HELD_UP)
+    return max(near, now + timedelta(minutes=1))
 
 
 async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime) -> bool:

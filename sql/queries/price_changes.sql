@@ -82,6 +82,7 @@ LIMIT :most;
 
 -- name: announce(subscription_ids, old_price_id, new_price_id, starts_at, notice_days, lead_days)
 -- Records the change of each, and tells of it. What was ordered with a trial is charged as agreed once.
+-- It never counts before what is told, should the terms move; the days are those of the 29th to the 31st.
 WITH announced AS (
     INSERT INTO billing_price_changes AS c (
         subscription_id,
@@ -95,7 +96,7 @@ WITH announced AS (
         s.id,
         i.price_id,
         :new_price_id::uuid,
-        bound.not_before,
+        greatest(bound.not_before, renewal.at - interval '3 days'),
         renewal.at,
         renewal.at - make_interval(days => :lead_days::integer)
     FROM unnest(:subscription_ids::uuid[]) AS chosen (id)
@@ -248,15 +249,29 @@ SELECT EXISTS (
       AND billing_is_wanted('price.changing', r.types)
 );
 
--- name: withdraw(old_price_id, new_price_id)
--- Calls off what is announced and not made yet.
-UPDATE billing_price_changes
+-- name: lock_standing(old_price_id, new_price_id)
+-- What is announced and not made yet; from now on none of it is begun.
+SELECT c.id
+FROM billing_price_changes AS c
+WHERE c.old_price_id = :old_price_id::uuid
+  AND c.new_price_id = :new_price_id::uuid
+  AND c.made_at IS NULL
+  AND c.withdrawn_at IS NULL
+ORDER BY c.id
+FOR UPDATE;
+
+-- name: withdraw(ids)
+-- Calls off what Stripe has not, and cannot have got.
+UPDATE billing_price_changes AS c
 SET withdrawn_at = now()
-WHERE old_price_id = :old_price_id::uuid
-  AND new_price_id = :new_price_id::uuid
-  AND made_at IS NULL
-  AND withdrawn_at IS NULL
-RETURNING subscription_id;
+WHERE c.id = ANY(:ids::uuid[])
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_changes AS under_way
+      WHERE under_way.request_key = 'price-change-' || c.id::text
+        AND under_way.state <> 'failed'
+  )
+RETURNING c.id;
 
 -- name: list_due(now, livemode, most)
 -- What is to be looked at now: its renewal is near, or was.
@@ -275,7 +290,7 @@ LIMIT :most;
 
 -- name: get_change(id, now, lead_days)^
 -- What is to be done with it: the item is gone, the renewal is not near, something else decides what
--- becomes of the subscription; else it can be made.
+-- becomes of the subscription; else it can be made. Its row is locked, so it is not called off meanwhile.
 SELECT
     CASE
         WHEN i.id IS NULL OR s.stripe_status IN ('canceled', 'incomplete_expired') THEN 'gone'
@@ -284,7 +299,8 @@ SELECT
             OR s.cancel_at IS NOT NULL
             OR s.stripe_schedule_id IS NOT NULL
             THEN 'held up'
-        WHEN i.current_period_end < c.not_before
+        WHEN s.stripe_status = 'trialing'
+            OR i.current_period_end < c.not_before
             OR i.current_period_end <= :now::timestamptz
             OR i.current_period_end > :now::timestamptz + make_interval(days => :lead_days::integer)
             THEN 'early'
@@ -294,10 +310,14 @@ SELECT
     i.quantity,
     coming.stripe_price_id,
     billing_renewal_after_v1(
-        i.current_period_start,
+        CASE WHEN s.stripe_status <> 'trialing' THEN i.current_period_start END,
         i.current_period_end,
         i.interval_count * CASE i.recurring_interval WHEN 'year' THEN 12 ELSE 1 END,
-        greatest(c.not_before, :now::timestamptz)
+        greatest(
+            c.not_before,
+            :now::timestamptz,
+            CASE WHEN s.stripe_status = 'trialing' THEN s.trial_end + interval '1 second' END
+        )
     ) AS effective_at
 FROM billing_price_changes AS c
 JOIN subscriptions AS s
@@ -309,7 +329,8 @@ LEFT JOIN subscription_items AS i
     AND i.price_id = c.old_price_id
 WHERE c.id = :id::uuid
   AND c.made_at IS NULL
-  AND c.withdrawn_at IS NULL;
+  AND c.withdrawn_at IS NULL
+FOR UPDATE OF c;
 
 -- name: put_off(id, effective_at, next_attempt_at)!
 UPDATE billing_price_changes

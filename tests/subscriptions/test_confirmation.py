@@ -47,6 +47,7 @@ async def test_a_change_waits_and_is_made_once_it_is_paid(
     assert (plan(shown), shown["status"]) == ("premium", "active")
     made = await backend.done(f"{path}/change-plan", WAITING, "up")
     assert (made["confirmation"], plan(made["subscription"])) == (None, "premium")
+    assert made["changed"]
 
 
 async def test_one_that_nobody_confirms_is_dropped_and_bars_no_other(
@@ -54,7 +55,7 @@ async def test_one_that_nobody_confirms_is_dropped_and_bars_no_other(
 ) -> None:
     path = f"subscriptions/{bought}"
     await backend.give_card(bought, AUTHENTICATES)
-    await backend.done(f"{path}/change-plan", WAITING)
+    await backend.done(f"{path}/change-plan", WAITING, "up")
     await backend.give_card(bought, GOOD_CARD)
     business = {"planId": "business", "billingCycle": "monthly"}
     preview = await backend.done(f"{path}/preview-change", business)
@@ -65,6 +66,8 @@ async def test_one_that_nobody_confirms_is_dropped_and_bars_no_other(
     await backend.worker.catch_up()
     assert plan(await backend.subscription(bought)) == "starter"
     assert all(one["status"] in {"paid", "void"} for one in await backend.invoices(bought))
+    again = await backend.done(f"{path}/change-plan", WAITING, "up")
+    assert (again["changed"], again["confirmation"]) == (False, None)
     await backend.give_card(bought, GOOD_CARD)
     assert plan((await backend.done(f"{path}/change-plan", PREMIUM))["subscription"]) == "premium"
 

@@ -234,9 +234,7 @@ async def test_others_are_left_alone(
     assert await make_price_changes(mirror_of(backend), near) == 0
     await backend.done(f"subscriptions/{bought}/resume")
     assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=1)) == 0
-    pool = backend.service.pool
-    await pool.execute("UPDATE billing_price_changes SET next_attempt_at = now()")
-    assert await make_price_changes(mirror_of(backend), near) == 1
+    assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=10)) == 1
 
 
 async def test_it_goes_on_where_it_was_killed_and_tells_nobody_twice(
@@ -324,7 +322,8 @@ async def test_an_unknown_price_is_refused_with_those_that_there_are(
 async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -> None:
     pool, wanted = backend.service.pool, await migration(backend)
     await announce_migration(pool, wanted, OPERATOR)
-    assert await withdraw_migration(pool, wanted, OPERATOR) == 1
+    await pool.execute("UPDATE prices SET active = FALSE WHERE stripe_price_id = $1", wanted.new)
+    assert await withdraw_migration(pool, wanted, OPERATOR) == (1, 0)
     assert (await plan_item(backend, bought))["comingUnitAmount"] is None
     actions = await pool.fetch(
         "SELECT action FROM billing_audit_log WHERE action LIKE 'catalogue.%prices' ORDER BY id"
@@ -333,6 +332,49 @@ async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -
         "catalogue.migrate_prices",
         "catalogue.withdraw_prices",
     ]
+
+
+@pytest.mark.parametrize(("state", "left"), [("unanswered", 1), ("done", 1), ("failed", 0)])
+async def test_what_stripe_may_have_is_not_called_off(
+    backend: Backend, bought: str, told: None, state: str, left: int
+) -> None:
+    pool, wanted = backend.service.pool, await migration(backend)
+    await announce_migration(pool, wanted, OPERATOR)
+    await pool.execute(
+        "INSERT INTO billing_changes"
+        " (subscription_id, kind, request_key, request_hash, params, state)"
+        " SELECT subscription_id, 'change_price', 'price-change-' || id, '', '{}', $1"
+        " FROM billing_price_changes",
+        state,
+    )
+    assert await withdraw_migration(pool, wanted, OPERATOR) == (1 - left, left)
+    assert await pool.fetchval(STANDING) == left
+
+
+async def test_nobody_pays_it_before_the_day_that_they_were_told(
+    backend: Backend, bought: str, told: None
+) -> None:
+    """Their terms have moved since, or a trial ends before."""
+    pool = backend.service.pool
+    end = datetime.fromisoformat((await backend.subscription(bought))["currentPeriodEnd"])
+    days = (end - datetime.now(UTC)).days + 2
+    await announce_migration(pool, await migration(backend, days), OPERATOR)
+    stripe_id, _ = await backend.stripe_ids(bought)
+    trial_end = end + timedelta(days=10)
+    await backend.worker.gateway.client.v1.subscriptions.update_async(
+        stripe_id, {"trial_end": int(trial_end.timestamp()), "proration_behavior": "none"}
+    )
+    await backend.worker.catch_up()
+    told_day = await pool.fetchval("SELECT effective_at FROM billing_price_changes")
+    assert told_day > trial_end
+    await pool.execute("UPDATE billing_price_changes SET next_attempt_at = '2020-01-01'")
+    assert await make_price_changes(mirror_of(backend), trial_end - timedelta(days=1)) == 0
+    await pool.execute(
+        "UPDATE billing_price_changes SET next_attempt_at = '2020-01-01', not_before = '2020-01-01'"
+    )
+    assert await make_price_changes(mirror_of(backend), trial_end - timedelta(days=1)) == 0
+    moved = await pool.fetchval("SELECT effective_at FROM billing_price_changes")
+    assert moved > trial_end + timedelta(days=27)
 
 
 async def test_an_operator_migrates_by_command(backend: Backend, bought: str) -> None:

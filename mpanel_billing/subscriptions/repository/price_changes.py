@@ -122,10 +122,17 @@ async def is_anyone_told(conn: Connection, *, livemode: bool) -> bool:
     return bool(await _queries.is_anyone_told.fetch_value(conn, livemode=livemode))
 
 
-async def withdraw(conn: Connection, old_price_id: UUID, new_price_id: UUID) -> int:
-    """Call off what is announced and not made yet; return of how many subscriptions."""
-    rows = await _queries.withdraw.fetch(conn, old_price_id=old_price_id, new_price_id=new_price_id)
-    return len(rows)
+async def lock_standing(conn: Connection, old_price_id: UUID, new_price_id: UUID) -> list[UUID]:
+    """Lock what is announced and not made yet, until the transaction ends; return the ids."""
+    rows = await _queries.lock_standing.fetch(
+        conn, old_price_id=old_price_id, new_price_id=new_price_id
+    )
+    return [row["id"] for row in rows]
+
+
+async def withdraw(conn: Connection, ids: Sequence[UUID]) -> int:
+    """Call off those that Stripe has not been asked for, and return how many."""
+    return len(await _queries.withdraw.fetch(conn, ids=ids))
 
 
 async def list_due(
