@@ -1,9 +1,11 @@
 """The domains of an order: names that it cannot get are refused before anyone pays."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
-from mpanel_billing.catalogue.order import OrderedDomain
+from mpanel_billing.catalogue.order import Order, OrderedDomain
+from mpanel_billing.catalogue.pricing import CHARGED_DOMAIN_MODES
 from mpanel_billing.checkout.purchase import Purchase, Row
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains import repository
@@ -23,6 +25,23 @@ def refuse_reserved(reserved: ReservedNames, domains: Sequence[OrderedDomain]) -
                 code="domain_reserved",
                 fields={_FIELD: "cannot be ordered"},
             )
+
+
+async def with_owned(conn: Connection, order: Order, customer_id: UUID) -> Order:
+    """Return the order with the names that its customer has kept as some that they have already.
+
+    Their registration is paid for. mPanel vouches for the customer. What a subscription that
+    lives has is left as it is, to be refused.
+    """
+    charged = [_name_of(each) for each in order.domains if each.mode in CHARGED_DOMAIN_MODES]
+    if not charged:
+        return order
+    owned = await repository.list_owned(conn, charged, customer_id)
+    domains = tuple(
+        each if owned.get(each.ascii, True) else replace(each, mode="existing")
+        for each in order.domains
+    )
+    return replace(order, domains=domains)
 
 
 async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
@@ -47,20 +66,20 @@ async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
                 fields={_FIELD: "is not available"},
             )
     if vouched is not None:
-        await _refuse_registered(conn, purchase, vouched)
+        await _refuse_owned(conn, purchase, vouched)
 
 
-async def _refuse_registered(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:
+async def _refuse_owned(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:
     """Raise ConflictError if the customer would pay for the registration of what they have."""
     charged = {domain.ascii for domain in purchase.priced.domains}
     names = [_name_of(each) for each in purchase.order.domains if each.ascii in charged]
-    owned = await repository.list_registered(conn, names, customer_id) if names else set()
+    owned = await repository.list_owned(conn, names, customer_id) if names else {}
     for name in names:
         if name.ascii in owned:
             raise ConflictError(
                 f"{name.unicode} is yours already. Please order with it as a domain that you have.",
                 code="domain_owned",
-                fields={_FIELD: "is registered already"},
+                fields={_FIELD: "is yours already"},
             )
 
 

@@ -13,12 +13,13 @@ from mpanel_billing.catalogue.order import Order, OrderedDomain, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
+from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.repository import Asking
 from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.repository import BUYERS_OWN, list_registered, list_taken
+from mpanel_billing.domains.repository import BUYERS_OWN, list_owned, list_taken
 
 Availability = Literal["available", "taken", "unknown"]
 """`taken`: another customer has the name, or nobody can order it, or it is registered for the
@@ -49,12 +50,15 @@ async def quote_order(
 ) -> Quote:
     """Price what was selected, as `create_session` would; without any effect.
 
-    `customer_id`: mPanel vouches for this customer, whose names are not taken. Raises
-    InvalidRequestError for what is not sold. A coupon that has been used up reads as unknown.
+    `customer_id`: mPanel vouches for this customer, whose names are not taken, and what they have
+    kept is not charged again. Raises InvalidRequestError for what is not sold. A coupon that has
+    been used up reads as unknown.
     """
     catalogue = await _load(checkout, selection)
     order = read_order(selection, catalogue)
     async with acquired(checkout.mirror.pool) as conn:
+        if customer_id is not None:
+            order = await with_owned(conn, order, customer_id)
         offered = await _without_used_up(conn, checkout, catalogue, order)
         priced = price_order(offered, order)
         found = await _find_availability(conn, checkout, order.domains, customer_id)
@@ -107,8 +111,8 @@ async def _find_availability(
     taken = await list_taken(conn, names, vouched_customer=customer_id)
     taken |= {name.ascii for name in names if checkout.reserved.reserve(name)}
     if customer_id is not None:
-        owned = await list_registered(conn, names, customer_id)
-        taken |= {each.ascii for each in domains if each.mode not in BUYERS_OWN} & owned
+        owned = await list_owned(conn, names, customer_id)
+        taken |= {each.ascii for each in domains if each.mode not in BUYERS_OWN} & owned.keys()
     return {domain.ascii: _availability(domain, taken) for domain in domains}
 
 

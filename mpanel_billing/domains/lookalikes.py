@@ -15,13 +15,16 @@ _LOOKS_LIKE = str.maketrans(
         # Armenian
         **dict(zip("ագզհյոսօցք", "wqqhjnuogp", strict=True)),
         # Latin letters without a canonical decomposition
-        **dict(zip("ıɡɑɪʟłøđħŧƅʀĸŋ", "igaillodhtbrkn", strict=True)),
+        **dict(zip("ıɡɑɪʟƅʀĸŋ", "igailbrkn", strict=True)),
         "с": "c",  # noqa: RUF001
         "æ": "ae",
         "œ": "oe",
         "ß": "ss",
     }
 )
+
+_STROKES = str.maketrans(dict(zip("łøđħŧ", "lodht", strict=True)))
+"""Letters with a stroke, an accent to readers that Unicode does not decompose."""
 
 
 def skeleton_of(name: str) -> str:
@@ -33,4 +36,4 @@ def plain_skeleton_of(name: str) -> str:
     """Return how a name looks to those who overlook accents: `gmáil.com` like `gmail.com`."""
     decomposed = unicodedata.normalize("NFD", skeleton_of(name))
     plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return plain.translate(_LOOKS_LIKE)
+    return plain.translate(_LOOKS_LIKE).translate(_STROKES)

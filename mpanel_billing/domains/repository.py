@@ -10,8 +10,10 @@ import asyncpg
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.domains.names import DomainName
 
-NameState = Literal["ordered", "held", "refused", "released"]
-"""What was decided of a name that a subscription is for; `ordered`: nothing yet."""
+NameState = Literal["ordered", "held", "registered", "refused", "released"]
+"""What was decided of a name that a subscription is for; `ordered`: nothing yet.
+
+`registered`: it is held, and we have registered or transferred it already."""
 
 DomainMode = Literal["register", "transfer", "new-or-transfer", "existing", "subdomain"]
 """The value of `billing_domains.mode`."""
@@ -76,17 +78,21 @@ def domain_row(name: DomainName, mode: DomainMode) -> dict[str, object]:
     }
 
 
-async def list_registered(
+async def list_owned(
     conn: Connection, names: Collection[DomainName], customer_id: UUID
-) -> set[str]:
-    """Return those of the names, in ASCII, that we have registered for a customer."""
-    rows = await _queries.list_registered.fetch(
+) -> dict[str, bool]:
+    """Return those of the names, in ASCII, whose registration a customer must not pay for.
+
+    We have registered them for the customer, or a subscription of theirs that lives has them
+    (True).
+    """
+    rows = await _queries.list_owned.fetch(
         conn,
         names=[name.ascii for name in names],
         registrable=sorted({name.registrable for name in names}),
         customer_id=customer_id,
     )
-    return {row["name"] for row in rows}
+    return {row["name"]: row["is_at_work"] for row in rows}
 
 
 async def attach_kept(

@@ -37,13 +37,24 @@ async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service
 
 
 def _domains_of_new(service: Service, work: Work) -> Mapping[str, Any]:
-    """Return how the buyer gets a new account's domains, as far as they may be ordered now."""
-    names, mode = service.desired_domains, work.tenant_domain_mode
-    waits = mode in REGISTRAR_MODES and work.tenant_domain not in names
+    """Return how the buyer gets a new account's domains, as far as they may be ordered now.
+
+    What an account that was terminated has ordered is there already.
+    """
+    names = domains_to_order(service)
     return {
-        "domainMode": "later" if waits else mode,
+        "domainMode": _own_mode(service, work),
         "furtherDomains": [name for name in names if name != work.tenant_domain],
     }
+
+
+def _own_mode(service: Service, work: Work) -> str:
+    mode, name = work.tenant_domain_mode, work.tenant_domain
+    if mode not in REGISTRAR_MODES:
+        return mode
+    if name in service.ordered_domains:
+        return "existing"
+    return mode if name in service.desired_domains else "later"
 
 
 def _domains_due(service: Service, work: Work) -> Mapping[str, Any]:

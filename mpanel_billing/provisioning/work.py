@@ -104,14 +104,20 @@ class Work:
     @property
     def tenant_domain_mode(self) -> str:
         """How the buyer gets the tenant's domain; `later`: it has a name in our zone for now."""
-        is_own = self.own_domain is not None and self.own_domain == self.tenant_domain
-        return self.domain_mode or "later" if is_own else "later"
+        if self.own_domain is None or self.own_domain != self.tenant_domain:
+            return "later"
+        return "existing" if self._is_kept(self.own_domain) else self.domain_mode or "later"
 
     @property
     def registrar_domains(self) -> tuple[str, ...]:
-        """The domains to be registered or transferred for the tenant, in ASCII."""
+        """The domains to be registered or transferred for the tenant, in ASCII.
+
+        Those that its services have ordered stay among them; what the customer has kept from
+        another subscription is at its registry already.
+        """
         own = (self.tenant_domain,) if self.tenant_domain_mode in REGISTRAR_MODES else ()
-        return (*(name for name in own if name), *self.further_domains)
+        further = (name for name in self.further_domains if not self._is_kept(name))
+        return (*(name for name in own if name), *further)
 
     @property
     def ordered_domain(self) -> str | None:
@@ -137,4 +143,11 @@ class Work:
         return tuple(name for name in self.ordered_further_domains if self._holds(name))
 
     def _holds(self, name: str | None) -> bool:
-        return name is not None and self.domain_states.get(name) == "held"
+        return name is not None and self.domain_states.get(name) in {"held", "registered"}
+
+    def _is_kept(self, name: str) -> bool:
+        """Whether it was registered, and not for this subscription."""
+        ordered = (service.ordered_domains for service in self.services.values())
+        return self.domain_states.get(name) == "registered" and all(
+            name not in names for names in ordered
+        )

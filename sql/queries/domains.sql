@@ -267,15 +267,27 @@ WHERE own.name = ANY(:names::text[])
   AND own.held_at IS NOT NULL
   AND own.state NOT IN ('released', 'failed');
 
--- name: list_registered(names, registrable, customer_id)
--- Names that we have registered or transferred for the customer: nobody has to pay for that again.
-SELECT own.name
+-- name: list_owned(names, registrable, customer_id)
+-- Names that we have registered or transferred for the customer: nobody has to pay for that again. And
+-- those at work for a subscription of theirs that lives: a name has one tenant.
+SELECT
+    own.name,
+    bool_or(owner.is_alive IS TRUE) AS is_at_work
 FROM billing_domains AS own
+LEFT JOIN LATERAL (
+    SELECT
+        s.customer_id,
+        s.status IN ('pending', 'active', 'suspended') AS is_alive
+    FROM subscriptions AS s
+    WHERE s.id = own.subscription_id
+    OFFSET 0
+) AS owner ON TRUE
 WHERE own.registrable = ANY(:registrable::text[])
   AND own.name = ANY(:names::text[])
-  AND own.customer_id = :customer_id::uuid
-  AND own.registered_at IS NOT NULL
-  AND own.state NOT IN ('released', 'failed');
+  AND coalesce(owner.customer_id, own.customer_id) = :customer_id::uuid
+  AND own.state NOT IN ('released', 'failed')
+  AND (own.registered_at IS NOT NULL OR owner.is_alive)
+GROUP BY own.name;
 
 -- name: drop_ordered(subscription_id, names)!
 -- Makes place for the rows of names that the customer has already.

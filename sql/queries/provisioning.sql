@@ -279,6 +279,7 @@ LEFT JOIN LATERAL (
         WHEN own.state = 'failed' THEN 'refused'
         WHEN own.state = 'released' THEN 'released'
         WHEN own.held_at IS NULL THEN 'ordered'
+        WHEN own.registered_at IS NOT NULL THEN 'registered'
         ELSE 'held'
     END) AS states
     FROM billing_domains AS own
@@ -776,16 +777,31 @@ registered AS (
       AND own.state IN ('ordered', 'paid', 'registering', 'transferring')
 ),
 names AS (
-    -- what was registered stays its customer's
+    -- what was registered stays its customer's, also if the run that ordered it did not get this far
     UPDATE billing_domains AS own
-    SET state = CASE WHEN kept.is_kept THEN own.state ELSE 'released' END,
+    SET state = CASE WHEN kept.is_kept THEN 'active' ELSE 'released' END,
         subscription_id = CASE WHEN NOT kept.is_kept THEN own.subscription_id END,
+        registered_at = CASE
+            WHEN kept.is_kept THEN coalesce(own.registered_at, :now::timestamptz, now())
+            ELSE own.registered_at
+        END,
         updated_at = now()
     FROM finished
     JOIN billing_domains AS named
         ON named.subscription_id = finished.subscription_id
     CROSS JOIN LATERAL (
-        SELECT named.registered_at IS NOT NULL AND named.customer_id IS NOT NULL AS is_kept
+        SELECT
+            named.customer_id IS NOT NULL
+            AND named.held_at IS NOT NULL
+            AND (
+                named.registered_at IS NOT NULL
+                OR EXISTS (
+                    SELECT 1
+                    FROM tenant_services AS service
+                    WHERE service.subscription_id = named.subscription_id
+                      AND named.name = ANY(service.ordered_domains)
+                )
+            ) AS is_kept
     ) AS kept
     WHERE own.id = named.id
       AND finished.releases_domain

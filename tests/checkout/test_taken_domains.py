@@ -1,6 +1,8 @@
 """Names that an order cannot get are refused before anyone pays."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from mpanel_billing.database.pool import transaction
 from mpanel_billing.domains.names import read_name
 from mpanel_billing.domains.repository import lock_names
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.settings import Settings
 from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from tests.inline_worker import InlineWorker
@@ -16,6 +19,7 @@ from tests.service import CREATE_SESSION, Service, make_settings
 from tests.waiting import until_blocking
 
 KEY = "b" * 32
+QUOTE = "/api/checkout/quote"
 BACKEND = {"Authorization": f"Bearer {KEY}"}
 EVE = {"customer": {"name": "Eve", "email": "eve@example.net"}}
 TENANTS = "SELECT t.domain, t.billing_subscription_id::text AS owner FROM tenants AS t"
@@ -182,6 +186,54 @@ async def test_nobody_pays_twice_for_the_registration_of_their_own_name(
     tenants = [row["domain"] for row in await service.pool.fetch(TENANTS)]
     assert "ada.com" in tenants
     assert sum(domain.endswith(".panel.test") for domain in tenants) == 1
+
+
+async def test_nobody_pays_for_the_transfer_of_what_another_subscription_of_theirs_has(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    await service.buy(order_a | of("ada.com", "existing"))
+    customer = await service.pool.fetchval("SELECT customer_id::text FROM subscriptions")
+    again = order_a | {"planId": "premium", "customerId": customer} | of("ada.com", "transfer")
+    for _ in ("paid", "provisioned"):
+        assert (await refusal(service, again, **BACKEND))[1]["code"] == "domain_owned"
+        answer = await service.client.post(QUOTE, json=again, headers=BACKEND)
+        [domain] = (await answer.json())["domains"]
+        assert domain["availability"] == "taken"
+        await worker.catch_up()
+
+
+@pytest.mark.parametrize(
+    ("mode", "days"), [("register", 0), ("transfer", 0), ("new-or-transfer", 30)]
+)
+async def test_nobody_pays_again_for_a_name_that_they_have_kept(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any], mode: str, days: int
+) -> None:
+    """Neither while their accounts are still there, nor afterwards."""
+    await service.buy(order_a | of("ada.com", "register"))
+    await worker.catch_up()
+    row = await service.row("SELECT customer_id::text, stripe_subscription_id FROM subscriptions")
+    await worker.gateway.client.v1.subscriptions.cancel_async(row["stripe_subscription_id"])
+    at_once = replace(worker.provisioning, policy=Policy(timedelta(0), timedelta(days)))
+    await replace(worker, provisioning=at_once).catch_up()
+    again = order_a | of("ada.com", mode)
+    assert (await refusal(service, again))[1]["code"] == "domain_taken"
+
+    own = again | {"customerId": row["customer_id"]}
+    answer = await service.client.post(QUOTE, json=own, headers=BACKEND)
+    quoted = await answer.json()
+    [domain] = quoted["domains"]
+    assert (domain["availability"], domain["mode"]) == ("available", "existing")
+    assert not any("ada.com" in line["name"] for line in quoted["lines"])
+    back = await service.order(own, **BACKEND)
+    assert (await service.stripe.pay(back["url"])).status == 303
+    await worker.catch_up()
+    [charged] = await service.pool.fetch("SELECT subscription_id FROM subscription_charges")
+    assert str(charged["subscription_id"]) != back["subscriptionId"]
+    modes = {row["owner"]: row["mode"] for row in await service.pool.fetch(REGISTERED)}
+    assert modes[back["subscriptionId"]] == (None if days else "existing"), "asked for once"
+    [name] = await service.pool.fetch("SELECT subscription_id, state FROM billing_domains")
+    assert (str(name["subscription_id"]), name["state"]) == (back["subscriptionId"], "active")
+    assert await service.pool.fetch("SELECT * FROM billing_trouble") == []
 
 
 async def test_a_trial_holds_its_name_as_a_payment_does(

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpanel_billing.domains.lookalikes import plain_skeleton_of
 from mpanel_billing.domains.names import are_related, is_name, read_name, registrable_of
 
 LABELS = st.lists(st.sampled_from(["a", "b", "xn--bcher-kva"]), min_size=2, max_size=4)
@@ -60,6 +61,15 @@ def test_names_are_related_label_by_label() -> None:
     assert are_related("ada.com", "a.b.ada.com")
     assert not are_related("myada.com", "ada.com")
     assert not are_related("a.ada.com", "b.ada.com")
+
+
+@pytest.mark.parametrize(
+    ("accented", "plain"),
+    [("müller.de", "muller.de"), ("smørrebrød.dk", "smorrebrod.dk"), ("łódź.pl", "lodz.pl")],
+)
+def test_a_name_with_accents_or_strokes_is_another_name(accented: str, plain: str) -> None:
+    assert read_name(accented).skeleton != read_name(plain).skeleton
+    assert plain_skeleton_of(accented) == plain
 
 
 @given(LABELS, LABELS)

@@ -29,11 +29,12 @@ def refuses(reserved: ReservedNames, name: str) -> bool:
         "localhost.example.net",
         "ada.unheard",
         "ada.example",
-        # Cyrillic, Greek, an accent
+        # Cyrillic, Greek, an accent, a stroke
         "gm\u0430il.com",
         "\u0440ay\u0440al.gm\u0430il.com",
         "\u03b5xample.net",
         "gm\u00e1il.com",
+        "gmai\u0142.com",
     ],
 )
 def test_what_nobody_can_order(name: str) -> None:

@@ -1,5 +1,7 @@
 """The life of a domain: which state follows which, and whose it is. The database holds both."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,6 +10,7 @@ import asyncpg
 import pytest
 
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.provisioning.service_state import domains_in
 from tests.commands import run_command
 from tests.provisioning.conftest import ProvisioningSystem
 
@@ -163,6 +166,28 @@ async def test_what_was_registered_stays_its_customers_when_the_tenant_has_ended
     assert audited == "domain.release"
 
 
+async def test_what_was_registered_by_a_run_that_did_not_finish_stays_its_customers_too(
+    system: ProvisioningSystem,
+) -> None:
+    at_once = replace(system.provisioning.policy, retention=timedelta(0))
+    system = replace(system, provisioning=replace(system.provisioning, policy=at_once))
+    await order(system, "register", "ada.com")
+    await system.deliver_invoice("paid", total=3899)
+    system.world.gate.clear()
+    run = asyncio.create_task(system.run())
+    await system.world.entered.wait()
+    await system.deliver_subscription(
+        "canceled", ended_at=ENDED_LONG_AGO, canceled_at=ENDED_LONG_AGO
+    )
+    system.world.gate.set()
+    await run
+    await system.run()
+    assert system.world.of(await system.id_of()) == {}, "terminated"
+    row = await system.inbox.row("SELECT * FROM billing_domains")
+    assert (row["state"], row["subscription_id"]) == ("active", None)
+    assert None not in (row["customer_id"], row["registered_at"])
+
+
 async def test_what_was_the_buyers_own_is_free_when_the_tenant_has_ended(
     system: ProvisioningSystem,
 ) -> None:
@@ -170,16 +195,18 @@ async def test_what_was_the_buyers_own_is_free_when_the_tenant_has_ended(
     assert await state_of(system) == "released"
 
 
+@pytest.mark.parametrize("mode", ["existing", "register", "new-or-transfer"])
 async def test_a_customer_who_comes_back_gets_the_name_that_they_have_kept_if_vouched_for(
-    system: ProvisioningSystem,
+    system: ProvisioningSystem, mode: str
 ) -> None:
     await end(system, "register")
+    await add_kept(system, "ada.eu")
     await system.deliver_subscription("active", id_="sub_2")
     await system.deliver_invoice("paid", "in_9", subscription="sub_2", total=3899)
     await system.pool.execute(
         "UPDATE subscriptions SET metadata = $1, customer_id = (SELECT customer_id FROM"
-        " billing_domains) WHERE stripe_subscription_id = 'sub_2'",
-        {"domainMode": "existing", "domainValue": "ada.com"},
+        " billing_domains WHERE name = 'ada.com') WHERE stripe_subscription_id = 'sub_2'",
+        {"domainMode": mode, "domainValue": "ada.com", "furtherDomains": ["ada.eu", "ada.net"]},
     )
     await system.pool.execute(
         "INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched)"
@@ -187,12 +214,48 @@ async def test_a_customer_who_comes_back_gets_the_name_that_they_have_kept_if_vo
         " WHERE stripe_subscription_id = 'sub_2'"
     )
     assert (await system.run("sub_2")).done
-    [row] = await system.pool.fetch("SELECT * FROM billing_domains")
-    assert (row["mode"], row["state"]) == ("register", "active")
-    assert row["subscription_id"] is not None
+    rows = await system.pool.fetch("SELECT * FROM billing_domains ORDER BY name")
+    assert [(row["name"], row["mode"], row["state"]) for row in rows] == [
+        ("ada.com", "register", "active"),
+        ("ada.eu", "register", "active"),
+        ("ada.net", "new-or-transfer", "active"),
+    ]
+    assert None not in [row["subscription_id"] for row in rows]
+    create = system.world.calls[-1]
+    assert (create.action, create.details["domainMode"]) == ("create", "existing")
+    assert domains_in(create.details) == ["ada.net"], "the registry has the others already"
     tenant = await system.inbox.row("SELECT status FROM tenants WHERE domain = 'ada.com'")
     assert tenant["status"] == "active"
     assert await system.troubles() == []
+
+    await system.deliver_subscription("active", "premium_monthly_usd", id_="sub_2")
+    assert (await system.run("sub_2")).done
+    later = system.world.calls[system.world.calls.index(create) + 1 :]
+    assert later
+    assert not any(domains_in(call.details) for call in later)
+
+
+async def add_kept(system: ProvisioningSystem, name: str) -> None:
+    """Add another name that the customer of ada.com has kept."""
+    owner = await system.pool.fetchval(
+        "SELECT customer_id FROM billing_domains WHERE name = 'ada.com'"
+    )
+    named = {"name": name, "unicode_name": name, "skeleton": name, "registrable": name}
+    now = datetime.now(UTC)
+    await add(system.pool, "active", **named, customer_id=owner, registered_at=now)
+
+
+async def test_a_new_account_does_not_order_what_the_one_before_it_has_ordered(
+    system: ProvisioningSystem,
+) -> None:
+    await order(system, "register", "ada.com")
+    await system.deliver_invoice("paid", total=3899)
+    assert (await system.run()).done
+    await system.pool.execute("UPDATE tenant_services SET actual = 'terminated'")
+    await system.pool.execute("UPDATE provisioning_work SET version = version + 1")
+    assert (await system.run()).done
+    create = system.world.calls[-1]
+    assert (create.action, create.details["domainMode"]) == ("create", "existing")
 
 
 async def test_an_imitation_of_a_hosted_name_is_taken_and_the_imitated_one_is_not(

@@ -18,6 +18,7 @@ from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
 from mpanel_billing.checkout.debtors import refuse_debtor
 from mpanel_billing.checkout.existing import find_existing_customer
+from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
@@ -28,6 +29,7 @@ from mpanel_billing.checkout.sessions import (
     create_session,
     place_order,
 )
+from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import (
     ConflictError,
     InvalidRequestError,
@@ -162,7 +164,7 @@ async def get_progress(call: Call[SessionPath, OrderQuery]) -> OrderResponse:
 async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Catalogue) -> Purchase:
     """Price what was sent, and find the customer for whom mPanel's backend orders."""
     body, checkout = call.body, call.app[keys.CHECKOUT]
-    order = read_order(body.to_selection(), catalogue)
+    order = await _read_order(call, catalogue)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
     purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
     if call.actor is None:
@@ -177,6 +179,14 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
             ),
         )
     return purchase
+
+
+async def _read_order(call: Call[None, None, CheckoutRequest], catalogue: Catalogue) -> Order:
+    order = read_order(call.body.to_selection(), catalogue)
+    if call.body.customer_id is None:
+        return order
+    async with acquired(call.app[keys.CHECKOUT].mirror.pool) as conn:
+        return await with_owned(conn, order, call.body.customer_id)
 
 
 def _read_bridge_purchase(
