@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.errors import StripeError, SubscriptionScheduledError
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.errors import ConflictError, StripeError, SubscriptionScheduledError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.schedules import (
     create_schedule,
@@ -22,7 +24,8 @@ from mpanel_billing.stripe_gateway.schedules import (
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.phases import phases_of
 from mpanel_billing.subscriptions.records import Subscription
-from mpanel_billing.subscriptions.repository.changes import Change
+from mpanel_billing.subscriptions.repository.changes import Change, Unplanned
+from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 
 logger = logging.getLogger(__name__)
 
@@ -87,23 +90,43 @@ async def finish_planned(mirror: Mirror) -> int:
     async with acquired(mirror.pool) as conn:
         unplanned = await repository.changes.list_unplanned(conn, MOST)
     planned = 0
-    for schedule_id, subscription_id in unplanned:
+    for one in unplanned:
         try:
-            planned += await _finish(mirror, schedule_id, subscription_id)
-        except StripeError as error:
-            logger.warning("not settled yet: %s", error, extra={"objectId": schedule_id})
+            planned += await _finish(mirror, one)
+        except (ConflictError, StripeError) as error:
+            fields = {"objectId": one.stripe_schedule_id}
+            logger.warning("not settled yet: %s", error, extra=fields)
     return planned
 
 
-async def _finish(mirror: Mirror, schedule_id: str, stripe_subscription_id: str) -> bool:
-    schedule = await get_schedule(mirror.stripe, schedule_id)
-    if len(schedule["phases"]) > 1:
-        async with acquired(mirror.pool) as conn:
-            await repository.changes.note_planned(conn, schedule_id)
+async def _finish(mirror: Mirror, unplanned: Unplanned) -> bool:
+    """Note that Stripe has the change; else undo it, unless the same request has resumed it."""
+    if await _note_if_planned(mirror, unplanned):
         return True
-    await release_schedule(mirror.stripe, schedule_id, f"{schedule_id}-unplanned")
-    await mirror.refresh("subscription", stripe_subscription_id)
+
+    async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        standing = await repository.changes.list_unplanned(conn, MOST)
+        return {RELEASE: unplanned.stripe_schedule_id} if unplanned in standing else None
+
+    async def send(change: Change) -> None:
+        await release_first(mirror, change)
+        await mirror.refresh("subscription", unplanned.stripe_subscription_id)
+
+    schedule_id = unplanned.stripe_schedule_id
+    asked = {"unplanned": schedule_id}
+    key = f"unplanned-{schedule_id}"
+    request = StripeRequest("undo_change", unplanned.subscription_id, asked, key)
+    await carry_out(mirror, Actor("worker"), request, decide, send)
     return False
+
+
+async def _note_if_planned(mirror: Mirror, unplanned: Unplanned) -> bool:
+    schedule = await get_schedule(mirror.stripe, unplanned.stripe_schedule_id)
+    if len(schedule["phases"]) == 1:
+        return False
+    async with acquired(mirror.pool) as conn:
+        await repository.changes.note_planned(conn, unplanned.stripe_schedule_id)
+    return True
 
 
 async def _make(mirror: Mirror, change: Change, stripe_subscription_id: str) -> Mapping[str, Any]:

@@ -269,6 +269,7 @@ SELECT EXISTS (
 -- it did not come back. The minutes leave the time to those who are still at it.
 SELECT
     p.stripe_schedule_id,
+    p.subscription_id,
     s.stripe_subscription_id
 FROM billing_planned_changes AS p
 JOIN subscriptions AS s

@@ -1,5 +1,6 @@
 """A downgrade waits for the end of what is paid for: a schedule of ours makes it at Stripe."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 import pytest
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.schedules import get_schedule
 from mpanel_billing.subscriptions import repository, schedules
 from mpanel_billing.subscriptions.change_plan import change_plan
 from mpanel_billing.subscriptions.item_changes import PlanRequest
@@ -259,6 +262,39 @@ async def test_a_change_that_was_being_planned_when_the_process_died_is_settled(
     assert (planned is not None) == has_phases
     assert (await schedule_at_stripe(backend, bought) is not None) == has_phases
     assert await schedules.finish_planned(mirror) == 0
+
+
+async def test_a_request_that_is_resumed_while_its_rest_is_settled_keeps_its_change(
+    backend: Backend, bought: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker has seen a schedule without phases; now it gets them."""
+
+    async def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    mirror, drivers = backend.worker.provisioning.mirror, backend.worker.provisioning.drivers
+    request = ChangeRequest(Actor("cli:grace"), UUID(bought), CustomerRef())
+    wanted = PlanRequest("starter", "monthly")
+    monkeypatch.setattr(schedules, "update_schedule", die)
+    with pytest.raises(KeyboardInterrupt):
+        await change_plan(mirror, drivers, request, wanted)
+    monkeypatch.undo()
+    await backend.worker.catch_up()
+    pool = backend.service.pool
+    await pool.execute("UPDATE billing_planned_changes SET created_at = now() - interval '1 hour'")
+    await pool.execute("UPDATE billing_changes SET leased_until = now() - interval '1 second'")
+
+    async def resume_after(gateway: StripeGateway, schedule_id: str) -> Mapping[str, Any]:
+        seen = await get_schedule(gateway, schedule_id)
+        monkeypatch.undo()
+        assert (await change_plan(mirror, drivers, request, wanted)).changed
+        return seen
+
+    monkeypatch.setattr(schedules, "get_schedule", resume_after)
+    await schedules.finish_planned(mirror)
+    await backend.worker.catch_up()
+    assert (await backend.subscription(bought))["plannedChange"]["planId"] == "starter"
+    assert len((await schedule_at_stripe(backend, bought))["phases"]) == 2
 
 
 async def test_what_stripe_refuses_leaves_no_schedule(backend: Backend, bought: str) -> None:

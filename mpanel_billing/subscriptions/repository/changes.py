@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from uuid import UUID
 
 import asyncpg
@@ -191,13 +191,17 @@ async def note_planned(conn: Connection, stripe_schedule_id: str) -> None:
     await _changes.note_planned.execute(conn, stripe_schedule_id=stripe_schedule_id)
 
 
-async def list_unplanned(conn: Connection, most: int) -> list[tuple[str, str]]:
-    """Return our schedules of which it is not known whether Stripe took the change.
+class Unplanned(NamedTuple):
+    """A schedule of ours of which it is not known whether Stripe took the change."""
 
-    Each with Stripe's id of its subscription.
-    """
-    rows = await _changes.list_unplanned.fetch(conn, most=most)
-    return [(row["stripe_schedule_id"], row["stripe_subscription_id"]) for row in rows]
+    stripe_schedule_id: str
+    subscription_id: UUID
+    stripe_subscription_id: str
+
+
+async def list_unplanned(conn: Connection, most: int) -> list[Unplanned]:
+    """Return our schedules of which it is not known whether Stripe took the change."""
+    return [Unplanned(*row) for row in await _changes.list_unplanned.fetch(conn, most=most)]
 
 
 async def has_taken_offer(conn: Connection, subscription_id: UUID) -> bool:
