@@ -82,6 +82,12 @@ async def list_known_events(conn: Connection, ids: Collection[str]) -> set[str]:
     return {row["id"] for row in rows}
 
 
+async def list_unsold_announced(conn: Connection) -> dict[str, int]:
+    """Return the prices announced and off sale: Stripe's id -> how many subscriptions."""
+    rows = await _queries.list_unsold_announced.fetch(conn)
+    return {row["stripe_price_id"]: row["subscriptions"] for row in rows}
+
+
 def _row(row: asyncpg.Record | None) -> asyncpg.Record:
     assert row is not None  # noqa: S101 - a select without a table always returns a row
     return row

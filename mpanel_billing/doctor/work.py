@@ -121,6 +121,22 @@ async def check_retention(pool: Pool) -> list[Finding]:
     return [ok("retention", f"old rows were pruned {duration(ago)} ago")]
 
 
+async def check_announced_prices(pool: Pool) -> list[Finding]:
+    """Check that the prices that customers were told of are on sale."""
+    async with acquired(pool) as conn:
+        unsold = await repository.list_unsold_announced(conn)
+    if not unsold:
+        return [ok("announced prices", "each is on sale")]
+    named = [f"{price} to {count} subscriptions" for price, count in unsold.items()]
+    return [
+        warning(
+            "announced prices",
+            f"announced, and no longer sold, so they are never charged: {some(named)}",
+            "call them off with `mpanel-billing catalog migrate-prices ... --withdraw`",
+        )
+    ]
+
+
 async def check_product_types(pool: Pool, settings: Settings) -> list[Finding]:
     """Check that a service makes each type of account that is on sale."""
     async with acquired(pool) as conn:

@@ -132,3 +132,17 @@ CROSS JOIN LATERAL unnest(p.product_types) AS given (product_type)
 WHERE p.code IS NOT NULL
   AND p.status = 'active'
 ORDER BY given.product_type;
+
+-- name: list_unsold_announced()
+-- Prices that were announced and are off sale by now: Stripe takes them for no item.
+SELECT
+    coming.stripe_price_id,
+    count(*) AS subscriptions
+FROM billing_price_changes AS c
+JOIN prices AS coming
+    ON coming.id = c.new_price_id
+WHERE c.made_at IS NULL
+  AND c.withdrawn_at IS NULL
+  AND NOT coming.active
+GROUP BY coming.stripe_price_id
+ORDER BY coming.stripe_price_id;

@@ -7,6 +7,8 @@ import pytest
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.doctor.finding import Status
+from mpanel_billing.doctor.work import check_announced_prices
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.messages import receivers
 from mpanel_billing.mirror.mirror import Mirror
@@ -323,7 +325,12 @@ async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -
     pool, wanted = backend.service.pool, await migration(backend)
     await announce_migration(pool, wanted, OPERATOR)
     await pool.execute("UPDATE prices SET active = FALSE WHERE stripe_price_id = $1", wanted.new)
+    [finding] = await check_announced_prices(pool)
+    assert finding.status is Status.WARNING
+    assert f"{wanted.new} to 1 subscriptions" in finding.detail
     assert await withdraw_migration(pool, wanted, OPERATOR) == (1, 0)
+    [finding] = await check_announced_prices(pool)
+    assert finding.status is Status.OK
     assert (await plan_item(backend, bought))["comingUnitAmount"] is None
     actions = await pool.fetch(
         "SELECT action FROM billing_audit_log WHERE action LIKE 'catalogue.%prices' ORDER BY id"
@@ -359,6 +366,8 @@ async def test_nobody_pays_it_before_the_day_that_they_were_told(
     end = datetime.fromisoformat((await backend.subscription(bought))["currentPeriodEnd"])
     days = (end - datetime.now(UTC)).days + 2
     await announce_migration(pool, await migration(backend, days), OPERATOR)
+    bound = "SELECT effective_at - not_before FROM billing_price_changes"
+    assert await pool.fetchval(bound) <= timedelta(days=3)
     stripe_id, _ = await backend.stripe_ids(bought)
     trial_end = end + timedelta(days=10)
     await backend.worker.gateway.client.v1.subscriptions.update_async(
