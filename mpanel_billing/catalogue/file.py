@@ -182,6 +182,9 @@ def _odd_coupons(file: CatalogueFile) -> Iterator[Found]:
             yield (*path, "duration"), "needs duration_in_months if and only if it is repeating"
         if coupon.retention and (coupon.products or coupon.first_order_only):
             yield (*path, "retention"), "is of a whole subscription that there is already"
+        for limit in ("max_redemptions", "max_per_customer"):
+            if coupon.retention and getattr(coupon, limit) is not None:
+                yield (*path, limit), "counts orders, which a coupon with retention is not for"
         for place, code in enumerate(coupon.products):
             if code not in recurring:
                 yield (*path, "products", place), f"{code!r} is not a plan or add-on of this file"

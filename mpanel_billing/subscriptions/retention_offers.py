@@ -22,6 +22,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     require_changeable,
 )
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.stripe_requests import StripeRequest
 
 _OFFERED_IN = frozenset({"active", "trialing", "past_due"})
 
@@ -44,7 +45,10 @@ async def find_offer(mirror: Mirror, request: ChangeRequest) -> RetentionOffer |
     NotFoundError, ConflictError for a subscription that has ended or was never paid.
     """
     async with acquired(mirror.pool) as conn:
-        return await _find(conn, mirror, await require_changeable(conn, mirror, request))
+        held = await require_changeable(conn, mirror, request)
+        if await repository.changes.has_taken_offer(conn, held.id, None, None):
+            return None
+        return await _find(conn, mirror, held)
 
 
 async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | None) -> Changed:
@@ -54,6 +58,8 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
     StripeError.
     """
     discounts: list[str] = []
+    asked = {"reason": reason}
+    same = StripeRequest("take_offer", request.subscription_id, asked, request.key)
 
     async def prepare() -> None:
         async with acquired(mirror.pool) as conn:
@@ -63,14 +69,14 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await require_changeable(conn, mirror, request)
         offer = await _find(conn, mirror, held)
-        if offer is None:
+        taken = await repository.changes.has_taken_offer(conn, held.id, same.key, same.hash)
+        if offer is None or taken:
             raise ConflictError("There is no offer for this subscription.", code="no_offer")
         kept = [{"discount": one} for one in discounts]
         why = {REASON: reason} if reason else {}
         coupon = {"coupon": offer.coupon.stripe_coupon_id}
         return {"discounts": [*kept, coupon], **_staying(held), **why}
 
-    asked = {"reason": reason}
     return await make_change(mirror, request, "take_offer", asked, decide, prepare=prepare)
 
 
@@ -82,14 +88,19 @@ def _staying(held: Subscription) -> dict[str, Any]:
 
 
 async def _find(conn: Connection, mirror: Mirror, held: Subscription) -> RetentionOffer | None:
-    """Return the first coupon by its code that the subscription can have."""
+    """Return the first coupon by its code that the subscription can have.
+
+    One is enough: a subscription with a retention coupon is not offered another.
+    """
     if held.stripe_status not in _OFFERED_IN or held.collection_paused or held.to_come:
         return None
-    if await repository.changes.has_taken_offer(conn, held.id):
-        return None
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
-    for coupon in catalogue.coupons:
-        if coupon.retention and _suits(coupon, held):
+    coupons = [coupon for coupon in catalogue.coupons if coupon.retention]
+    had = {one.coupon for one in held.discounts}
+    if any(coupon.stripe_coupon_id in had - {None} for coupon in coupons):
+        return None
+    for coupon in coupons:
+        if _suits(coupon, held):
             return RetentionOffer(coupon, held.currency, _amount_with(coupon, held))
     return None
 
@@ -97,9 +108,7 @@ async def _find(conn: Connection, mirror: Mirror, held: Subscription) -> Retenti
 def _suits(coupon: Coupon, held: Subscription) -> bool:
     if coupon.stripe_coupon_id is None or coupon.currency not in {None, held.currency}:
         return False
-    if held.amount < (coupon.minimum_amount or 1):
-        return False
-    return all(one.coupon != coupon.stripe_coupon_id for one in held.discounts)
+    return held.amount >= (coupon.minimum_amount or 1)
 
 
 def _amount_with(coupon: Coupon, held: Subscription) -> int:

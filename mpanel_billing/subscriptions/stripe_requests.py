@@ -220,11 +220,14 @@ async def _claim(
 
 
 async def _decided(conn: Connection, decide: Decide, known: Change | None) -> Params | None:
-    """Decide; a repeat of what Stripe did, but answered with an error, has nothing to do."""
+    """Decide; a repeat of what Stripe did, but answered with an error, has nothing to do.
+
+    What Stripe certainly refused was not made: there, the refusal is the answer.
+    """
     try:
         return await decide(conn)
     except ConflictError as error:
-        if known is None or error.code not in _DONE_ALREADY:
+        if known is None or not known.may_be_made or error.code not in _DONE_ALREADY:
             raise
         return None
 

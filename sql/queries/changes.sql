@@ -78,7 +78,8 @@ WHERE subject_id = :subject_id::uuid
   AND leased_until < now();
 
 -- name: find_by_key(request_key, resumable_seconds)^
--- An attempt without a response counts as failed once Stripe has forgotten its idempotency key.
+-- An attempt without a response counts as failed once Stripe has forgotten its idempotency key, but may be
+-- made all the same.
 SELECT
     c.id,
     c.subject_id,
@@ -92,7 +93,8 @@ SELECT
         ELSE c.state
     END AS state,
     c.stripe_id,
-    c.end_service
+    c.end_service,
+    c.may_be_made OR c.state <> 'failed' AS may_be_made
 FROM billing_changes AS c
 WHERE c.request_key = :request_key;
 
@@ -109,7 +111,8 @@ SELECT
     c.attempt,
     c.state,
     c.stripe_id,
-    c.end_service
+    c.end_service,
+    c.may_be_made
 FROM billing_changes AS c
 WHERE c.subject_id = :subject_id::uuid
   AND c.request_hash = :request_hash
@@ -178,7 +181,8 @@ RETURNING
     c.attempt,
     c.state,
     c.stripe_id,
-    c.end_service;
+    c.end_service,
+    c.may_be_made;
 
 -- name: take_up(id, attempt, params, lease_seconds)^
 -- The same attempt keeps its parameters and so gets Stripe's first response; the next one has its
@@ -200,7 +204,8 @@ RETURNING
     c.attempt,
     c.state,
     c.stripe_id,
-    c.end_service;
+    c.end_service,
+    c.may_be_made;
 
 -- name: note_done(id)!
 -- A change whose result is there, although its last attempt failed as far as anyone knew.
@@ -255,13 +260,20 @@ UPDATE billing_planned_changes
 SET planned_at = coalesce(planned_at, now())
 WHERE stripe_schedule_id = :stripe_schedule_id;
 
--- name: has_taken_offer(subscription_id)$
+-- name: has_taken_offer(subscription_id, request_key, request_hash)$
+-- Counts those that Stripe may have made, too. The request itself does not: whether its own earlier attempt
+-- was made shows in the discounts that the subscription has.
 SELECT EXISTS (
     SELECT 1
     FROM billing_changes AS c
     WHERE c.subject_id = :subscription_id::uuid
       AND c.kind = 'take_offer'
-      AND c.state = 'done'
+      AND (c.state <> 'failed' OR c.may_be_made)
+      AND (
+          c.state = 'done'
+          OR c.request_key IS DISTINCT FROM :request_key::text
+          OR c.request_hash IS DISTINCT FROM :request_hash::bytea
+      )
 );
 
 -- name: list_unplanned(most)
@@ -326,7 +338,8 @@ SELECT
     c.attempt,
     c.state,
     c.stripe_id,
-    c.end_service
+    c.end_service,
+    c.may_be_made
 FROM billing_changes AS c
 WHERE c.end_service IS NOT NULL
   AND c.service_ended_at IS NULL

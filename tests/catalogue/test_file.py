@@ -198,6 +198,16 @@ def test_a_small_file_is_right() -> None:
             "percent_off = 10\nminimum_amount = 49.9",
             f"32: coupons[0].minimum_amount: {NOT_WHOLE} 49.9",
         ),
+        (
+            "percent_off = 10\n",
+            "percent_off = 10\nretention = true\nmax_redemptions = 5\n",
+            "33: coupons[0].max_redemptions: counts orders, which a coupon with retention is not ",
+        ),
+        (
+            "percent_off = 10\n",
+            "percent_off = 10\nretention = true\nmax_per_customer = 1\n",
+            "33: coupons[0].max_per_customer: counts orders",
+        ),
         ("[[domains]]", "[[domain]]", "16: domain: is not a catalogue field"),
         ("price = 1299", "price = ", "20: is not valid TOML: Invalid value"),
         ('name = "Ten"', 'name = "Ten', "30: is not valid TOML: "),

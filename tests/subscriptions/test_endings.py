@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.commands import run_command
-from tests.subscriptions.conftest import NO_FUNDS_LATER, Backend
+from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 
 DAY = 86_400
 
@@ -214,6 +214,18 @@ async def test_a_trial_whose_charge_fails_goes_on(backend: Backend, on_trial: st
     refused = await backend.post(f"subscriptions/{on_trial}/trial", {"reason": "starts now"})
     assert refused.status == 402
     assert (await backend.subscription(on_trial))["stripeStatus"] == "trialing"
+
+
+async def test_a_refused_end_of_a_trial_is_not_done_when_the_trial_is_over(
+    backend: Backend, on_trial: str
+) -> None:
+    path = f"subscriptions/{on_trial}/trial"
+    await backend.give_card(on_trial, NO_FUNDS_LATER)
+    assert (await backend.post(path, {"reason": "starts now"}, "refused")).status == 402
+    await backend.give_card(on_trial, GOOD_CARD)
+    await backend.done(path, {"reason": "has a new card"}, "new-card")
+    again = await backend.post(path, {"reason": "starts now"}, "refused")
+    assert (again.status, again.body["code"]) == (409, "not_in_trial")
 
 
 async def test_support_ends_subscriptions_and_trials_by_command(

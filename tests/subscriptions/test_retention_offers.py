@@ -78,6 +78,94 @@ async def test_the_discounts_that_there_are_stay(
     assert shown["nextCharge"]["amount"] == offer["nextCharge"]
 
 
+async def fail(backend: Backend, id_: str, **fault: Any) -> None:
+    """Let Stripe's next answer to a change of the subscription, and to its repeats, be an error."""
+    stripe_id, _ = await backend.stripe_ids(id_)
+    await backend.service.stripe.inject_fault(
+        method="POST", path=f"/v1/subscriptions/{stripe_id}", times=3, **fault
+    )
+
+
+async def held(backend: Backend, id_: str) -> list[str]:
+    """Return the coupons that a subscription has."""
+    await backend.worker.catch_up()
+    return [one["coupon"] for one in (await backend.subscription(id_))["discounts"]]
+
+
+@pytest.fixture
+async def two_offered(backend: Backend, offered: None) -> None:
+    pool = backend.service.pool
+    await pool.execute(
+        "INSERT INTO coupons (code, name, percent_off, duration, retention)"
+        " VALUES ('PLEASE', 'Half of the next one', 50, 'once', TRUE)"
+    )
+    await push_catalogue(pool, StripeCatalogue(backend.worker.gateway.client), livemode=False)
+
+
+async def test_one_of_two_coupons_is_given_although_stripe_answered_with_an_error(
+    backend: Backend, bought: str, two_offered: None
+) -> None:
+    path = f"subscriptions/{bought}/take-offer"
+    await fail(backend, bought, status=500, after_work=True)
+    assert (await backend.post(path, {}, "stay")).status == 503
+    assert await offer_of(backend, bought) is None
+    other = await backend.post(path, {"reason": "asks for another"}, "other")
+    assert (other.status, other.body["code"]) == (409, "no_offer")
+    for _ in range(2):
+        await backend.done(path, {}, "stay")
+        assert await held(backend, bought) == ["PLEASE"]
+
+
+async def test_what_may_have_been_given_is_not_offered_again_when_it_is_used_up(
+    backend: Backend, bought: str, two_offered: None
+) -> None:
+    path = f"subscriptions/{bought}/take-offer"
+    await fail(backend, bought, status=500, after_work=True)
+    assert (await backend.post(path, {}, "stay")).status == 503
+    stripe = backend.service.stripe
+    await stripe.advance_time(await stripe.now() + 32 * 86_400)
+    assert await held(backend, bought) == []
+    assert await offer_of(backend, bought) is None
+    assert (await backend.post(path, {}, "again")).status == 409
+
+
+async def test_what_stripe_did_not_do_is_given_by_the_same_request(
+    backend: Backend, bought: str, two_offered: None
+) -> None:
+    path = f"subscriptions/{bought}/take-offer"
+    await fail(backend, bought, status=500)
+    assert (await backend.post(path, {}, "stay")).status == 503
+    await backend.done(path, {}, "stay")
+    assert await held(backend, bought) == ["PLEASE"]
+
+
+async def test_what_stripe_refused_is_not_done_when_the_offer_is_gone(
+    backend: Backend, bought: str, offered: None
+) -> None:
+    path = f"subscriptions/{bought}/take-offer"
+    await fail(backend, bought, status=400)
+    refused = await backend.post(path, {}, "stay")
+    assert refused.status >= 400, refused.body
+    await backend.service.pool.execute("UPDATE coupons SET active = FALSE")
+    again = await backend.post(path, {}, "stay")
+    assert (again.status, again.body["code"]) == (409, "no_offer")
+    assert await backend.service.pool.fetchval("SELECT state FROM billing_changes") == "failed"
+    assert await held(backend, bought) == []
+
+
+async def test_what_nobody_heard_of_for_a_day_is_found_done(
+    backend: Backend, bought: str, two_offered: None
+) -> None:
+    path = f"subscriptions/{bought}/take-offer"
+    await fail(backend, bought, kind="reset", after_work=True)
+    assert (await backend.post(path, {}, "stay")).status in {502, 503}
+    await backend.service.pool.execute(
+        "UPDATE billing_changes SET attempted_at = attempted_at - interval '1 day'"
+    )
+    await backend.done(path, {}, "stay")
+    assert await held(backend, bought) == ["PLEASE"]
+
+
 @pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
 async def test_a_lost_response_gives_it_once(
     backend: Backend, bought: str, offered: None, fault: dict[str, Any]

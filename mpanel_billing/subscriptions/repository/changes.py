@@ -60,6 +60,7 @@ class Change:
     """A change requested of Stripe; `params` are frozen for the attempt.
 
     `end_service`: how the subscription of a refunded invoice is to end; None: it stays.
+    `may_be_made`: Stripe may have made it, although it failed as far as we know.
     """
 
     id: UUID
@@ -71,6 +72,7 @@ class Change:
     state: State
     stripe_id: str | None
     end_service: ServiceEnd | None
+    may_be_made: bool
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
@@ -204,9 +206,17 @@ async def list_unplanned(conn: Connection, most: int) -> list[Unplanned]:
     return [Unplanned(*row) for row in await _changes.list_unplanned.fetch(conn, most=most)]
 
 
-async def has_taken_offer(conn: Connection, subscription_id: UUID) -> bool:
-    """Return whether a subscription was kept by a retention offer before."""
-    return bool(await _changes.has_taken_offer.fetch_value(conn, subscription_id=subscription_id))
+async def has_taken_offer(
+    conn: Connection, subscription_id: UUID, request_key: str | None, request_hash: bytes | None
+) -> bool:
+    """Return whether a subscription has had a retention offer, or may have.
+
+    An attempt of the request with this key and hash counts only if it is known to be done.
+    """
+    taken = await _changes.has_taken_offer.fetch_value(
+        conn, subscription_id=subscription_id, request_key=request_key, request_hash=request_hash
+    )
+    return bool(taken)
 
 
 async def close_change(
