@@ -298,7 +298,7 @@ def _discount(coupon: Coupon | None, lines: Iterable[OrderLine], currency: str) 
 def _nets(coupon: Coupon | None, lines: Sequence[OrderLine], discount: int) -> dict[str, int]:
     """Return what each charged domain costs, less its share of the discount (rounded down)."""
     discounted = [line for line in lines if coupon and _is_discounted(coupon, line)]
-    base = sum(line.amount for line in discounted)
+    base = sum(line.amount for line in discounted) or 1
     return {
         line.domain: line.amount - (discount * line.amount // base if line in discounted else 0)
         for line in lines

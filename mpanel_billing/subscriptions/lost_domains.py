@@ -50,6 +50,8 @@ async def _give_back(mirror: Mirror, domain: LostDomain) -> bool:
     try:
         await refund_invoice(mirror, request)
     except (ConflictError, InvalidRequestError) as error:
+        if error.retry_after:  # another change of the invoice, or a run that was killed in its own
+            raise
         refused = str(error)
         logger.warning("a person has to refund it: %s", error, extra={"domain": domain.name})
     async with acquired(mirror.pool) as conn:

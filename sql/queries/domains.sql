@@ -412,7 +412,8 @@ UPDATE billing_domains AS own
 SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
     last_error = :error::text,
     updated_at = now()
-WHERE own.id = :id::uuid;
+WHERE own.id = :id::uuid
+  AND own.given_back_at IS NULL;
 
 -- name: list_domains(state, most)
 -- Newest first, without what is only ordered.

@@ -10,9 +10,11 @@ import pytest
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.domains.names import read_name
 from mpanel_billing.domains.repository import lock_names
+from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.settings import Settings
+from mpanel_billing.subscriptions import lost_domains
 from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service, make_settings
@@ -338,6 +340,31 @@ async def test_the_price_of_a_name_that_another_has_got_is_refunded_once(
     assert (row["name"], row["given_back_at"] is None) == ("ada.com", False)
     states = await service.pool.fetch("SELECT name FROM billing_domains WHERE state = 'active'")
     assert sorted(row["name"] for row in states) == ["ada.com", "eve.com"]
+
+
+async def test_a_refund_that_has_to_wait_for_another_change_is_tried_again(
+    service: Service,
+    worker: InlineWorker,
+    order_a: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = await service.order(order_a | of("ada.com", "register"))
+    second = await service.order(order_a | EVE | WITH_FURTHER)
+    for order in (first, second):
+        assert (await service.stripe.pay(order["url"])).status == 303
+        await service.stripe.wait_idle()
+    await worker.catch_up()
+    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+
+    async def wait(*_: object) -> None:
+        raise ConflictError("Another change is in progress.", retry_after=5)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lost_domains, "refund_invoice", wait)
+        assert await give_back_lost(mirror) == 0
+    assert await give_back_lost(mirror) == 1
+    await worker.catch_up()
+    assert await refunds(service) == [1299]
 
 
 async def test_a_trial_is_not_charged_for_a_name_that_another_has_got(
