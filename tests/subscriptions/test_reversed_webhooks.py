@@ -25,7 +25,7 @@ async def live(backend: Backend, order: dict[str, Any]) -> tuple[dict[str, Any],
     bought = await backend.service.buy(order)
     await backend.worker.catch_up()
     id_ = str(bought["subscriptionId"])
-    path = f"subscriptions/{id_}"
+    path, stripe = f"subscriptions/{id_}", backend.service.stripe
     for verb, body in (
         ("change-plan", STARTER),
         ("undo-change", None),
@@ -36,10 +36,12 @@ async def live(backend: Backend, order: dict[str, Any]) -> tuple[dict[str, Any],
         ("resume", None),
         ("change-plan", STARTER),
     ):
+        # a second of its own for each: a term that begins anew within the same one is no other
+        await stripe.advance_time(await stripe.now() + 5)
         assert (await backend.done(f"{path}/{verb}", body))["changed"], verb
         await backend.worker.catch_up()
     end = datetime.fromisoformat((await backend.subscription(id_))["currentPeriodEnd"])
-    await backend.service.stripe.advance_time(int(end.timestamp()) + 7200)
+    await stripe.advance_time(int(end.timestamp()) + 7200)
     await backend.worker.catch_up()
     told = await backend.service.pool.fetch(
         "SELECT type FROM billing_messages WHERE subscription_id::text = $1 ORDER BY type", id_
