@@ -1,6 +1,6 @@
 """What a subscription was billed for, and what became of the payments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -76,20 +76,26 @@ async def list_billed(gateway: StripeGateway, subscription_id: str) -> list[Bill
         page = await gateway.client.v1.invoices.list_async(
             {"subscription": subscription_id, "limit": PAGE_SIZE, "expand": ["data.payments"]}
         )
-        return [
-            await _billed(invoice)
-            async for invoice in page.auto_paging_iter()
-            if not _is_of_pending_update(invoice)
-        ]
+        listed = [invoice async for invoice in page.auto_paging_iter()]
+        waiting = await _find_waiting(gateway, subscription_id, listed)
+        return [await _billed(invoice) for invoice in listed if invoice.id != waiting]
 
 
-def _is_of_pending_update(invoice: "stripe.Invoice") -> bool:
-    """Return whether it is open for a pending update: Stripe does not collect it by itself."""
-    return (
-        invoice.status == "open"
-        and invoice.billing_reason == "subscription_update"
-        and invoice.next_payment_attempt is None
-    )
+async def _find_waiting(
+    gateway: StripeGateway, subscription_id: str, listed: Sequence["stripe.Invoice"]
+) -> str | None:
+    """Return the id of the invoice that a pending update waits for, if there is one.
+
+    The invoice does not say so: one that is sent, debited or given up is owed, and looks the same.
+    """
+    if not any(_may_wait(invoice) for invoice in listed):
+        return None
+    held = await gateway.client.v1.subscriptions.retrieve_async(subscription_id)
+    return str(held.latest_invoice) if held.pending_update else None
+
+
+def _may_wait(invoice: "stripe.Invoice") -> bool:
+    return invoice.status == "open" and invoice.billing_reason == "subscription_update"
 
 
 async def _billed(invoice: "stripe.Invoice") -> BilledInvoice:

@@ -181,6 +181,15 @@ async def _change_others(service: Service, worker: InlineWorker, order: dict[str
     return _Others(planned, ending, pausing, (first, second))
 
 
+async def _offer_to_stay(service: Service, worker: InlineWorker) -> None:
+    coupon: Any = {"id": "STAY", "percent_off": 10, "duration": "once"}
+    await worker.gateway.client.v1.coupons.create_async(coupon)
+    await service.pool.execute(
+        "INSERT INTO coupons (code, name, percent_off, duration, retention, stripe_coupon_id,"
+        " livemode) VALUES ('STAY', 'Stay', 10, 'once', TRUE, 'STAY', FALSE)"
+    )
+
+
 async def _stripe_id(service: Service, id_: str) -> str:
     stripe_id: str = await service.pool.fetchval(
         "SELECT stripe_subscription_id FROM subscriptions WHERE id::text = $1", id_
@@ -214,6 +223,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
     )
     others = await _change_others(service, worker, order_a)
+    await _offer_to_stay(service, worker)
     opened = [await _open_invoice(service, worker, ids[0]) for _ in range(2)]
     payer = {"customerId": customer, "currency": "usd"}
     new_invoice = {**payer, "lines": [{"description": "Migration", "unitAmount": 4900}]}
@@ -247,7 +257,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/trial": {"id": others.trials[1], "body": {"reason": "it was agreed"}},
         f"{billing}/preview-pause": {"id": ids[1], "body": {}},
         f"{billing}/pause": {"id": others.pausing, "body": {"reason": "a season without guests"}},
-        f"{billing}/retention-offer": {"id": ids[1], "customerId": customer},
+        f"{billing}/retention-offer": {"id": others.planned},
         f"{billing}/take-offer": {"id": ids[1], "body": {"reason": "stays for less"}},
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/preview-resume": {"id": ids[2], "body": {}},

@@ -158,6 +158,22 @@ async def test_nothing_is_charged_first_for_a_change_that_cannot_be_made(
     assert [one["amountPaid"] for one in await backend.invoices(renewed)] == [MONTH]
 
 
+async def test_a_change_that_is_not_paid_is_owed_although_stripe_does_not_collect_it(
+    backend: Backend, bought: str
+) -> None:
+    """It was taken for one that waits for its confirmation, and its time was credited."""
+    stripe_id, _ = await backend.stripe_ids(bought)
+    api = backend.worker.gateway.client.v1.subscriptions
+    await api.update_async(stripe_id, {"collection_method": "send_invoice", "days_until_due": 30})
+    await backend.done(f"subscriptions/{bought}/change-plan", PREMIUM)
+    await backend.worker.catch_up()
+    owed = (await backend.invoices(bought))[0]
+    assert (owed["status"], owed["nextPaymentAttempt"]) == ("open", None)
+    shown = await backend.done(f"subscriptions/{bought}/preview-change", LESS)
+    assert shown["unpaid"]["amount"] == owed["amountRemaining"] > 0
+    await refused(backend, bought, LESS, "unpaid_invoice")
+
+
 async def test_a_payment_that_is_under_way_is_waited_for(backend: Backend, owing: str) -> None:
     world = backend.service.sandbox.world
     with world.store.transaction():
