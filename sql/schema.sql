@@ -4847,6 +4847,311 @@ COMMENT ON COLUMN billing_domains.last_error IS 'Why its price could not be refu
 COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
 COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
 
+CREATE TABLE billing_ignored_prices (
+    stripe_price_id text NOT NULL,
+    reason text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_ignored_prices IS 'Prices that an operator has declared to give nothing: items at them count as recognized';
+COMMENT ON COLUMN billing_ignored_prices.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN billing_ignored_prices.reason IS 'Why, for other operators';
+COMMENT ON COLUMN billing_ignored_prices.set_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_ignored_prices.set_at IS 'When it was set';
+
+CREATE TABLE billing_leniency (
+    id bigint NOT NULL,
+    subscription_id uuid,
+    customer_id uuid,
+    grace_days integer,
+    not_before timestamp with time zone,
+    reason text NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_leniency_check CHECK ((num_nonnulls(subscription_id, customer_id) = 1)),
+    CONSTRAINT billing_leniency_check1 CHECK ((num_nonnulls(grace_days, not_before) > 0)),
+    CONSTRAINT billing_leniency_grace_days_check CHECK (((grace_days >= 0) AND (grace_days <= 3650)))
+);
+COMMENT ON TABLE billing_leniency IS 'What was agreed about suspension for a debt; what is set for a subscription goes before what is set for its customer';
+COMMENT ON COLUMN billing_leniency.id IS 'Our id';
+COMMENT ON COLUMN billing_leniency.subscription_id IS 'The subscription; null: all of the customer';
+COMMENT ON COLUMN billing_leniency.customer_id IS 'The customer; null: one subscription';
+COMMENT ON COLUMN billing_leniency.grace_days IS 'Days that services stay active with a debt; null: GRACE_DAYS';
+COMMENT ON COLUMN billing_leniency.not_before IS 'No suspension for a debt before then; null: no such date';
+COMMENT ON COLUMN billing_leniency.reason IS 'Why, for other operators';
+COMMENT ON COLUMN billing_leniency.set_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_leniency.set_at IS 'When it was set';
+
+CREATE TABLE billing_pauses (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    begun_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_pauses IS 'Holds of services while the collection of a subscription is paused: its terms are not paid for';
+COMMENT ON COLUMN billing_pauses.id IS 'Our id';
+COMMENT ON COLUMN billing_pauses.subscription_id IS 'The paused subscription';
+COMMENT ON COLUMN billing_pauses.since IS 'End of the term that is paid for: services are held from the next one on';
+COMMENT ON COLUMN billing_pauses.until IS 'Stripe collects again from then on: services are held until a term begins after it';
+COMMENT ON COLUMN billing_pauses.begun_at IS 'Since when services are held; null: not yet';
+COMMENT ON COLUMN billing_pauses.ended_at IS 'When it was over; null: it stands';
+COMMENT ON COLUMN billing_pauses.created_at IS 'When it was asked for';
+
+CREATE TABLE prices (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    product_id uuid NOT NULL,
+    billing_cycle text,
+    purpose text,
+    currency text NOT NULL,
+    unit_amount bigint NOT NULL,
+    lookup_key text NOT NULL,
+    stripe_price_id text,
+    livemode boolean,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
+    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
+    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
+    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
+);
+COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
+COMMENT ON COLUMN prices.id IS 'Our id';
+COMMENT ON COLUMN prices.product_id IS 'What is sold';
+COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
+COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
+COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN prices.active IS 'On sale';
+COMMENT ON COLUMN prices.created_at IS 'When this row was created';
+COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
+
+CREATE TABLE products (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    name character varying(255) NOT NULL,
+    description text,
+    type character varying(50) NOT NULL,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    setup_fee numeric(10,2) DEFAULT 0,
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    taxable boolean DEFAULT true,
+    status character varying(50) DEFAULT 'active'::character varying,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    code text,
+    kind text,
+    product_types text[] DEFAULT '{}'::text[],
+    trial_days integer DEFAULT 0,
+    max_per_customer integer,
+    max_quantity integer DEFAULT 1,
+    card_required boolean DEFAULT false,
+    free_domain boolean DEFAULT false,
+    allowed_changes text[],
+    category text,
+    features text[] DEFAULT '{}'::text[],
+    resources jsonb DEFAULT '{}'::jsonb,
+    display_order integer DEFAULT 0,
+    stripe_product_id text,
+    livemode boolean,
+    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+    CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
+    CONSTRAINT billing_products_max_quantity_check CHECK ((max_quantity > 0)),
+    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
+);
+COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
+COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
+COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
+COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
+COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
+COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
+COMMENT ON COLUMN products.max_quantity IS 'How many of a plan or add-on a subscription may have';
+COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
+COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
+COMMENT ON COLUMN products.allowed_changes IS 'Codes of the plans that a plan may be changed to; null: any';
+COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
+COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
+COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
+COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
+COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
+COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
+
+CREATE TABLE provisioning_holds (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    reason text NOT NULL,
+    placed_by text NOT NULL,
+    placed_at timestamp with time zone DEFAULT now() NOT NULL,
+    lifted_by text,
+    lifted_at timestamp with time zone,
+    CONSTRAINT provisioning_holds_check CHECK (((lifted_by IS NULL) = (lifted_at IS NULL))),
+    CONSTRAINT provisioning_holds_reason_check CHECK ((reason <> ''::text))
+);
+COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator, which no payment lifts';
+COMMENT ON COLUMN provisioning_holds.id IS 'Our id';
+COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The suspended subscription';
+COMMENT ON COLUMN provisioning_holds.reason IS 'Reason given by the operator';
+COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
+COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
+COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
+COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
+
+CREATE TABLE provisioning_work (
+    subscription_id uuid NOT NULL,
+    inputs jsonb NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    done_version bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    wake_at timestamp with time zone,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    trouble text,
+    debt_confirmed_version bigint,
+    debt_confirmed_at timestamp with time zone,
+    contradicted_since timestamp with time zone,
+    decided_until timestamp with time zone,
+    debt_unconfirmed_since timestamp with time zone,
+    debt_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
+    CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
+)
+WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
+COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
+COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
+COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
+COMMENT ON COLUMN provisioning_work.version IS 'Grows when inputs change';
+COMMENT ON COLUMN provisioning_work.done_version IS 'The latest version whose desired state has been reached';
+COMMENT ON COLUMN provisioning_work.attempts IS 'Runs started since the last one that succeeded';
+COMMENT ON COLUMN provisioning_work.last_error IS 'What is not done, and why';
+COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; null: nothing to do';
+COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
+COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
+COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
+COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest version whose debt Stripe has confirmed: the condition for a suspension';
+COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
+COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
+COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
+COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
+COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
+COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
+COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
+
+CREATE TABLE tenant_services (
+    subscription_id uuid NOT NULL,
+    product_type text NOT NULL,
+    desired text NOT NULL,
+    actual text DEFAULT 'absent'::text NOT NULL,
+    driver text NOT NULL,
+    external_ref text,
+    attempts integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    desired_resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    resources jsonb DEFAULT '{}'::jsonb NOT NULL,
+    desired_domains text[] DEFAULT '{}'::text[] NOT NULL,
+    ordered_domains text[] DEFAULT '{}'::text[] NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    pending_action text,
+    pending_request jsonb,
+    stopped text,
+    removed_at timestamp with time zone,
+    suspended_by_service text,
+    account_id uuid,
+    exchanged_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
+    CONSTRAINT tenant_services_check CHECK (((actual = 'absent'::text) OR (external_ref IS NOT NULL))),
+    CONSTRAINT tenant_services_check1 CHECK (((stopped IS NULL) OR (next_attempt_at IS NULL))),
+    CONSTRAINT tenant_services_check2 CHECK (((stopped IS DISTINCT FROM 'skipped'::text) OR (last_error IS NULL))),
+    CONSTRAINT tenant_services_desired_check CHECK ((desired = ANY (ARRAY['active'::text, 'suspended'::text, 'terminated'::text]))),
+    CONSTRAINT tenant_services_pending_check CHECK ((((pending_action IS NULL) = (pending_request IS NULL)) AND (pending_action = ANY (ARRAY['create'::text, 'suspend'::text, 'resume'::text, 'change'::text, 'terminate'::text])))),
+    CONSTRAINT tenant_services_stopped_check CHECK ((stopped = ANY (ARRAY['refused'::text, 'skipped'::text])))
+);
+COMMENT ON TABLE tenant_services IS 'The account of a subscription for each product type: what it should be and what it is';
+COMMENT ON COLUMN tenant_services.subscription_id IS 'The subscription';
+COMMENT ON COLUMN tenant_services.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN tenant_services.desired IS 'What it should be';
+COMMENT ON COLUMN tenant_services.actual IS 'What it is, as the driver last reported';
+COMMENT ON COLUMN tenant_services.driver IS 'The driver that holds the account';
+COMMENT ON COLUMN tenant_services.external_ref IS 'The driver''s name for the account';
+COMMENT ON COLUMN tenant_services.attempts IS 'Failed commands since the last success';
+COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
+COMMENT ON COLUMN tenant_services.next_attempt_at IS 'When it is retried';
+COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
+COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
+COMMENT ON COLUMN tenant_services.desired_domains IS 'Domains that the service should have registered or transferred, in ASCII';
+COMMENT ON COLUMN tenant_services.ordered_domains IS 'Domains that it was told to register or transfer, and has; never told twice';
+COMMENT ON COLUMN tenant_services.generation IS 'Counts the commands sent to the driver, which refuses one older than the last it saw';
+COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this generation whose outcome is unknown';
+COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
+COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
+COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
+COMMENT ON COLUMN tenant_services.suspended_by_service IS 'Why the service itself has suspended the account, which we do not resume; null: it has not';
+COMMENT ON COLUMN tenant_services.account_id IS 'The subscription under whose id the driver has the account; null: this one';
+COMMENT ON COLUMN tenant_services.exchanged_at IS 'When the account came from another subscription; null: it was created for this one';
+COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
+COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_entitlement_inputs AS
+ SELECT w.subscription_id,
+    w.inputs,
+    w.contradicted_since,
+    hold.reason AS hold_reason,
+    (pause.begun_at IS NOT NULL) AS held_for_pause,
+        CASE
+            WHEN (own.id IS NULL) THEN agreed.grace_days
+            ELSE own.grace_days
+        END AS grace_days,
+        CASE
+            WHEN (own.id IS NULL) THEN agreed.not_before
+            ELSE own.not_before
+        END AS not_before,
+    COALESCE(included.products, '[]'::jsonb) AS products,
+    COALESCE(included.unplaced, false) AS items_unplaced,
+    COALESCE(services.services, '[]'::jsonb) AS services
+   FROM (((((((provisioning_work w
+     JOIN subscriptions s ON ((s.id = w.subscription_id)))
+     LEFT JOIN provisioning_holds hold ON (((hold.subscription_id = w.subscription_id) AND (hold.lifted_at IS NULL))))
+     LEFT JOIN billing_pauses pause ON (((pause.subscription_id = w.subscription_id) AND (pause.ended_at IS NULL))))
+     LEFT JOIN billing_leniency own ON ((own.subscription_id = w.subscription_id)))
+     LEFT JOIN billing_leniency agreed ON ((agreed.customer_id = s.customer_id)))
+     LEFT JOIN LATERAL ( SELECT jsonb_agg(jsonb_build_object('code', p.code, 'kind', p.kind, 'name', p.name, 'features', p.features, 'product_types', p.product_types, 'resources', p.resources, 'quantity', COALESCE(i.quantity, (1)::bigint)) ORDER BY (p.kind = 'plan'::text) DESC, p.code) FILTER (WHERE (p.id IS NOT NULL)) AS products,
+            bool_or(((p.id IS NULL) AND (ignored.stripe_price_id IS NULL))) AS unplaced
+           FROM (((jsonb_to_recordset((w.inputs -> 'items'::text)) i(price text, product text, quantity bigint)
+             LEFT JOIN prices ON ((prices.stripe_price_id = i.price)))
+             LEFT JOIN products p ON (((p.code IS NOT NULL) AND (p.id = COALESCE(prices.product_id, ( SELECT sold.id
+                   FROM products sold
+                  WHERE ((sold.stripe_product_id = i.product) AND (sold.code IS NOT NULL))))))))
+             LEFT JOIN billing_ignored_prices ignored ON ((ignored.stripe_price_id = i.price)))) included ON (true))
+     LEFT JOIN LATERAL ( SELECT jsonb_agg(to_jsonb(service.*) ORDER BY service.product_type) AS services
+           FROM tenant_services service
+          WHERE (service.subscription_id = s.id)) services ON (true));
+COMMENT ON VIEW billing_entitlement_inputs IS 'What the desired state of the services of each subscription is decided from';
+COMMENT ON COLUMN billing_entitlement_inputs.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_entitlement_inputs.inputs IS 'What Stripe says of it, as provisioning_work has it';
+COMMENT ON COLUMN billing_entitlement_inputs.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed';
+COMMENT ON COLUMN billing_entitlement_inputs.hold_reason IS 'Why an operator has suspended it; null: none has';
+COMMENT ON COLUMN billing_entitlement_inputs.held_for_pause IS 'Whether a pause of ours has begun, whose terms are not collected';
+COMMENT ON COLUMN billing_entitlement_inputs.grace_days IS 'Days of grace that were agreed with it or its customer; null: the host''s rule';
+COMMENT ON COLUMN billing_entitlement_inputs.not_before IS 'Before this a debt suspends nothing; null: no such agreement';
+COMMENT ON COLUMN billing_entitlement_inputs.products IS 'The catalogue products among its items, the plan first';
+COMMENT ON COLUMN billing_entitlement_inputs.items_unplaced IS 'Whether it has items that belong to no product of the catalogue';
+COMMENT ON COLUMN billing_entitlement_inputs.services IS 'Its rows of tenant_services';
+
 CREATE TABLE billing_erasure_key (
     singleton boolean DEFAULT true NOT NULL,
     key bytea NOT NULL,
@@ -4870,18 +5175,6 @@ COMMENT ON COLUMN billing_erasures.identifier IS 'Id of the customer record, cus
 COMMENT ON COLUMN billing_erasures.kind IS 'What the identifier is';
 COMMENT ON COLUMN billing_erasures.reason IS 'request: customers erase; unpaid: their orders were never paid (KEEP_UNPAID_ORDERS_DAYS)';
 COMMENT ON COLUMN billing_erasures.erased_at IS 'An address only counts for what was created before; who comes back is a new customer';
-
-CREATE TABLE billing_ignored_prices (
-    stripe_price_id text NOT NULL,
-    reason text NOT NULL,
-    set_by text NOT NULL,
-    set_at timestamp with time zone DEFAULT now() NOT NULL
-);
-COMMENT ON TABLE billing_ignored_prices IS 'Prices that an operator has declared to give nothing: items at them count as recognized';
-COMMENT ON COLUMN billing_ignored_prices.stripe_price_id IS 'price_... at Stripe';
-COMMENT ON COLUMN billing_ignored_prices.reason IS 'Why, for other operators';
-COMMENT ON COLUMN billing_ignored_prices.set_by IS 'Name of the key or user';
-COMMENT ON COLUMN billing_ignored_prices.set_at IS 'When it was set';
 
 CREATE TABLE billing_kept_payments (
     stripe_invoice_id text NOT NULL,
@@ -4917,29 +5210,6 @@ COMMENT ON COLUMN billing_key_usage.key_id IS 'The key';
 COMMENT ON COLUMN billing_key_usage.measure IS 'calls, or refunds: and the currency';
 COMMENT ON COLUMN billing_key_usage.since IS 'The minute or the day of UTC that is counted';
 COMMENT ON COLUMN billing_key_usage.used IS 'Calls, or minor units of the currency';
-
-CREATE TABLE billing_leniency (
-    id bigint NOT NULL,
-    subscription_id uuid,
-    customer_id uuid,
-    grace_days integer,
-    not_before timestamp with time zone,
-    reason text NOT NULL,
-    set_by text NOT NULL,
-    set_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT billing_leniency_check CHECK ((num_nonnulls(subscription_id, customer_id) = 1)),
-    CONSTRAINT billing_leniency_check1 CHECK ((num_nonnulls(grace_days, not_before) > 0)),
-    CONSTRAINT billing_leniency_grace_days_check CHECK (((grace_days >= 0) AND (grace_days <= 3650)))
-);
-COMMENT ON TABLE billing_leniency IS 'What was agreed about suspension for a debt; what is set for a subscription goes before what is set for its customer';
-COMMENT ON COLUMN billing_leniency.id IS 'Our id';
-COMMENT ON COLUMN billing_leniency.subscription_id IS 'The subscription; null: all of the customer';
-COMMENT ON COLUMN billing_leniency.customer_id IS 'The customer; null: one subscription';
-COMMENT ON COLUMN billing_leniency.grace_days IS 'Days that services stay active with a debt; null: GRACE_DAYS';
-COMMENT ON COLUMN billing_leniency.not_before IS 'No suspension for a debt before then; null: no such date';
-COMMENT ON COLUMN billing_leniency.reason IS 'Why, for other operators';
-COMMENT ON COLUMN billing_leniency.set_by IS 'Name of the key or user';
-COMMENT ON COLUMN billing_leniency.set_at IS 'When it was set';
 
 ALTER TABLE billing_leniency ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_leniency_id_seq
@@ -5354,49 +5624,6 @@ COMMENT ON COLUMN invoices.stripe_as_of_since IS 'Earliest moment that the mirro
 COMMENT ON COLUMN invoices.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
 COMMENT ON COLUMN invoices.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
 
-CREATE TABLE provisioning_work (
-    subscription_id uuid NOT NULL,
-    inputs jsonb NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
-    done_version bigint DEFAULT 0 NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    last_error text,
-    wake_at timestamp with time zone,
-    lease_token uuid,
-    leased_until timestamp with time zone,
-    trouble text,
-    debt_confirmed_version bigint,
-    debt_confirmed_at timestamp with time zone,
-    contradicted_since timestamp with time zone,
-    decided_until timestamp with time zone,
-    debt_unconfirmed_since timestamp with time zone,
-    debt_error text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
-    CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
-)
-WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
-COMMENT ON TABLE provisioning_work IS 'Whether the services of each subscription have reached their desired state';
-COMMENT ON COLUMN provisioning_work.subscription_id IS 'The subscription';
-COMMENT ON COLUMN provisioning_work.inputs IS 'What the desired state is derived from; a change makes a new version and a job';
-COMMENT ON COLUMN provisioning_work.version IS 'Grows when inputs change';
-COMMENT ON COLUMN provisioning_work.done_version IS 'The latest version whose desired state has been reached';
-COMMENT ON COLUMN provisioning_work.attempts IS 'Runs started since the last one that succeeded';
-COMMENT ON COLUMN provisioning_work.last_error IS 'What is not done, and why';
-COMMENT ON COLUMN provisioning_work.wake_at IS 'When the sweep checks it again; null: nothing to do';
-COMMENT ON COLUMN provisioning_work.lease_token IS 'The run that works on it; each write of a run checks for its own token';
-COMMENT ON COLUMN provisioning_work.leased_until IS 'Until then no other run works on it; extended while the run lives';
-COMMENT ON COLUMN provisioning_work.trouble IS 'What a person has to settle although the work is done';
-COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest version whose debt Stripe has confirmed: the condition for a suspension';
-COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
-COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
-COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
-COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
-COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
-COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
-COMMENT ON COLUMN provisioning_work.updated_at IS 'When this row was last changed';
-
 CREATE VIEW billing_unpaid_terms AS
  SELECT s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
@@ -5526,112 +5753,6 @@ COMMENT ON COLUMN orders.browser_id IS 'The browser that placed it, by our cooki
 COMMENT ON COLUMN orders.left_open IS 'Unpaid orders of the last minutes at the same address, from other browsers, that could still be paid when it was placed';
 COMMENT ON COLUMN orders.superseded_at IS 'When the buyer ordered something else instead; null: the order stands';
 COMMENT ON COLUMN orders.created_at IS 'When it was placed; a repeat is recognised for some minutes';
-
-CREATE TABLE prices (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    product_id uuid NOT NULL,
-    billing_cycle text,
-    purpose text,
-    currency text NOT NULL,
-    unit_amount bigint NOT NULL,
-    lookup_key text NOT NULL,
-    stripe_price_id text,
-    livemode boolean,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
-    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
-    CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
-    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
-    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
-);
-COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
-COMMENT ON COLUMN prices.id IS 'Our id';
-COMMENT ON COLUMN prices.product_id IS 'What is sold';
-COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
-COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
-COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
-COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
-COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
-COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
-COMMENT ON COLUMN prices.active IS 'On sale';
-COMMENT ON COLUMN prices.created_at IS 'When this row was created';
-COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
-
-CREATE TABLE products (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    name character varying(255) NOT NULL,
-    description text,
-    type character varying(50) NOT NULL,
-    billing_cycle character varying(50),
-    price numeric(10,2) NOT NULL,
-    setup_fee numeric(10,2) DEFAULT 0,
-    currency character varying(3) DEFAULT 'USD'::character varying,
-    taxable boolean DEFAULT true,
-    status character varying(50) DEFAULT 'active'::character varying,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    code text,
-    kind text,
-    product_types text[] DEFAULT '{}'::text[],
-    trial_days integer DEFAULT 0,
-    max_per_customer integer,
-    max_quantity integer DEFAULT 1,
-    card_required boolean DEFAULT false,
-    free_domain boolean DEFAULT false,
-    allowed_changes text[],
-    category text,
-    features text[] DEFAULT '{}'::text[],
-    resources jsonb DEFAULT '{}'::jsonb,
-    display_order integer DEFAULT 0,
-    stripe_product_id text,
-    livemode boolean,
-    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
-    CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
-    CONSTRAINT billing_products_max_quantity_check CHECK ((max_quantity > 0)),
-    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
-);
-COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
-COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
-COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
-COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
-COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
-COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
-COMMENT ON COLUMN products.max_quantity IS 'How many of a plan or add-on a subscription may have';
-COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
-COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
-COMMENT ON COLUMN products.allowed_changes IS 'Codes of the plans that a plan may be changed to; null: any';
-COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
-COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
-COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
-COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
-COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
-COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
-
-CREATE TABLE provisioning_holds (
-    id bigint NOT NULL,
-    subscription_id uuid NOT NULL,
-    reason text NOT NULL,
-    placed_by text NOT NULL,
-    placed_at timestamp with time zone DEFAULT now() NOT NULL,
-    lifted_by text,
-    lifted_at timestamp with time zone,
-    CONSTRAINT provisioning_holds_check CHECK (((lifted_by IS NULL) = (lifted_at IS NULL))),
-    CONSTRAINT provisioning_holds_reason_check CHECK ((reason <> ''::text))
-);
-COMMENT ON TABLE provisioning_holds IS 'Suspensions by an operator, which no payment lifts';
-COMMENT ON COLUMN provisioning_holds.id IS 'Our id';
-COMMENT ON COLUMN provisioning_holds.subscription_id IS 'The suspended subscription';
-COMMENT ON COLUMN provisioning_holds.reason IS 'Reason given by the operator';
-COMMENT ON COLUMN provisioning_holds.placed_by IS 'The operator who suspended it';
-COMMENT ON COLUMN provisioning_holds.placed_at IS 'Since when it is suspended';
-COMMENT ON COLUMN provisioning_holds.lifted_by IS 'The operator who lifted it; null: in force';
-COMMENT ON COLUMN provisioning_holds.lifted_at IS 'When it was lifted';
 
 CREATE TABLE stripe_disputes (
     stripe_dispute_id text NOT NULL,
@@ -5822,63 +5943,6 @@ COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the curre
 COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
 COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
 COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
-
-CREATE TABLE tenant_services (
-    subscription_id uuid NOT NULL,
-    product_type text NOT NULL,
-    desired text NOT NULL,
-    actual text DEFAULT 'absent'::text NOT NULL,
-    driver text NOT NULL,
-    external_ref text,
-    attempts integer DEFAULT 0 NOT NULL,
-    last_error text,
-    next_attempt_at timestamp with time zone,
-    desired_resources jsonb DEFAULT '{}'::jsonb NOT NULL,
-    resources jsonb DEFAULT '{}'::jsonb NOT NULL,
-    desired_domains text[] DEFAULT '{}'::text[] NOT NULL,
-    ordered_domains text[] DEFAULT '{}'::text[] NOT NULL,
-    generation bigint DEFAULT 0 NOT NULL,
-    pending_action text,
-    pending_request jsonb,
-    stopped text,
-    removed_at timestamp with time zone,
-    suspended_by_service text,
-    account_id uuid,
-    exchanged_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT tenant_services_actual_check CHECK ((actual = ANY (ARRAY['absent'::text, 'active'::text, 'suspended'::text, 'terminated'::text]))),
-    CONSTRAINT tenant_services_check CHECK (((actual = 'absent'::text) OR (external_ref IS NOT NULL))),
-    CONSTRAINT tenant_services_check1 CHECK (((stopped IS NULL) OR (next_attempt_at IS NULL))),
-    CONSTRAINT tenant_services_check2 CHECK (((stopped IS DISTINCT FROM 'skipped'::text) OR (last_error IS NULL))),
-    CONSTRAINT tenant_services_desired_check CHECK ((desired = ANY (ARRAY['active'::text, 'suspended'::text, 'terminated'::text]))),
-    CONSTRAINT tenant_services_pending_check CHECK ((((pending_action IS NULL) = (pending_request IS NULL)) AND (pending_action = ANY (ARRAY['create'::text, 'suspend'::text, 'resume'::text, 'change'::text, 'terminate'::text])))),
-    CONSTRAINT tenant_services_stopped_check CHECK ((stopped = ANY (ARRAY['refused'::text, 'skipped'::text])))
-);
-COMMENT ON TABLE tenant_services IS 'The account of a subscription for each product type: what it should be and what it is';
-COMMENT ON COLUMN tenant_services.subscription_id IS 'The subscription';
-COMMENT ON COLUMN tenant_services.product_type IS 'hosting, email, storage, ...';
-COMMENT ON COLUMN tenant_services.desired IS 'What it should be';
-COMMENT ON COLUMN tenant_services.actual IS 'What it is, as the driver last reported';
-COMMENT ON COLUMN tenant_services.driver IS 'The driver that holds the account';
-COMMENT ON COLUMN tenant_services.external_ref IS 'The driver''s name for the account';
-COMMENT ON COLUMN tenant_services.attempts IS 'Failed commands since the last success';
-COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
-COMMENT ON COLUMN tenant_services.next_attempt_at IS 'When it is retried';
-COMMENT ON COLUMN tenant_services.desired_resources IS 'Limits that the account should have';
-COMMENT ON COLUMN tenant_services.resources IS 'Limits that the account was last given';
-COMMENT ON COLUMN tenant_services.desired_domains IS 'Domains that the service should have registered or transferred, in ASCII';
-COMMENT ON COLUMN tenant_services.ordered_domains IS 'Domains that it was told to register or transfer, and has; never told twice';
-COMMENT ON COLUMN tenant_services.generation IS 'Counts the commands sent to the driver, which refuses one older than the last it saw';
-COMMENT ON COLUMN tenant_services.pending_action IS 'Command sent under this generation whose outcome is unknown';
-COMMENT ON COLUMN tenant_services.pending_request IS 'What was sent with it, the same in every retry';
-COMMENT ON COLUMN tenant_services.stopped IS 'refused by the driver, or skipped by an operator; until the desired state changes or an operator retries';
-COMMENT ON COLUMN tenant_services.removed_at IS 'Since when the subscription no longer includes it';
-COMMENT ON COLUMN tenant_services.suspended_by_service IS 'Why the service itself has suspended the account, which we do not resume; null: it has not';
-COMMENT ON COLUMN tenant_services.account_id IS 'The subscription under whose id the driver has the account; null: this one';
-COMMENT ON COLUMN tenant_services.exchanged_at IS 'When the account came from another subscription; null: it was created for this one';
-COMMENT ON COLUMN tenant_services.created_at IS 'When this row was created';
-COMMENT ON COLUMN tenant_services.updated_at IS 'When this row was last changed';
 
 CREATE TABLE tenants (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -6527,24 +6591,6 @@ COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
-
-CREATE TABLE billing_pauses (
-    id bigint NOT NULL,
-    subscription_id uuid NOT NULL,
-    since timestamp with time zone NOT NULL,
-    until timestamp with time zone NOT NULL,
-    begun_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
-);
-COMMENT ON TABLE billing_pauses IS 'Holds of services while the collection of a subscription is paused: its terms are not paid for';
-COMMENT ON COLUMN billing_pauses.id IS 'Our id';
-COMMENT ON COLUMN billing_pauses.subscription_id IS 'The paused subscription';
-COMMENT ON COLUMN billing_pauses.since IS 'End of the term that is paid for: services are held from the next one on';
-COMMENT ON COLUMN billing_pauses.until IS 'Stripe collects again from then on: services are held until a term begins after it';
-COMMENT ON COLUMN billing_pauses.begun_at IS 'Since when services are held; null: not yet';
-COMMENT ON COLUMN billing_pauses.ended_at IS 'When it was over; null: it stands';
-COMMENT ON COLUMN billing_pauses.created_at IS 'When it was asked for';
 
 ALTER TABLE billing_pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_pauses_id_seq

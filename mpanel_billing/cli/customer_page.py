@@ -1,4 +1,4 @@
-"""`mpanel-billing customers show`: a customer's page in the terminal."""
+"""`mpanel-billing customers show` and `entitlements`: a customer's page in the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +14,7 @@ from mpanel_billing.search.customer import (
     CustomerPage,
     Row,
 )
+from mpanel_billing.subscriptions.entitlements import Granted
 
 
 def describe_customer(page: CustomerPage) -> Iterator[str]:
@@ -31,6 +32,22 @@ def describe_customer(page: CustomerPage) -> Iterator[str]:
     yield from _section(
         "changes", map(_change, page.changes), _cut("latest", page.changes, MOST_CHANGES)
     )
+
+
+def describe_entitlement(granted: Granted) -> Iterator[str]:
+    """Return the lines of what one subscription entitles to."""
+    held, desired = granted.held, granted.desired
+    yield _joined(
+        held.subscription_id,
+        held.domain,
+        _joined(desired.phase, desired.reason and f"({desired.reason})", between=" "),
+        granted.until and f"until {moment_text(granted.until)}",
+    )
+    for product in held.products:
+        yield f"  {product.kind} {product.code} x {product.quantity}"
+    for product_type, service in desired.services.items():
+        limits = ", ".join(f"{name} {value}" for name, value in service.resources.items())
+        yield _joined(f"  {product_type}", service.state, limits)
 
 
 def _who(customer: Row) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -10,16 +10,18 @@ from uuid import UUID
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.cli.customer_page import describe_customer
+from mpanel_billing.cli.customer_page import describe_customer, describe_entitlement
 from mpanel_billing.cli.database import open_mirror, with_pool
 from mpanel_billing.cli.output import json_text, print_line
-from mpanel_billing.database.pool import create_pool
+from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.privacy import erasure, ledger
 from mpanel_billing.privacy.erasure import Prospect, StillRunningError
 from mpanel_billing.privacy.export import export as export_rows
 from mpanel_billing.privacy.repository import Who
+from mpanel_billing.provisioning.policy import policy_of
 from mpanel_billing.search.customer import read_customer
 from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.subscriptions.entitlements import Entitlements, Granted
 
 app = typer.Typer(
     help="Show a customer; export or erase what is held about a person (docs/privacy.md).",
@@ -49,6 +51,26 @@ def show(
     page = with_pool(lambda pool: read_customer(pool, " ".join(who)))
     for line in describe_customer(page):
         print_line(line)
+
+
+@app.command()
+def entitlements(
+    who: Annotated[list[str], typer.Argument(metavar="WHO", help="Whatever `find` takes.")],
+) -> None:
+    """Print what a customer may have now, why, and until when (docs/billing-api.md)."""
+    settings = load_settings()
+
+    async def read(pool: Pool) -> Sequence[Granted]:
+        customer_id = (await read_customer(pool, " ".join(who))).customer["id"]
+        asked = Entitlements(pool, policy_of(settings), settings.livemode)
+        return await asked.of_customer(customer_id)
+
+    granted = with_pool(read)
+    for one in granted:
+        for line in describe_entitlement(one):
+            print_line(line)
+    if not granted:
+        typer.echo("nothing")
 
 
 @app.command()

@@ -33,6 +33,7 @@ from mpanel_billing.http.routes import (
     billing_balances,
     billing_disputes,
     billing_endings,
+    billing_entitlements,
     billing_invoice_actions,
     billing_invoices,
     billing_money_back,
@@ -50,8 +51,10 @@ from mpanel_billing.http.routes.direct_webhooks import DirectWebhooks
 from mpanel_billing.http.server import SHUTDOWN, announce_shutdown
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import list_unmade, open_drivers
+from mpanel_billing.provisioning.policy import policy_of
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import open_gateway
+from mpanel_billing.subscriptions.entitlements import Entitlements
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.tracing import active_tracing
@@ -67,6 +70,7 @@ _ROUTES = (
     billing_balances,
     billing_disputes,
     billing_endings,
+    billing_entitlements,
     billing_invoice_actions,
     billing_invoices,
     billing_money_back,
@@ -122,6 +126,7 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     app[keys.FIGURES] = FigureReader(pool, partial(list_unmade, settings))
     gateway = open_gateway(settings)
     app[keys.MIRROR] = Mirror(pool, gateway, settings.livemode)
+    app[keys.ENTITLEMENTS] = Entitlements(pool, policy_of(settings), settings.livemode)
     async with sampled(pool, "web"), open_drivers(settings) as drivers:
         app[keys.DRIVERS] = drivers
         yield

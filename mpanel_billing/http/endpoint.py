@@ -21,8 +21,7 @@ from http import HTTPStatus
 from typing import Any, Generic, TypedDict, TypeVar, get_args, get_type_hints, overload
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from typing_extensions import TypeVar as TypeVarWithDefault
 from typing_extensions import Unpack
 
@@ -40,8 +39,8 @@ from mpanel_billing.http.request import (
     read_query,
     validate,
 )
-from mpanel_billing.http.response_headers import HEADERS
 from mpanel_billing.http.schemas.base import CacheableResponse, OwnerRequest, StrictRequest
+from mpanel_billing.http.writing import writer_of
 
 PathT_co = TypeVarWithDefault("PathT_co", covariant=True, bound=Path | None, default=None)
 QueryT_co = TypeVarWithDefault("QueryT_co", covariant=True, bound=BaseModel | None, default=None)
@@ -50,9 +49,6 @@ ResponseT = TypeVar("ResponseT", bound=BaseModel)
 
 RawHandler = Callable[[web.Request], Awaitable[web.Response]]
 RawHandlerT = TypeVar("RawHandlerT", bound=RawHandler)
-
-CACHE_CONTROL = "public, no-cache"
-"""May be stored, but has to be revalidated: a changed catalogue shows at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +267,7 @@ def _enforced(
     idempotent = operation.headers is IdempotencyHeaders
     take_query = _query_taker(operation)
     read_body = _body_reader(operation)
-    write = _writer(operation)
+    write = writer_of(operation)
 
     @functools.wraps(handler)
     async def serve(request: web.Request) -> web.Response:
@@ -352,36 +348,3 @@ def _body_reader(
 
 async def _no_body(_: web.Request) -> dict[str, Any]:
     return {"json": None, "body": None}
-
-
-def _writer(operation: Operation) -> Callable[[web.Request, BaseModel], web.Response]:
-    (status, model), *not_modified = operation.responses.items()
-    assert isinstance(model, type)  # noqa: S101 - an endpoint returns a model
-    if not_modified:
-        return _revalidated
-    to_json = TypeAdapter(model).dump_json
-
-    def write(_: web.Request, returned: BaseModel) -> web.Response:
-        body = to_json(returned, by_alias=True)
-        return web.Response(body=body, status=status, headers=_UNCACHED)
-
-    return write
-
-
-_JSON = "application/json; charset=utf-8"
-_UNCACHED = CIMultiDict({**HEADERS, hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: "no-store"})
-_REVALIDATED = CIMultiDict({**HEADERS, hdrs.CONTENT_TYPE: _JSON, hdrs.CACHE_CONTROL: CACHE_CONTROL})
-
-
-def _revalidated(request: web.Request, returned: BaseModel) -> web.Response:
-    """Return the body with its ETag, or 304 if the client has it already."""
-    assert isinstance(returned, CacheableResponse)  # noqa: S101 - what a cached endpoint returns
-    body, etag = returned.written
-    known = request.if_none_match or ()
-    if any(tag.value in {etag.strip('"'), "*"} for tag in known):
-        response = web.Response(status=HTTPStatus.NOT_MODIFIED)
-        response.headers[hdrs.CACHE_CONTROL] = CACHE_CONTROL
-    else:
-        response = web.Response(body=body, headers=_REVALIDATED)
-    response.headers[hdrs.ETAG] = etag
-    return response

@@ -13,6 +13,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.settings import Settings
+from mpanel_billing.subscriptions.entitlements import Entitlements
 from mpanel_billing.telemetry.figures import FigureReader
 from mpanel_billing.webhooks.batching import EventBatcher
 
@@ -21,6 +22,7 @@ POOL = web.AppKey("pool", Pool)
 PREVIEW_SIGNER = web.AppKey("preview_signer", Signer)
 WEBHOOK_SECRETS: web.AppKey[Sequence[bytes]] = web.AppKey("webhook_secrets")
 """The secrets that Stripe may have signed with; several while one is being rolled."""
+ENTITLEMENTS = web.AppKey("entitlements", Entitlements)
 EVENTS = web.AppKey("events", EventBatcher)
 FIGURES = web.AppKey("figures", FigureReader)
 CATALOGUE = web.AppKey("catalogue", KeptCatalogue)

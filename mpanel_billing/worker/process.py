@@ -34,9 +34,9 @@ from mpanel_billing.messages.receivers import record_expiring_cards
 from mpanel_billing.messages.sending import CHANNEL, open_sender
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
-from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
+from mpanel_billing.provisioning.policy import policy_of
 from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.event_poll import poll_events
@@ -186,13 +186,7 @@ def _provisioning(
         pool=pool,
         gateway=gateway,
         drivers=drivers,
-        policy=Policy(
-            grace=timedelta(days=settings.grace_days),
-            retention=timedelta(days=settings.retention_days),
-            suspend_paused_collection=settings.paused_collection == "suspend",
-            void_invoices_at_end=settings.open_invoices_at_end == "void",
-            suspend_disputed=settings.dispute_policy == "suspend",
-        ),
+        policy=policy_of(settings),
         tenant_suffix=settings.tenant_suffix,
         livemode=settings.livemode,
         trials=TrialRules(

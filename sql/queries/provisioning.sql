@@ -197,8 +197,8 @@ SELECT
         w.debt_confirmed_version = w.version
         AND w.debt_confirmed_at > coalesce(:now::timestamptz, now()) - interval '1 hour'
     ) IS TRUE AS debt_confirmed,
-    w.contradicted_since,
-    w.inputs,
+    e.contradicted_since,
+    e.inputs,
     s.stripe_subscription_id,
     s.stripe_customer_id,
     s.livemode,
@@ -213,31 +213,26 @@ SELECT
     CASE WHEN o.vouched THEN s.customer_id END AS vouched_customer_id,
     coalesce(named.states, '{}') AS domain_states,
     coalesce(rivals.pages, '[]') AS rival_pages,
-    hold.reason AS hold_reason,
-    pause.begun_at IS NOT NULL AS held_for_pause,
+    e.hold_reason,
+    e.held_for_pause,
     takeover.predecessor_id,
     adoption.source AS adopted_from,
     adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,
-    -- its own agreement as a whole, else its customer's
-    CASE WHEN own.id IS NULL THEN agreed.grace_days ELSE own.grace_days END AS grace_days,
-    CASE WHEN own.id IS NULL THEN agreed.not_before ELSE own.not_before END AS not_before,
-    coalesce(included.products, '[]') AS products,
-    coalesce(included.unplaced, FALSE) AS items_unplaced,
-    coalesce(services.services, '[]') AS services,
+    e.grace_days,
+    e.not_before,
+    e.products,
+    e.items_unplaced,
+    e.services,
     coalesce(extras.charges, '[]') AS charges
 FROM provisioning_work AS w
+JOIN billing_entitlement_inputs AS e
+    ON e.subscription_id = w.subscription_id
 JOIN subscriptions AS s
     ON s.id = w.subscription_id
 LEFT JOIN customers AS c
     ON c.id = s.customer_id
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id
-LEFT JOIN provisioning_holds AS hold
-    ON hold.subscription_id = w.subscription_id
-    AND hold.lifted_at IS NULL
-LEFT JOIN billing_pauses AS pause
-    ON pause.subscription_id = w.subscription_id
-    AND pause.ended_at IS NULL
 LEFT JOIN orders AS o
     ON o.subscription_id = w.subscription_id
 LEFT JOIN billing_takeovers AS takeover
@@ -245,35 +240,6 @@ LEFT JOIN billing_takeovers AS takeover
     AND takeover.done_at IS NULL
 LEFT JOIN billing_adoptions AS adoption
     ON adoption.subscription_id = w.subscription_id
-LEFT JOIN billing_leniency AS own
-    ON own.subscription_id = w.subscription_id
-LEFT JOIN billing_leniency AS agreed
-    ON agreed.customer_id = s.customer_id
-LEFT JOIN LATERAL (
-    SELECT
-        jsonb_agg(
-            jsonb_build_object(
-                'product_types', p.product_types,
-                'resources', p.resources,
-                'quantity', coalesce(i.quantity, 1)
-            )
-            ORDER BY p.kind = 'plan' DESC, p.code
-        ) FILTER (WHERE p.id IS NOT NULL) AS products,
-        bool_or(p.id IS NULL AND ignored.stripe_price_id IS NULL) AS unplaced
-    FROM jsonb_to_recordset(w.inputs -> 'items') AS i (price text, product text, quantity bigint)
-    LEFT JOIN prices
-        ON prices.stripe_price_id = i.price
-    LEFT JOIN products AS p
-        ON p.code IS NOT NULL
-        AND p.id = coalesce(prices.product_id, (
-            SELECT sold.id
-            FROM products AS sold
-            WHERE sold.stripe_product_id = i.product
-              AND sold.code IS NOT NULL
-        ))
-    LEFT JOIN billing_ignored_prices AS ignored
-        ON ignored.stripe_price_id = i.price
-) AS included ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_object_agg(own.name, CASE
         WHEN own.state = 'failed' THEN 'refused'
@@ -316,11 +282,6 @@ LEFT JOIN LATERAL (
       AND own.state NOT IN ('released', 'failed')
       AND (placed.vouched AND rival.customer_id = s.customer_id) IS NOT TRUE
 ) AS rivals ON TRUE
-LEFT JOIN LATERAL (
-    SELECT jsonb_agg(to_jsonb(service) ORDER BY service.product_type) AS services
-    FROM tenant_services AS service
-    WHERE service.subscription_id = s.id
-) AS services ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(
         to_jsonb(charge) || jsonb_build_object('lost', EXISTS (

@@ -218,6 +218,9 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     customer = await service.pool.fetchval(
         "SELECT customer_id::text FROM subscriptions WHERE id::text = $1", ids[0]
     )
+    tenant_of_first = await service.pool.fetchval(
+        "SELECT tenant_id::text FROM subscriptions WHERE id::text = $1", ids[0]
+    )
     attempt = await service.pool.fetchval(
         "INSERT INTO billing_audit_entries (actor, action, outcome, began_at) VALUES ('panel',"
         " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
@@ -262,6 +265,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/preview-resume": {"id": ids[2], "body": {}},
         f"{billing}/resume": {"id": ids[2], "body": {}},
+        "/api/billing/tenants/{id}/entitlements": {"id": tenant_of_first},
+        "/api/billing/customers/{id}/entitlements": {"id": customer, "customerId": customer},
         "/api/billing/invoices": {"customerId": customer, "body": new_invoice},
         "/api/billing/invoices/{id}": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/refunds": {"id": invoice, "customerId": customer},

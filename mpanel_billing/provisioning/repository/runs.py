@@ -1,22 +1,16 @@
 """Reads the input of a provisioning run, and stores what it desires and how it ends."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.desired import (
-    Desired,
-    Entitlement,
-    Existing,
-    Included,
-    Leniency,
-    contradicted_since,
-)
+from mpanel_billing.provisioning.desired import Desired, contradicted_since
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.repository.accounts import moment_of, service_of
+from mpanel_billing.provisioning.repository.entitlements import entitlement_of
 from mpanel_billing.provisioning.repository.money import charge_of
 from mpanel_billing.provisioning.service_state import Service
 from mpanel_billing.provisioning.work import Buyer, RivalPage, Work
@@ -51,7 +45,7 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         ordered_further_domains=tuple(row["further_domains"]),
         buyer=Buyer(row["email"], row["customer_name"], row["company_name"]),
         hold_reason=row["hold_reason"],
-        entitlement=_entitlement_of(row, services),
+        entitlement=entitlement_of(row, services),
         services=services,
         debt_confirmed=row["debt_confirmed"],
         suspension="removed",
@@ -65,44 +59,6 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
             RivalPage(UUID(page["subscription_id"]), page["session_id"])
             for page in row["rival_pages"]
         ),
-    )
-
-
-def _entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Entitlement:
-    """Read what Stripe says from `inputs` alone: whatever is in there triggers a run."""
-    inputs = row["inputs"]
-    grace_days = row["grace_days"]
-    return Entitlement(
-        stripe_status=inputs["stripeStatus"],
-        settled=inputs["settled"],
-        order_paid=inputs["orderPaid"],
-        collection_paused=inputs["collectionPaused"],
-        paused_by=inputs["pausedBy"],
-        owed_since=moment_of(inputs["owedSince"]),
-        term_start=moment_of(inputs["termStart"]),
-        contradicted_since=row["contradicted_since"],
-        ended_at=moment_of(inputs["endedAt"]),
-        held=row["hold_reason"] is not None,
-        disputed=inputs.get("disputedSince") is not None,
-        held_for_pause=row["held_for_pause"],
-        paid_after_end=inputs["paidAfterEnd"] is not None,
-        leniency=Leniency(
-            None if grace_days is None else timedelta(days=grace_days), row["not_before"]
-        ),
-        items_unplaced=row["items_unplaced"],
-        items=tuple(
-            Included(tuple(p["product_types"] or ()), p["resources"] or {}, p["quantity"])
-            for p in row["products"]
-        ),
-        existing={
-            product_type: Existing(
-                service.actual != "absent" or service.pending is not None,
-                service.desired_resources,
-                service.removed_at,
-                service.exchanged_at,
-            )
-            for product_type, service in services.items()
-        },
     )
 
 

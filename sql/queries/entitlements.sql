@@ -1,0 +1,48 @@
+-- What tenants and customers may have now.
+
+-- name: get_of_tenant(tenant_id, livemode)^
+SELECT
+    e.*,
+    now() AS now,
+    s.customer_id,
+    s.trial_end,
+    coalesce(s.cancel_at, CASE WHEN s.cancel_at_period_end THEN s.current_period_end END) AS ends_at,
+    t.id AS tenant_id,
+    t.domain
+FROM tenants AS t
+JOIN subscriptions AS s
+    ON s.id = t.billing_subscription_id
+    AND s.livemode = :livemode::boolean
+JOIN billing_entitlement_inputs AS e
+    ON e.subscription_id = s.id
+WHERE t.id = :tenant_id::uuid;
+
+-- name: list_of_customer(customer_id, livemode)
+-- Of all subscriptions that were paid, newest first; of those that have ended, as long as an account of
+-- theirs is kept.
+SELECT
+    e.*,
+    now() AS now,
+    s.customer_id,
+    s.trial_end,
+    coalesce(s.cancel_at, CASE WHEN s.cancel_at_period_end THEN s.current_period_end END) AS ends_at,
+    t.id AS tenant_id,
+    t.domain
+FROM subscriptions AS s
+JOIN billing_entitlement_inputs AS e
+    ON e.subscription_id = s.id
+LEFT JOIN tenants AS t
+    ON t.billing_subscription_id = s.id
+WHERE s.customer_id = :customer_id::uuid
+  AND s.billing_provider = 'stripe'
+  AND s.livemode = :livemode::boolean
+  AND (
+      s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+      OR EXISTS (
+          SELECT 1
+          FROM tenant_services AS kept
+          WHERE kept.subscription_id = s.id
+            AND kept.actual IN ('active', 'suspended')
+      )
+  )
+ORDER BY s.created_at DESC, s.id DESC;
