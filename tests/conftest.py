@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.settings import DatabaseSettings
@@ -15,6 +16,9 @@ pytest_plugins = ["tests.hanging", "tests.postgres", "tests.service", "tests.inl
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pm2: runs the service under PM2; skipped where it is not")
     config.addinivalue_line("markers", "equipment: needs a Debian package; skipped where it is not")
+    # how long an example takes says how busy the machine is
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 _LONGEST = (
