@@ -296,13 +296,23 @@ SET tenant_id = bound.id,
 FROM bound
 WHERE s.id = :subscription_id::uuid;
 
--- name: drop_undecided_names(subscription_id)!
+-- name: drop_undecided_names(subscription_id, predecessor_id)!
 -- What the ended one had is not another customer's any more: it is decided again, unless its price was
--- given back.
+-- given back. Its names make place for the same ones, whose rows come with its accounts.
 DELETE FROM billing_domains AS own
 WHERE own.subscription_id = :subscription_id::uuid
   AND own.held_at IS NULL
-  AND own.given_back_at IS NULL;
+  AND (
+      own.given_back_at IS NULL
+      OR EXISTS (
+          SELECT 1
+          FROM billing_domains AS had
+          WHERE had.subscription_id = :predecessor_id::uuid
+            AND had.name = own.name
+            AND had.held_at IS NOT NULL
+            AND had.state NOT IN ('released', 'failed')
+      )
+  );
 
 -- name: take_names(subscription_id, predecessor_id)!
 UPDATE billing_domains AS own

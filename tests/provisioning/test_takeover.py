@@ -276,3 +276,23 @@ async def test_a_takeover_by_what_has_ended_is_dropped(
     await order(system, "sub_3", vouched=True)
     assert (await system.run("sub_3")).done
     assert system.world.of(ended) == {"hosting": "active"}
+
+
+async def test_a_name_whose_price_was_given_back_comes_with_the_accounts_that_have_it(
+    system: ProvisioningSystem,
+) -> None:
+    """Both rows are of one name: the run failed on them, each time, and did nothing else."""
+    ended = await order(system, "sub_1", vouched=True)
+    assert (await system.run()).done
+    id_ = await order(system, "sub_2", vouched=True)
+    assert (await system.run("sub_2")).done
+    await system.pool.execute(
+        "UPDATE billing_domains SET given_back_at = now() WHERE state = 'failed'"
+    )
+    tenant = await tenant_of(system, ended)
+    await end(system)
+    await adopt(system.pool, id_, tenant["id"], OPERATOR)
+    assert (await system.run("sub_2")).done
+    assert (await tenant_of(system, id_))["domain"] == "ada.example"
+    rows = await system.pool.fetch("SELECT subscription_id, state FROM billing_domains")
+    assert [tuple(row) for row in rows] == [(id_, "active")]

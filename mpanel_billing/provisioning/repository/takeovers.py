@@ -82,7 +82,7 @@ async def exchange(
     given = await _queries.release_tenant.fetch_value(conn, subscription_id=subscription_id)
     for owner, tenant_id in ((subscription_id, taken), (predecessor_id, given)):
         await _queries.bind_tenant.execute(conn, subscription_id=owner, tenant_id=tenant_id)
-    await _queries.drop_undecided_names.execute(conn, subscription_id=subscription_id)
+    await _queries.drop_undecided_names.execute(conn, **both)
     await _queries.take_names.execute(conn, **both)
     await _queries.finish_takeover.execute(conn, **both, now=now)
     return True
