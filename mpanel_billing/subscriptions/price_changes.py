@@ -13,7 +13,7 @@ from uuid import UUID
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import BillingError, DatabaseUnavailableError
+from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailableError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, make_change, require_changeable
 from mpanel_billing.subscriptions.lookup import CustomerRef
@@ -85,8 +85,10 @@ async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime)
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         await require_changeable(conn, mirror, request)
         coming = await repository.get_change(conn, id_, now, LEAD_DAYS)
-        if coming is None or coming.verdict != "due":
+        if coming is None or coming.verdict == "gone":
             return None
+        if coming.verdict != "due":  # since it was looked at; not done, as None would say
+            raise ConflictError(f"the price change is {coming.verdict}", code="price_change_waits")
         return {
             "items": [_item(coming)],
             "proration_behavior": "none",

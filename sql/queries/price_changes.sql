@@ -241,11 +241,12 @@ GROUP BY left_alone.why
 ORDER BY left_alone.why;
 
 -- name: is_anyone_told(livemode)$
--- Whether a receiver gets price.changing.
+-- Whether a receiver gets price.changing: while one is disabled, what there is to send waits.
 SELECT EXISTS (
     SELECT 1
     FROM billing_receivers AS r
     WHERE r.livemode = :livemode::boolean
+      AND r.disabled_at IS NULL
       AND billing_is_wanted('price.changing', r.types)
 );
 
@@ -269,7 +270,7 @@ WHERE c.id = ANY(:ids::uuid[])
       SELECT 1
       FROM billing_changes AS under_way
       WHERE under_way.request_key = 'price-change-' || c.id::text
-        AND under_way.state <> 'failed'
+        AND (under_way.state <> 'failed' OR under_way.may_be_made)
   )
 RETURNING c.id;
 

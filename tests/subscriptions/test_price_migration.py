@@ -321,6 +321,39 @@ async def test_an_unknown_price_is_refused_with_those_that_there_are(
         await announce_migration(pool, wanted, OPERATOR)
 
 
+async def test_a_receiver_that_is_disabled_tells_nobody(
+    backend: Backend, bought: str, told: None
+) -> None:
+    """Messages wait for it: the customers would hear of the price when it counts already."""
+    pool, wanted = backend.service.pool, await migration(backend)
+    await receivers.disable(pool, OPERATOR, "panel")
+    with pytest.raises(ConflictError, match="no customer would be told"):
+        await announce_migration(pool, wanted, OPERATOR)
+    await receivers.enable(pool, OPERATOR, "panel")
+    assert (await announce_migration(pool, wanted, OPERATOR)).subscriptions == 1
+
+
+async def test_what_was_held_up_after_a_failure_is_made_once_nothing_holds_it_up(
+    backend: Backend, bought: str, told: None
+) -> None:
+    """It counted as made, for Stripe had failed before: the old price stayed for ever."""
+    mirror = mirror_of(backend)
+    await announce_migration(backend.service.pool, await migration(backend), OPERATOR)
+    near = await reach(backend, bought, timedelta(days=1))
+    stripe, subscriptions = backend.service.stripe, backend.worker.gateway.client.v1.subscriptions
+    await stripe.inject_fault(method="POST", path="/v1/subscriptions/", times=3, status=500)
+    assert await make_price_changes(mirror, near) == 0
+    stripe_id, _ = await backend.stripe_ids(bought)
+    await stripe.set_delivery(hold=True)
+    await subscriptions.update_async(stripe_id, {"cancel_at_period_end": True})
+    assert await make_price_changes(mirror, near + timedelta(hours=1)) == 0
+    await stripe.set_delivery(hold=False)
+    await subscriptions.update_async(stripe_id, {"cancel_at_period_end": False})
+    await backend.worker.catch_up()
+    assert await make_price_changes(mirror, near + timedelta(hours=2)) == 1
+    assert (await plan_item(backend, bought))["unitAmount"] == NEW
+
+
 async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -> None:
     pool, wanted = backend.service.pool, await migration(backend)
     await announce_migration(pool, wanted, OPERATOR)
@@ -341,18 +374,26 @@ async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -
     ]
 
 
-@pytest.mark.parametrize(("state", "left"), [("unanswered", 1), ("done", 1), ("failed", 0)])
+@pytest.mark.parametrize(
+    ("outcome", "left"),
+    [
+        (("unanswered", False), 1),
+        (("done", False), 1),
+        (("failed", False), 0),
+        (("failed", True), 1),  # with a 5xx
+    ],
+)
 async def test_what_stripe_may_have_is_not_called_off(
-    backend: Backend, bought: str, told: None, state: str, left: int
+    backend: Backend, bought: str, told: None, outcome: tuple[str, bool], left: int
 ) -> None:
     pool, wanted = backend.service.pool, await migration(backend)
     await announce_migration(pool, wanted, OPERATOR)
     await pool.execute(
         "INSERT INTO billing_changes"
-        " (subscription_id, kind, request_key, request_hash, params, state)"
-        " SELECT subscription_id, 'change_price', 'price-change-' || id, '', '{}', $1"
+        " (subscription_id, kind, request_key, request_hash, params, state, may_be_made)"
+        " SELECT subscription_id, 'change_price', 'price-change-' || id, '', '{}', $1, $2"
         " FROM billing_price_changes",
-        state,
+        *outcome,
     )
     assert await withdraw_migration(pool, wanted, OPERATOR) == (1 - left, left)
     assert await pool.fetchval(STANDING) == left
