@@ -63,7 +63,7 @@ class Cost:
     whole: set[str] = field(default_factory=set)
 
 
-def views(subscription_id: object, customer_id: object) -> Iterator[Read]:
+def views(subscription_id: object, customer_id: object, tenant_id: object) -> Iterator[Read]:
     one = "SELECT * FROM billing_overview WHERE subscription_id = $1"
     yield Read("billing_overview of a subscription", 5, one, [subscription_id])
     of_customer = (
@@ -71,6 +71,9 @@ def views(subscription_id: object, customer_id: object) -> Iterator[Read]:
         " WHERE s.customer_id = $1 AND s.billing_provider = 'stripe'"
     )
     yield Read("billing_overview of a customer", 5, of_customer, [customer_id])
+    at = {"before_at": None, "before_id": None, "most": 26}
+    yield query("entitlements.list_of_customer", 5, customer_id=customer_id, livemode=True, **at)
+    yield query("entitlements.get_of_tenant", 5, tenant_id=tenant_id, livemode=True)
     yield Read("billing_trouble", 50, "SELECT * FROM billing_trouble")
     yield Read("billing_watch", 100, "SELECT * FROM billing_watch")
     yield Read("billing_mrr", 100, "SELECT * FROM billing_mrr")
@@ -161,6 +164,7 @@ WITH large AS (
 SELECT
     s.id AS subscription,
     s.customer_id AS customer,
+    s.tenant_id AS tenant,
     large.customer_id AS large_customer,
     (
         SELECT e.id FROM stripe_events AS e
@@ -254,7 +258,11 @@ async def measure(url: str) -> bool:
     named = dict(places)
     for name in ("subscribed", "billed"):
         named[name]["at"] = datetime.fromisoformat(named[name]["at"])
-    reads = [*views(named["subscription"], named["customer"]), *lists(named), *sweeps()]
+    reads = [
+        *views(named["subscription"], named["customer"], named["tenant"]),
+        *lists(named),
+        *sweeps(),
+    ]
     reads += prunings()
     kept = [await _print_cost(conn, read) for read in reads]
     await conn.close()

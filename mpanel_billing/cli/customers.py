@@ -19,9 +19,10 @@ from mpanel_billing.privacy.erasure import Prospect, StillRunningError
 from mpanel_billing.privacy.export import export as export_rows
 from mpanel_billing.privacy.repository import Who
 from mpanel_billing.provisioning.policy import policy_of
-from mpanel_billing.search.customer import read_customer
+from mpanel_billing.search.customer import MOST_SUBSCRIPTIONS, read_customer
 from mpanel_billing.settings import load_database_settings, load_settings
 from mpanel_billing.subscriptions.entitlements import Entitlements, Granted
+from mpanel_billing.subscriptions.paging import Span
 
 app = typer.Typer(
     help="Show a customer; export or erase what is held about a person (docs/privacy.md).",
@@ -63,7 +64,7 @@ def entitlements(
     async def read(pool: Pool) -> Sequence[Granted]:
         customer_id = (await read_customer(pool, " ".join(who))).customer["id"]
         asked = Entitlements(pool, policy_of(settings), settings.livemode)
-        return await asked.of_customer(customer_id)
+        return await asked.of_customer(customer_id, Span(MOST_SUBSCRIPTIONS))
 
     granted = with_pool(read)
     for one in granted:

@@ -15,6 +15,7 @@ from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_
 from mpanel_billing.provisioning.repository import entitlements
 from mpanel_billing.provisioning.repository.entitlements import Held
 from mpanel_billing.subscriptions.lookup import CustomerRef, may_reach, require_customer
+from mpanel_billing.subscriptions.paging import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Entitlements:
         return decide(held, self.policy)
 
     async def of_customer(
-        self, customer_id: UUID, named: CustomerRef | None = None
+        self, customer_id: UUID, span: Span, named: CustomerRef | None = None
     ) -> Sequence[Granted]:
         """Return what each of a customer's subscriptions entitles to, newest first.
 
@@ -61,7 +62,10 @@ class Entitlements:
             found = await require_customer(conn, CustomerRef(customer_id=customer_id))
             if named and not await may_reach(conn, named, found):
                 raise NotFoundError("Customer not found.", code="unknown_customer")
-            held = await entitlements.list_of_customer(conn, customer_id, livemode=self.livemode)
+            after = (span.after.at, span.after.id) if span.after else None
+            held = await entitlements.list_of_customer(
+                conn, customer_id, span.most, after, livemode=self.livemode
+            )
         return [decide(one, self.policy) for one in held]
 
 

@@ -4,6 +4,7 @@
 SELECT
     e.*,
     now() AS now,
+    s.created_at AT TIME ZONE 'UTC' AS created_at,
     s.customer_id,
     s.trial_end,
     coalesce(s.cancel_at, CASE WHEN s.cancel_at_period_end THEN s.current_period_end END) AS ends_at,
@@ -17,32 +18,48 @@ JOIN billing_entitlement_inputs AS e
     ON e.subscription_id = s.id
 WHERE t.id = :tenant_id::uuid;
 
--- name: list_of_customer(customer_id, livemode)
--- Of all subscriptions that were paid, newest first; of those that have ended, as long as an account of
+-- name: list_of_customer(customer_id, livemode, before_at, before_id, most)
+-- Of subscriptions that were paid, newest first; of those that have ended, as long as an account of
 -- theirs is kept.
+WITH page AS (
+    SELECT
+        s.id,
+        s.created_at,
+        s.customer_id,
+        s.trial_end,
+        coalesce(s.cancel_at, CASE WHEN s.cancel_at_period_end THEN s.current_period_end END) AS ends_at
+    FROM subscriptions AS s
+    WHERE s.customer_id = :customer_id::uuid
+      AND s.billing_provider = 'stripe'
+      AND s.livemode = :livemode::boolean
+      AND (
+          s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+          OR EXISTS (
+              SELECT 1
+              FROM tenant_services AS kept
+              WHERE kept.subscription_id = s.id
+                AND kept.actual IN ('active', 'suspended')
+          )
+      )
+      AND (
+          :before_id::uuid IS NULL
+          OR (s.created_at, s.id) < (:before_at::timestamptz AT TIME ZONE 'UTC', :before_id::uuid)
+      )
+    ORDER BY s.created_at DESC, s.id DESC
+    LIMIT :most
+)
 SELECT
     e.*,
     now() AS now,
-    s.customer_id,
-    s.trial_end,
-    coalesce(s.cancel_at, CASE WHEN s.cancel_at_period_end THEN s.current_period_end END) AS ends_at,
+    page.created_at AT TIME ZONE 'UTC' AS created_at,
+    page.customer_id,
+    page.trial_end,
+    page.ends_at,
     t.id AS tenant_id,
     t.domain
-FROM subscriptions AS s
+FROM page
 JOIN billing_entitlement_inputs AS e
-    ON e.subscription_id = s.id
+    ON e.subscription_id = page.id
 LEFT JOIN tenants AS t
-    ON t.billing_subscription_id = s.id
-WHERE s.customer_id = :customer_id::uuid
-  AND s.billing_provider = 'stripe'
-  AND s.livemode = :livemode::boolean
-  AND (
-      s.stripe_status NOT IN ('canceled', 'incomplete_expired')
-      OR EXISTS (
-          SELECT 1
-          FROM tenant_services AS kept
-          WHERE kept.subscription_id = s.id
-            AND kept.actual IN ('active', 'suspended')
-      )
-  )
-ORDER BY s.created_at DESC, s.id DESC;
+    ON t.billing_subscription_id = page.id
+ORDER BY page.created_at DESC, page.id DESC;

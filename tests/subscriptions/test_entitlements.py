@@ -101,6 +101,12 @@ async def test_a_customer_has_the_entitlements_of_each_subscription(
         second["subscriptionId"],
         bought,
     ]
+    first = await backend.get(f"customers/{customer}/entitlements", limit="1")
+    rest = await backend.get(
+        f"customers/{customer}/entitlements", limit="1", cursor=first.body["nextCursor"]
+    )
+    pages = [*first.body["entitlements"], *rest.body["entitlements"]]
+    assert (pages, rest.body["nextCursor"]) == (answer.body["entitlements"], None)
     assert (await backend.get(f"customers/{uuid4()}/entitlements")).status == 404
 
 
@@ -138,6 +144,7 @@ def granted(*, is_served: bool = True, **changed: Any) -> Granted:
         tenant_id=None,
         domain=None,
         now=NOW,
+        created_at=NOW,
         products=(),
         accounts={"hosting": "active"},
         is_served=is_served,

@@ -4,12 +4,13 @@ from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.request import IdPath
-from mpanel_billing.http.schemas.base import OwnerQuery
+from mpanel_billing.http.schemas.base import OwnerQuery, PageQuery
 from mpanel_billing.http.schemas.entitlements import (
     EntitlementResponse,
     EntitlementSchema,
     EntitlementsResponse,
 )
+from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 
 routes = Endpoints("billing")
 
@@ -34,7 +35,12 @@ async def get_of_tenant(call: KeyedCall[IdPath, OwnerQuery]) -> EntitlementRespo
     cached=True,
     refusals={NotFoundError: ("unknown_customer",)},
 )
-async def get_of_customer(call: KeyedCall[IdPath, OwnerQuery]) -> EntitlementsResponse:
-    """Return what each of a customer's subscriptions entitles to now, newest first."""
-    granted = await call.app[keys.ENTITLEMENTS].of_customer(call.path.id, call.query.named)
-    return EntitlementsResponse.of(granted)
+async def get_of_customer(call: KeyedCall[IdPath, PageQuery]) -> EntitlementsResponse:
+    """Return what each of a customer's subscriptions entitles to now, newest first, in pages."""
+    query = call.query
+    span = Span(query.limit + 1, read_cursor(query.cursor))
+    rows = await call.app[keys.ENTITLEMENTS].of_customer(call.path.id, span, query.named)
+    page, cursor = cut_page(
+        rows, query.limit, lambda one: Place(one.held.created_at, one.held.subscription_id)
+    )
+    return EntitlementsResponse.of(page, cursor)

@@ -114,8 +114,10 @@ class EntitlementsResponse(_Revalidated):
     """What each of a customer's subscriptions entitles to, newest first."""
 
     entitlements: tuple[EntitlementSchema, ...]
+    next_cursor: str | None
 
     @classmethod
-    def of(cls, granted: Sequence[Granted]) -> Self:
-        """Build the response from what was decided."""
-        return cls(entitlements=tuple(EntitlementSchema.of(one) for one in granted))
+    def of(cls, granted: Sequence[Granted], cursor: str | None) -> Self:
+        """Build the response from a page of what was decided."""
+        page = tuple(EntitlementSchema.of(one) for one in granted)
+        return cls(entitlements=page, next_cursor=cursor)

@@ -39,6 +39,7 @@ class Held:
     tenant_id: UUID | None
     domain: str | None
     now: datetime
+    created_at: datetime
     trial_end: datetime | None
     ends_at: datetime | None
     products: tuple[Product, ...]
@@ -54,13 +55,26 @@ async def get_of_tenant(conn: Connection, tenant_id: UUID, *, livemode: bool) ->
 
 
 async def list_of_customer(
-    conn: Connection, customer_id: UUID, *, livemode: bool
+    conn: Connection,
+    customer_id: UUID,
+    most: int,
+    after: tuple[datetime, UUID] | None,
+    *,
+    livemode: bool,
 ) -> Sequence[Held]:
-    """Return what each of a customer's subscriptions has, newest first.
+    """Return what each of a customer's subscriptions has, newest first, `after` one of them.
 
     Of those that have ended: as long as an account of theirs is kept.
     """
-    rows = await _queries.list_of_customer.fetch(conn, customer_id=customer_id, livemode=livemode)
+    before_at, before_id = after or (None, None)
+    rows = await _queries.list_of_customer.fetch(
+        conn,
+        customer_id=customer_id,
+        livemode=livemode,
+        before_at=before_at,
+        before_id=before_id,
+        most=most,
+    )
     return [_held_of(row) for row in rows]
 
 
@@ -72,6 +86,7 @@ def _held_of(row: asyncpg.Record) -> Held:
         tenant_id=row["tenant_id"],
         domain=row["domain"],
         now=row["now"],
+        created_at=row["created_at"],
         trial_end=row["trial_end"],
         ends_at=row["ends_at"],
         products=tuple(
