@@ -1,11 +1,14 @@
 """Changes of a subscription in Stripe, their previews, and its coupons."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from mpanel_billing.errors import PaymentFailedError
 from mpanel_billing.stripe_gateway.billed import CORRECTION
+from mpanel_billing.stripe_gateway.charges import pay_invoice
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
@@ -153,13 +156,31 @@ async def pause_subscription(
 async def resume_subscription(
     gateway: StripeGateway, subscription_id: str, params: Mapping[str, Any], key: str
 ) -> None:
-    """Resume a subscription that Stripe has paused; its first invoice may stay unpaid."""
+    """Resume a subscription that Stripe has paused; its first invoice may stay unpaid.
+
+    No documentation says whether Stripe attempts to collect that, or waits until somebody does
+    (docs/sandbox.md, `--plain-resume`): if it waits, the attempt is made here.
+    """
     async with translated():
-        await gateway.client.v1.subscriptions.resume_async(
+        resumed = await gateway.client.v1.subscriptions.resume_async(
             subscription_id,
             cast("SubscriptionResumeParams", dict(params)),
             {"idempotency_key": key},
         )
+    if resumed.status == "paused":
+        await _attempt_resumption(gateway, subscription_id, f"{key}-pay")
+
+
+async def _attempt_resumption(gateway: StripeGateway, subscription_id: str, key: str) -> None:
+    async with translated():
+        held = await gateway.client.v1.subscriptions.retrieve_async(
+            subscription_id, {"expand": ["latest_invoice"]}
+        )
+    fields = held.to_dict()
+    invoice = fields.get("latest_invoice") or {}
+    if fields["status"] == "paused" and invoice.get("status") == "open":
+        with suppress(PaymentFailedError):  # an attempt resumes it, too: it is past due
+            await pay_invoice(gateway, invoice["id"], key)
 
 
 async def attach_coupon(

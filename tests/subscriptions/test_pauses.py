@@ -8,8 +8,9 @@ import pytest
 
 from mpanel_billing.subscriptions.pauses import place_pause, turn_pauses
 from mpanel_billing.worker.sweep import sweep
+from stripe_sandbox import Choices
 from tests.commands import run_command
-from tests.subscriptions.conftest import Backend
+from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 
 DAY = 86_400
 TROUBLES = "SELECT trouble FROM billing_trouble"
@@ -73,6 +74,27 @@ async def test_a_pause_credits_the_rest_of_the_term_and_a_resumption_charges_a_n
     ]
     details = "SELECT details #>> '{params,reason}' FROM billing_audit_log ORDER BY id DESC LIMIT 2"
     assert [row[0] for row in await backend.service.pool.fetch(details)] == [None, "no season"]
+
+
+@pytest.mark.parametrize("choices", [Choices(plain_resume="waits")], ids=["waits"])
+@pytest.mark.parametrize(
+    ("card", "status"), [(GOOD_CARD, "active"), (NO_FUNDS_LATER, "past_due")], ids=["good", "bad"]
+)
+async def test_where_stripe_waits_for_an_attempt_to_collect_a_resumption_it_is_made(
+    backend: Backend, bought: str, card: str, status: str
+) -> None:
+    path = f"subscriptions/{bought}"
+    await backend.service.stripe.advance_time(await backend.service.stripe.now() + 15 * DAY)
+    await backend.done(f"{path}/pause")
+    _, customer = await backend.stripe_ids(bought)
+    await backend.service.stripe.replace_card(customer, card)
+    assert (await backend.done(f"{path}/resume", key="back"))["changed"]
+    await backend.worker.catch_up()
+    assert (await backend.subscription(bought))["stripeStatus"] == status
+    again = await backend.done(f"{path}/resume", key="back")
+    assert again["subscription"]["stripeStatus"] == status
+    paid = [bool(one["amountPaid"]) for one in await backend.invoices(bought)]
+    assert paid == [status == "active", True]
 
 
 async def test_what_was_given_back_is_not_credited_by_a_pause(
