@@ -9,6 +9,9 @@ from zipfile import ZipFile
 
 import pytest
 
+from stripe_sandbox import Dunning
+from stripe_sandbox.command import read_config
+
 ROOT = Path(__file__).parents[2]
 
 IMPORT_ALL = """
@@ -143,12 +146,20 @@ async def test_both_commands_run_the_sandbox_with_the_same_options(
             "--webhook-url and --webhook-secret go together",
         ),
         (["--port", "70000"], "70000 is not between 1 and 65535"),
+        (["--retry-days", "3,x"], "3,x is not a list of days, such as 3,5,7"),
     ],
 )
 def test_wrong_options_are_refused_in_a_sentence(arguments, sentence):
     done = run("-m", "stripe_sandbox", *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
+
+
+def test_what_follows_a_failed_renewal_is_set_by_options():
+    said = ["--retry-days", "1,2", "--after-retries", "pause", "--after-first-failure", "pause"]
+    config = read_config([*said, "--paid-pause", "now"])
+    assert config.dunning == Dunning((1, 2), final="pause", first="pause", resumes="now")
+    assert read_config([]).dunning == Dunning()
 
 
 async def test_a_taken_port_is_one_line(sandbox):

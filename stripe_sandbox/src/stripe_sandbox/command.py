@@ -4,8 +4,9 @@ import argparse
 import asyncio
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from stripe_sandbox.app import SandboxConfig
 from stripe_sandbox.archive import StateFileError
@@ -13,26 +14,43 @@ from stripe_sandbox.choices import SWITCHES, Choices
 from stripe_sandbox.fixtures import FixtureError
 from stripe_sandbox.outbox import WebhookTarget
 from stripe_sandbox.server import serve_sandbox
+from stripe_sandbox.world import Dunning
 
 MAX_PORT = 65_535
 CALM_COLLECTOR = (50_000, 20, 50)
 """Objects are trees: to look for cycles among those in memory costs CPU, and finds none."""
 
 
+DUNNING = {
+    "final": ("--after-retries", "what becomes of a subscription after the last retry"),
+    "first": ("--after-first-failure", "what becomes of a subscription whose renewal fails"),
+    "resumes": ("--paid-pause", "how one that was paused so resumes when it is paid"),
+}
+"""The options for the fields of `Dunning`."""
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox") -> None:
     """Run a sandbox until Ctrl-C; `arguments` default to those of the process."""
+    config = read_config(arguments, prog)
+    gc.set_threshold(*CALM_COLLECTOR)
+    try:
+        asyncio.run(serve_sandbox(config))
+    except (FixtureError, StateFileError) as error:
+        sys.exit(f"{prog}: {error}")
+    except OSError as error:
+        address = f"{config.host}:{config.port}"
+        sys.exit(f"{prog}: cannot listen on {address}: {error.strerror}; see --port")
+
+
+def read_config(
+    arguments: Sequence[str] | None = None, prog: str = "stripe-sandbox"
+) -> SandboxConfig:
+    """Return the settings that the arguments say; exits with a sentence for wrong ones."""
     parser = _parser(prog)
     given = parser.parse_args(arguments)
     if (given.webhook_url is None) != (given.webhook_secret is None):
         parser.error("--webhook-url and --webhook-secret go together")
-    gc.set_threshold(*CALM_COLLECTOR)
-    try:
-        asyncio.run(serve_sandbox(_config(given)))
-    except (FixtureError, StateFileError) as error:
-        sys.exit(f"{prog}: {error}")
-    except OSError as error:
-        address = f"{given.host}:{given.port}"
-        sys.exit(f"{prog}: cannot listen on {address}: {error.strerror}; see --port")
+    return _config(given)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -62,8 +80,27 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     for switch in SWITCHES:
         help_text = f"{switch.about} (default: %(default)s)"
         add(switch.option, choices=switch.ways, default=switch.ways[0], help=help_text)
+    _add_dunning(add)
     add("--seed", type=int, help="make ids and delivery disturbances repeatable")
     return parser
+
+
+def _add_dunning(add: Callable[..., object]) -> None:
+    """Add what is set in the Dashboard at Stripe."""
+    usual = Dunning()
+    days = ",".join(map(str, usual.retry_days))
+    about = f"days between the retries of a failed renewal (default: {days})"
+    add("--retry-days", type=_days, default=usual.retry_days, metavar="DAYS", help=about)
+    for name, (option, about) in DUNNING.items():
+        ways, way = get_args(get_type_hints(Dunning)[name]), getattr(usual, name)
+        add(option, dest=name, choices=ways, default=way, help=f"{about} (default: {way})")
+
+
+def _days(text: str) -> tuple[int, ...]:
+    days = text.split(",")
+    if not all(day.isascii() and day.isdigit() and int(day) for day in days):
+        raise argparse.ArgumentTypeError(f"{text} is not a list of days, such as 3,5,7")
+    return tuple(map(int, days))
 
 
 def _port(text: str) -> int:
@@ -88,6 +125,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         state_file=given.state,
         fixtures=given.fixtures,
         seed=given.seed,
+        dunning=Dunning(given.retry_days, **{name: getattr(given, name) for name in DUNNING}),
         choices=Choices(
             upcoming_invoice_ids=not given.no_upcoming_ids,
             **{switch.name: getattr(given, switch.name) for switch in SWITCHES},
