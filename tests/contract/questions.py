@@ -8,7 +8,7 @@ from typing import Any
 
 import stripe
 
-from tests.contract.account import DAY, Account
+from tests.contract.account import DAY, PREFIX, Account
 
 Answer = str | None
 QUESTIONS: dict[str, Callable[[Account], Awaitable[Answer]]] = {}
@@ -141,7 +141,7 @@ async def _(account: Account) -> Answer:
     return unless(refused is not None and refused.code is None, refused)
 
 
-@asks("a coupon with `amount_off` in another currency")
+@asks("a coupon with `amount_off` in another currency: code and param of the refusal")
 async def _(account: Account) -> Answer:
     coupon = await account.coupon(amount_off=100, currency="eur")
     refused = await refusal((await account.person()).subscribe(discounts=[{"coupon": coupon}]))
@@ -283,3 +283,65 @@ async def _(account: Account) -> Answer:
     page = await account.v1.events.list_async({"type": "customer.created", "limit": 50})
     found = [one for one in page.data if one.data.object.id == person.id]
     return unless(bool(found), "not at once")
+
+
+@asks("`backdate_start_date` without an anchor")
+async def _(account: Account) -> Answer:
+    person = await account.person()
+    made = await person.subscribe(backdate_start_date=person.now - 40 * DAY)
+    began = made["items"].data[0].current_period_start
+    before = (made.created - began) // DAY
+    return unless(not before, f"a period that began {before} days before")
+
+
+@asks("an attached payment that pays the rest of an invoice")
+async def _(account: Account) -> Answer:
+    person = await account.person()
+    made = await person.subscribe(payment_behavior="default_incomplete")
+    method = {"payment_method": "pm_card_visa", "confirm": True, "off_session": True}
+    intent = await account.v1.payment_intents.create_async(
+        {"amount": 1000, "currency": "usd", "customer": person.id, **method}
+    )
+    invoice = {"payment_intent": intent.id}
+    await account.v1.invoices.attach_payment_async(made.latest_invoice, invoice)
+    listed = await account.v1.invoice_payments.list_async({"invoice": made.latest_invoice})
+    statuses = [one.status for one in listed.data if one.is_default]
+    return unless(statuses == ["canceled"], statuses)
+
+
+@asks("amount, price and quantity of a line of a subscription on a draft, and its removal")
+async def _(account: Account) -> Answer:
+    person = await account.person()
+    await person.subscribe(collection_method="send_invoice", days_until_due=10)
+    [draft] = (await account.v1.invoices.list_async({"customer": person.id})).data
+    line = draft.lines.data[0].id
+    change = account.v1.invoices.line_items.update_async(draft.id, line, {"amount": 700})
+    return unless(await refusal(change) is not None, "the amount is changed")
+
+
+@asks("a bad meter event")
+async def _(account: Account) -> Answer:
+    payload = {"stripe_customer_id": (await account.person()).id, "value": "1"}
+    event = {"event_name": f"{PREFIX}-nobody-counts-this", "payload": payload}
+    refused = await refusal(account.v1.billing.meter_events.create_async(event))
+    return unless(refused is not None, "accepted")
+
+
+@asks("a phase that begins while its subscription is paused")
+async def _(account: Account) -> Answer:
+    person = await account.person()
+    made = await person.subscribe()
+    schedules = account.v1.subscription_schedules
+    plan = await schedules.create_async({"from_subscription": made.id})
+    now, bigger = plan.phases[0], {"items": [{"price": account.prices["bigger"]}]}
+    span = {"start_date": now.start_date, "end_date": now.end_date}
+    pause = {"pause_at": {"type": "timestamp", "timestamp": now.end_date - 5 * DAY}}
+    phases = [
+        {"items": [{"price": account.prices["monthly"]}], **span},
+        {**bigger, "duration": {"interval": "month"}},
+    ]
+    await schedules.update_async(plan.id, {"phases": phases, "pause_schedules": [{"pause": pause}]})
+    await person.step(33)
+    seen = await account.v1.subscriptions.retrieve_async(made.id)
+    price = seen["items"].data[0].price.id
+    return unless(price == account.prices["bigger"], "it has not begun")

@@ -23,7 +23,7 @@ class ClockedStripe:
     received: list[Mapping[str, Any]]
 
     async def take_events(self) -> list[Mapping[str, Any]]:
-        await self.control.wait_idle()
+        await self.control.wait_idle(60)
         taken, self.received[:] = [*self.received], []
         return taken
 

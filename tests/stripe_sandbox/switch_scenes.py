@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from stripe_sandbox.bank_accounts import find_account
 from stripe_sandbox.billing.buyers import Buyer
 from stripe_sandbox.billing.checkout_completion import complete_session
 from stripe_sandbox.billing.confirmations import finish_authentication
@@ -210,6 +211,50 @@ def charge_in_phase(desk: Desk) -> Any:
     return pending(desk)
 
 
+def pause_by_plan(desk: Desk, begins: int, **more: Any) -> None:
+    """Let a schedule pause the subscription for half a month, and move on by a month and a half."""
+    subscribe(desk)
+    plan(desk, {"items": [{"price": "$bigger"}], "duration": {"interval": "month"}})
+    paused = {"pause_at": {"type": "timestamp", "timestamp": begins}}
+    resumed = {"resume_at": {"type": "timestamp", "timestamp": begins + 15 * DAY}}
+    desk.do("POST /subscription_schedules/{id}", of="plan",
+            pause_schedules=[{"pause": paused, "resume": resumed}], **more)  # fmt: skip
+
+
+def begin_phase_while_paused(desk: Desk) -> Any:
+    pause_by_plan(desk, START + 25 * DAY)
+    prices = []
+    for days in (33, 41):
+        advance(desk, START + days * DAY)
+        prices.append(present(desk)["items"]["data"][0]["price"]["unit_amount"])
+    return prices
+
+
+def end_before_pause(desk: Desk) -> Any:
+    pause_by_plan(desk, START + 65 * DAY)
+    statuses = []
+    for days in (40, 70):
+        advance(desk, START + days * DAY)
+        statuses.append(present(desk)["status"])
+    return statuses
+
+
+def change_drafted_line(desk: Desk) -> Any:
+    send_invoice(desk)
+    line = latest(desk)["lines"]["data"][0]["id"]
+    path = f"{desk.names['invoice']}/{line}"
+    said = unless_refused(lambda: desk.do("POST /invoices/{id}/lines/{line}", of=path, amount=700))
+    return said if said == "refused" else latest(desk)["total"]
+
+
+def tax_unpriced(desk: Desk) -> Any:
+    desk.do("POST /invoiceitems", customer="$bob", amount=500, currency="usd")
+    bill = {"customer": "$bob", "pending_invoice_items_behavior": "include"}
+    made = unless_refused(lambda: desk.do("POST /invoices", **bill,
+                                          automatic_tax={"enabled": True}))  # fmt: skip
+    return made if made == "refused" else made["subtotal"]
+
+
 def send_invoice(desk: Desk) -> Any:
     subscribe(desk, collection_method="send_invoice", days_until_due=5)
     return latest(desk)["status"]
@@ -229,11 +274,33 @@ def begin_before_anchor(desk: Desk) -> Any:
 def begin_metered(desk: Desk) -> Any:
     meter = desk.do("POST /billing/meters", display_name="R", event_name="requests",
                     default_aggregation={"formula": "sum"})["id"]  # fmt: skip
-    terms = {"interval": "month", "usage_type": "metered", "meter": meter}
-    desk.do("POST /prices", keep="metered", currency="usd", product="$product", unit_amount=3,
-            recurring=terms)  # fmt: skip
+    for name, every in (("metered", "month"), ("metered_yearly", "year")):
+        terms = {"interval": every, "usage_type": "metered", "meter": meter}
+        desk.do("POST /prices", keep=name, currency="usd", product="$product", unit_amount=3,
+                recurring=terms)  # fmt: skip
     subscribe(desk, price="$metered")
     return len(latest(desk)["lines"]["data"])
+
+
+def report(desk: Desk, **more: Any) -> Any:
+    payload = {"stripe_customer_id": "$ada", "value": "100"}
+    event = {"event_name": "requests", "payload": payload, **more}
+    said = unless_refused(lambda: desk.do("POST /billing/meter_events", **event))
+    return said if said == "refused" else "accepted"
+
+
+def change_metered_interval(desk: Desk) -> Any:
+    begin_metered(desk)
+    report(desk)
+    advance(desk, MIDDLE)
+    change(desk, items=[{"id": "$item", "price": "$metered_yearly"}])
+    return latest(desk)["total"]
+
+
+def begin_backdated(desk: Desk) -> Any:
+    made = subscribe(desk, backdate_start_date=START - 40 * DAY)
+    began = made["items"]["data"][0]["current_period_start"]
+    return (began - START) // DAY, latest(desk)["total"]
 
 
 def expand_deeply(desk: Desk) -> Any:
@@ -340,6 +407,41 @@ def fail_a_refund(desk: Desk) -> Any:
     return charge_of(desk)["amount_refunded"]
 
 
+def credit_an_amount(desk: Desk) -> Any:
+    vat = desk.do("POST /tax_rates", display_name="VAT", percentage=20, inclusive=False)["id"]
+    subscribe(desk, default_tax_rates=[vat], discounts=[{"coupon": "$tenth"}])
+    latest(desk)
+    note = desk.do("POST /credit_notes", invoice="$invoice", amount=540, credit_amount=540)
+    [line] = note["lines"]["data"]
+    return line["type"], line["amount"], sum(tax["amount"] for tax in note["total_taxes"])
+
+
+def pay_by_another_intent(desk: Desk) -> Any:
+    subscribe(desk, payment_behavior="default_incomplete")
+    latest(desk)
+    intent = desk.do("POST /payment_intents", amount=1000, currency="usd", customer="$ada",
+                     payment_method="pm_card_visa", confirm=True, off_session=True)  # fmt: skip
+    desk.do("POST /invoices/{id}/attach_payment", of="invoice", payment_intent=intent["id"])
+    payments = desk.do("GET /invoice_payments", invoice="$invoice")["data"]
+    [own] = (one["payment"]["payment_intent"] for one in payments if one["is_default"])
+    return desk.do("GET /payment_intents/{id}", of=own)["status"], latest(desk)["status"]
+
+
+def order_by_debit(desk: Desk) -> Any:
+    session = desk.do("POST /checkout/sessions", keep="session", mode="payment", success_url=URL,
+                      customer="$ada", invoice_creation={"enabled": True},
+                      discounts=[{"coupon": "$half"}],
+                      line_items=[{"price": "$domain", "quantity": 1}])  # fmt: skip
+    debtor = Buyer("Ada", "a@b.test", find_account("000123456789", "us_bank_account"))
+    with desk.world.store.transaction():
+        complete_session(desk.world, session, debtor)
+    begun = desk.do("GET /checkout/sessions/{id}", of="session")
+    advance(desk, START + 5 * DAY)
+    ended = desk.do("GET /checkout/sessions/{id}", of="session")
+    invoice = desk.do("GET /invoices/{id}", of=ended["invoice"])
+    return bool(begun["invoice"]), ended["payment_status"], invoice["status"], invoice["total"]
+
+
 def charge(desk: Desk) -> Any:
     subscribe(desk)
     [charge] = events(desk, "charge.succeeded")
@@ -361,12 +463,13 @@ def fail_debit(desk: Desk) -> Any:
 
 
 def report_usage(desk: Desk) -> Any:
-    desk.do("POST /billing/meters", display_name="R", event_name="requests",
-            default_aggregation={"formula": "sum"})  # fmt: skip
-    payload = {"stripe_customer_id": "$ada", "value": "5"}
-    said = unless_refused(lambda: desk.do("POST /billing/meter_events", event_name="requests",
-                                          payload=payload, timestamp=START))  # fmt: skip
-    return said if said == "refused" else "accepted"
+    begin_metered(desk)
+    return report(desk, timestamp=START)
+
+
+def report_badly(desk: Desk) -> Any:
+    begin_metered(desk)
+    return report(desk, event_name="another")
 
 
 def owe_no_tax(desk: Desk) -> Any:
@@ -391,16 +494,33 @@ def add_vat(desk: Desk) -> Any:
 
 
 STORIES: dict[str, tuple[Callable[[Desk], Any], Any, Any]] = {
+    "amount_notes": (
+        credit_an_amount,
+        ("custom_line_item", 540, 0),
+        ("invoice_line_item", 450, 90),
+    ),
     "amount_off_upgrades": (upgrade_with_amount_off, 1300, 1500),
     "anchor_line": (begin_before_anchor, False, True),
+    "backdated_term": (begin_backdated, (0, 2323), (-10, 2000)),
+    "bad_usage": (report_badly, "refused", "accepted"),
     "cardless_trial_end": (end_cardless_trial, "paused", "past_due"),
     "cardless_trial_setup": (set_up_trial, True, False),
     "charge_transactions": (charge, (True, 0), (False, 1)),
     "checkout_minimum": (sell_cheaply, "refused", 20),
     "classic_discounts": (upgrade_classic, -450, -250),
+    "covered_intents": (
+        pay_by_another_intent,
+        ("canceled", "paid"),
+        ("requires_payment_method", "paid"),
+    ),
     "credit_balance": (owe_customer, 500, -500),
     "debit_first_payment": (debit_first, ("active", "active"), ("incomplete", "active")),
     "debit_retries": (fail_debit, "past_due", "canceled"),
+    "delayed_order_invoice": (
+        order_by_debit,
+        (True, "paid", "paid", 600),
+        (False, "paid", "paid", 600),
+    ),
     "deleted_coupons": (delete_coupon, True, False),
     "detached_default": (detach_default, False, True),
     "ended_schedule": (cancel_scheduled, True, False),
@@ -409,12 +529,15 @@ STORIES: dict[str, tuple[Callable[[Desk], Any], Any, Any]] = {
     "failed_pause": (pause_unpaid, ("paused", 0), ("paused", 1)),
     "failed_refunds": (fail_a_refund, 0, 300),
     "free_anchor": (begin_free, False, True),
+    "interval_usage": (change_metered_interval, 0, 300),
     "item_discounts": (discount_item, True, False),
     "listed_events": (list_events, True, False),
     "metered_first_line": (begin_metered, 1, 0),
     "meter_event_time": (report_usage, "accepted", "refused"),
     "other_tax_ids": (add_vat, "verified", "unverified"),
     "pending_changes": (change_while_pending, "changed", "refused"),
+    "paused_phases": (begin_phase_while_paused, [3000, 3000], [1000, 3000]),
+    "paused_schedule_end": (end_before_pause, ["active", "paused"], ["active", "active"]),
     "plain_resume": (resume_plainly, ("active", "past_due"), ("paused", "past_due")),
     "phase_charges": (charge_in_phase, [1200], []),
     "phase_invoice": (begin_yearly_phase, "subscription_update", "subscription_cycle"),
@@ -424,8 +547,10 @@ STORIES: dict[str, tuple[Callable[[Desk], Any], Any, Any]] = {
     "schedule_end": (end_schedule, "released", "completed"),
     "schedule_first_invoice": (begin_schedule, "draft", "paid"),
     "sent_first_invoice": (send_invoice, "draft", "open"),
+    "subscription_lines": (change_drafted_line, "refused", 700),
     "unchanged_resume": (resume_unchanged, [500], []),
     "unknown_tax_ids": (add_ein, True, False),
+    "unpriced_tax": (tax_unpriced, 500, "refused"),
     "zero_taxes": (owe_no_tax, 1, 0),
 }
 """By switch: the story, what comes of it by default, and what the other way."""

@@ -97,9 +97,21 @@ class Choices:
         "at-once",
         "the invoice of a phase that begins a period",
     )
+    subscription_lines: Literal["fixed", "editable"] = _switch(
+        "fixed",
+        "amount, price and quantity of a subscription's line on a draft, and its removal",
+    )
     phase_charges: Literal["next", "own"] = _switch(
         "next",
         "on which invoice a phase charges once if it makes none",
+    )
+    paused_phases: Literal["applied", "wait"] = _switch(
+        "applied",
+        "a phase that is due while its subscription is paused",
+    )
+    paused_schedule_end: Literal["after-pause", "at-end"] = _switch(
+        "after-pause",
+        "when a schedule ends whose last phase ends before a pause that it has planned",
     )
     sent_first_invoice: Literal["draft", "finalized"] = _switch(
         "draft",
@@ -113,9 +125,21 @@ class Choices:
         "item",
         "the time before a later anchor on the first invoice",
     )
+    backdated_term: Literal["full", "surrounding"] = _switch(
+        "full",
+        "the first period of a backdated subscription: a full one, or that which surrounds now",
+    )
     metered_first_line: Literal["zero", "none"] = _switch(
         "zero",
         "the line of a metered item on a first invoice",
+    )
+    interval_usage: Literal["dropped", "billed"] = _switch(
+        "dropped",
+        "what was used before a metered item changes to another interval",
+    )
+    bad_usage: Literal["refuse", "accept"] = _switch(
+        "refuse",
+        "whether a meter event that cannot be counted is refused at once",
     )
     expand_data: Literal["counts", "free"] = _switch(
         "counts",
@@ -157,6 +181,14 @@ class Choices:
         "restored",
         "amount_refunded of a charge whose refund fails",
     )
+    amount_notes: Literal["custom-line", "proportional"] = _switch(
+        "custom-line",
+        "the lines of a credit note that has an amount alone",
+    )
+    covered_intents: Literal["canceled", "open"] = _switch(
+        "canceled",
+        "the payment intent of an invoice that an attached payment has paid",
+    )
     charge_transactions: Literal["at-once", "later"] = _switch(
         "at-once",
         "when a charge has its balance transaction",
@@ -165,6 +197,10 @@ class Choices:
         "active",
         "a subscription whose first payment is a bank debit under way",
     )
+    delayed_order_invoice: Literal["order", "settled"] = _switch(
+        "order",
+        "when a session with invoice_creation and a bank debit makes its invoice",
+    )
     debit_retries: Literal["schedule", "none"] = _switch(
         "schedule",
         "retries of a failed bank debit",
@@ -172,6 +208,10 @@ class Choices:
     meter_event_time: Literal["clock", "real"] = _switch(
         "clock",
         "the time that a meter event of a customer on a test clock is compared with",
+    )
+    unpriced_tax: Literal["taxed", "refuse"] = _switch(
+        "taxed",
+        "an amount without a price on an invoice with automatic tax",
     )
     zero_taxes: Literal["named", "none"] = _switch(
         "named",

@@ -45,6 +45,7 @@ LOOKUPS: Mapping[str, Mapping[str, Values]] = {
     "charge": {"customer": _field("customer"), "payment_intent": _field("payment_intent")},
     "checkout.session": {
         "customer": _field("customer"),
+        "invoice": _field("invoice"),
         "payment_intent": _field("payment_intent"),
         "subscription": _field("subscription"),
     },

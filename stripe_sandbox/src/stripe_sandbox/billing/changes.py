@@ -8,6 +8,7 @@ from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import finalize_invoice
+from stripe_sandbox.billing.lines import usage_line
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import (
     Period,
@@ -20,6 +21,7 @@ from stripe_sandbox.billing.proration import ItemChange, new_item, prorate, repl
 from stripe_sandbox.billing.renewals import survives_trial
 from stripe_sandbox.billing.subscription_bills import (
     bill_subscription,
+    bill_usage_later,
     term_lines,
 )
 from stripe_sandbox.billing.subscriptions import (
@@ -58,8 +60,26 @@ def change_items(
         customer = world.find("customer", subscription["customer"])
         prorate(world, subscription, customer, changes, at, credit_only=new_term)
     if new_term:
+        _bill_usage_before(world, subscription, changes, at)
         restart_period(subscription, at)
     return new_term or proration == "always_invoice", new_term
+
+
+def _bill_usage_before(
+    world: World, subscription: ReadOnly, changes: Sequence[ItemChange], at: int
+) -> None:
+    """Let the next invoice bill what was used until now of items whose interval changes."""
+    if world.choices.interval_usage == "dropped":
+        return
+    bill_usage_later(
+        world,
+        subscription,
+        [
+            usage_line(world, subscription, change.old, Period(change.span.start, at))
+            for change in changes
+            if change.old and is_metered(change.old["price"]) and change.moves_to_another_interval()
+        ],
+    )
 
 
 def enter_current_period(world: World, subscription: Document, *, proration: str, at: int) -> None:

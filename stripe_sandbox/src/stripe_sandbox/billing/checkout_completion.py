@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.authentication import note_set_up
 from stripe_sandbox.billing.automatic_tax import set_automatic_tax
 from stripe_sandbox.billing.buyers import Buyer, customer_of, keep_instrument, refusal
@@ -11,24 +10,22 @@ from stripe_sandbox.billing.cart_changes import price_again
 from stripe_sandbox.billing.cart_taxes import is_located, payer_at_page
 from stripe_sandbox.billing.collection import charge_invoice, collect
 from stripe_sandbox.billing.customers import CARD, attach_payment_method
-from stripe_sandbox.billing.discounts import Redemption, redeem
-from stripe_sandbox.billing.invoices import NewInvoice, draft_invoice, finalize_invoice
-from stripe_sandbox.billing.lines import (
-    NewInvoiceItem,
-    add_invoice_item,
-    describe_price,
-    item_line,
+from stripe_sandbox.billing.invoices import finalize_invoice
+from stripe_sandbox.billing.order_invoices import (
+    draft_order,
+    is_billed_later,
+    keep_discounts,
+    one_time_charge,
+    redeem_cart,
 )
 from stripe_sandbox.billing.payment_intents import charge_intent, open_intent
 from stripe_sandbox.billing.payments import intent_of, payment_of
-from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.setup_intents import confirm_setup, open_setup
 from stripe_sandbox.billing.subscription_bills import (
     bill_first_invoice,
 )
 from stripe_sandbox.billing.subscriptions import (
     NewSubscription,
-    PricedItem,
     create_subscription,
     set_status,
 )
@@ -103,7 +100,7 @@ def _subscribe(
     method_id = _save_method(world, session, customer, buyer)
     subscription = _begin_subscription(world, session, cart, customer, method_id)
     now, subscription_id = subscription["created"], subscription["id"]
-    once = [_one_time_charge(world, item, now, subscription_id) for item in cart.one_time()]
+    once = [one_time_charge(world, item, now, subscription_id) for item in cart.one_time()]
     invoice = bill_first_invoice(world, customer, subscription, once)
     if invoice["status"] == "open":
         decline = collect(world, invoice, buyer_present=True)
@@ -163,58 +160,20 @@ def _begin_subscription(
     subscription = create_subscription(world, new, "trialing" if trial_end else "active")
     if cart.automatic_tax:
         set_automatic_tax(world, subscription, enabled=True)
-    subscription["discounts"] = _redeem(world, session, cart, customer, subscription["id"])
+    subscription["discounts"] = redeem_cart(world, session, cart, customer, subscription["id"])
     return subscription
-
-
-def _redeem(
-    world: World,
-    session: ReadOnly,
-    cart: Cart,
-    customer: ReadOnly | None,
-    subscription_id: str | None = None,
-) -> list[str]:
-    """Redeem the discounts of a session; return their ids."""
-    redemption = Redemption(
-        currency=cart.currency,
-        at=world.time_of(customer or session),
-        customer=customer["id"] if customer else None,
-    )
-    return [
-        redeem(
-            world,
-            given,
-            redemption,
-            subscription=subscription_id,
-            checkout_session=session["id"],
-        )["id"]
-        for given in cart.discounts
-    ]
-
-
-def _one_time_charge(
-    world: World, item: PricedItem, now: int, subscription_id: str | None = None
-) -> NewInvoiceItem:
-    return NewInvoiceItem(
-        amount=amount_of(item.price, item.quantity),
-        currency=item.price["currency"],
-        description=describe_price(world, item.price),
-        period=Period(now, now),
-        price=item.price,
-        quantity=item.quantity,
-        metadata=item.metadata,
-        subscription=subscription_id,
-        tax_rates=item.tax_rates,
-    )
 
 
 def _pay(
     world: World, session: Document, cart: Cart, customer: Document | None, buyer: Buyer
 ) -> Document:
     """Take a payment that begins nothing; with `invoice_creation` it has an invoice."""
-    if session["invoice_creation"]["enabled"] and customer:
-        return _pay_by_invoice(world, session, cart, customer, buyer)
-    _redeem(world, session, cart, customer)
+    billed = customer if session["invoice_creation"]["enabled"] else None
+    if billed and not is_billed_later(world, buyer):
+        return _pay_by_invoice(world, session, cart, billed, buyer)
+    discounts = redeem_cart(world, session, cart, customer)
+    if billed:
+        keep_discounts(world, session, discounts)
     if not session["amount_total"]:
         return {"payment_status": "no_payment_required"}
     email = customer["email"] if customer else session["customer_email"]
@@ -254,7 +213,8 @@ def _use_up(world: World, method_id: str) -> None:
 def _pay_by_invoice(
     world: World, session: Document, cart: Cart, customer: Document, buyer: Buyer
 ) -> Document:
-    invoice = finalize_invoice(world, _draft(world, session, cart, customer))
+    discounts = redeem_cart(world, session, cart, customer)
+    invoice = finalize_invoice(world, draft_order(world, session, cart, customer, discounts))
     if invoice["status"] == "open":
         method_id = keep_instrument(world, buyer, customer["email"])
         attach_payment_method(world, method_id, customer, "payment_method")
@@ -268,29 +228,6 @@ def _pay_by_invoice(
         "payment_intent": intent_of(world, payment)["id"] if payment else None,
         "payment_status": _status(session, paid=invoice["status"] == "paid"),
     }
-
-
-def _draft(world: World, session: ReadOnly, cart: Cart, customer: Document) -> Document:
-    now = world.time_of(customer)
-    items = [
-        add_invoice_item(world, customer, _one_time_charge(world, one, now))
-        for one in cart.one_time()
-    ]
-    for item in items:
-        world.announce("invoiceitem.created", item)
-    bill = NewInvoice(
-        customer=customer,
-        currency=cart.currency,
-        reason="manual",
-        lines=[item_line(world, item) for item in items],
-        period=(now, now),
-        discounts=tuple(_redeem(world, session, cart, customer)),
-        automatic_tax=cart.automatic_tax,
-    )
-    invoice = draft_invoice(world, bill)
-    data = session["invoice_creation"]["invoice_data"] or {}
-    told = {name: data.get(name) for name in ("description", "footer")}
-    return world.save(invoice | told | {"metadata": data.get("metadata") or {}})
 
 
 def _set_up(

@@ -1,19 +1,28 @@
 """The lines of a credit note, with their discounts and taxes."""
 
+from collections.abc import Sequence
+from fractions import Fraction
+
 from stripe_sandbox import shapes
 from stripe_sandbox.billing.invoice_amounts import as_credits
 from stripe_sandbox.billing.taxes import EXEMPT, find_rates, taxes_on
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, missing_param, no_such
+from stripe_sandbox.money import split_amount
 from stripe_sandbox.world import World
 
 
 def lines_of_note(
     world: World, invoice: ReadOnly, amount: int | None, given: list[ReadOnly]
 ) -> list[Document]:
-    """Return the lines of a note: those given, or one over the amount (minor units)."""
+    """Return the lines of a note: those given, or one over the amount (minor units).
+
+    By `Choices` an amount is credited on the lines of the invoice, in proportion.
+    """
     if amount is not None and given:
         raise invalid("You may only specify one of these parameters: amount, lines.")
+    if amount is not None and world.choices.amount_notes == "proportional":
+        return _in_proportion(world, invoice["lines"]["data"], amount)
     if amount is not None:
         text = f"Credit for invoice {invoice['number']}"
         return [_line(world, amount=amount, description=text, type="custom_line_item")]
@@ -21,6 +30,45 @@ def lines_of_note(
         message = "You must provide one of `amount`, `lines`, or `shipping_cost`."
         raise invalid(message, param="amount", code="parameter_missing")
     return [_given_line(world, invoice, one, f"lines[{i}]") for i, one in enumerate(given)]
+
+
+def _in_proportion(world: World, lines: Sequence[ReadOnly], amount: int) -> list[Document]:
+    """Return lines over an amount (minor units, with taxes): each line's part of it."""
+    wholes = [max(_charged(line), 0) for line in lines]
+    parts = split_amount(amount, wholes)
+    return [
+        _part_of(world, line, Fraction(part, whole))
+        for line, part, whole in zip(lines, parts, wholes, strict=True)
+        if part
+    ]
+
+
+def _charged(line: ReadOnly) -> int:
+    """Return what a line of an invoice has cost, in minor units, with exclusive taxes."""
+    taken = sum(int(one["amount"]) for one in line["discount_amounts"])
+    return int(line["amount"]) - taken + _exclusive(line["taxes"])
+
+
+def _exclusive(taxes: Sequence[ReadOnly]) -> int:
+    return sum(int(tax["amount"]) for tax in taxes if tax["tax_behavior"] == "exclusive")
+
+
+def _part_of(world: World, line: ReadOnly, share: Fraction) -> Document:
+    """Return the credit of a share of what a line has cost."""
+    rates = [world.find("tax_rate", tax["tax_rate_details"]["tax_rate"]) for tax in line["taxes"]]
+    taxes = [
+        {**tax, **{name: int(tax[name] * share) for name in ("amount", "taxable_amount")}}
+        for tax in line["taxes"]
+    ]
+    return _line(
+        world,
+        amount=int(_charged(line) * share) - _exclusive(taxes),
+        description=line["description"],
+        invoice_line_item=line["id"],
+        tax_rates=rates,
+        taxes=taxes,
+        type="invoice_line_item",
+    )
 
 
 def _given_line(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> Document:

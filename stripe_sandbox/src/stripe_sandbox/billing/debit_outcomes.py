@@ -5,6 +5,7 @@ from stripe_sandbox.billing.collection import note_outcome
 from stripe_sandbox.billing.debits import SETTLES, failure_of
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.later import drop_task
+from stripe_sandbox.billing.order_invoices import bill_settled
 from stripe_sandbox.billing.partial_payments import credit
 from stripe_sandbox.billing.payment_intents import note_decline, note_success
 from stripe_sandbox.billing.payments import note_paid, payment_with
@@ -33,7 +34,7 @@ def end_debit(world: World, charge: Document, failure: Decline | None) -> None:
     session = _session_of(world, intent["id"])
     _end_payment(world, intent, failure)
     if session:
-        _tell_session(world, session, failure)
+        _tell_session(world, session, intent, failure)
 
 
 def _end_payment(world: World, intent: ReadOnly, failure: Decline | None) -> None:
@@ -57,17 +58,19 @@ def _end_payment(world: World, intent: ReadOnly, failure: Decline | None) -> Non
 def _session_of(world: World, intent_id: str) -> Document | None:
     """Return the completed session whose payment is under way with the intent."""
     payment = payment_with(world, intent_id)
-    for session in world.store.newest_first("checkout.session"):
-        if session["payment_intent"] == intent_id:
-            return dict(session)
-        if payment and session["invoice"] == payment["invoice"]:
-            return dict(session)
-    return None
+    found = [*world.store.where("checkout.session", "payment_intent", intent_id)]
+    if payment:
+        found += world.store.where("checkout.session", "invoice", payment["invoice"])
+    return dict(found[0]) if found else None
 
 
-def _tell_session(world: World, session: Document, failure: Decline | None) -> None:
+def _tell_session(
+    world: World, session: Document, intent: ReadOnly, failure: Decline | None
+) -> None:
     if session["payment_status"] != "unpaid":
         return
+    if failure is None:
+        session = bill_settled(world, session, intent)
     outcome = "failed" if failure else "succeeded"
     session["payment_status"] = "unpaid" if failure else "paid"
     world.announce(f"checkout.session.async_payment_{outcome}", world.save(session))

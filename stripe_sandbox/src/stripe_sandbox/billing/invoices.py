@@ -189,10 +189,11 @@ def _parent(subscription: ReadOnly | None) -> Document | None:
     return {"subscription_details": details, "type": "subscription_details"}
 
 
-def finalize_invoice(world: World, invoice: Document) -> Document:
+def finalize_invoice(world: World, invoice: Document, *, opens_payment: bool = True) -> Document:
     """Finalize a draft; if nothing is due, it is paid at once.
 
-    Raises ApiError if the invoice is not a draft.
+    Without `opens_payment` it is paid with an intent that there is already. Raises ApiError if the
+    invoice is not a draft.
     """
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize it.")
@@ -214,7 +215,8 @@ def finalize_invoice(world: World, invoice: Document) -> Document:
     world.announce("invoice.finalized", invoice)
     if invoice["amount_due"] == 0:
         return mark_paid(world, invoice)
-    payments.open_payment(world, invoice)
+    if opens_payment:
+        payments.open_payment(world, invoice)
     return invoice
 
 

@@ -58,7 +58,8 @@ def _lower(world: World, invoice: Document, received: int) -> None:
         lower_payment(world, invoice, left)
         world.change(invoice)
         return
-    cancel_payment(world, invoice)
+    if world.choices.covered_intents == "canceled":
+        cancel_payment(world, invoice)
     invoice["amount_overpaid"] = -left
     invoice = mark_paid(world, invoice)
     settle(world, invoice, failed=False)

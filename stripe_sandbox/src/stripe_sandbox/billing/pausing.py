@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 
 from stripe_sandbox.billing.changes import invoice_now
-from stripe_sandbox.billing.lines import NewInvoiceItem, add_invoice_item
 from stripe_sandbox.billing.pending_updates import drop_pending
-from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.proration import credit_unused_time
-from stripe_sandbox.billing.subscription_bills import (
-    unbilled_usage,
-)
+from stripe_sandbox.billing.subscription_bills import bill_usage_later, unbilled_usage
 from stripe_sandbox.billing.subscriptions import (
     FINAL_STATUSES,
     pause,
@@ -49,33 +45,13 @@ def perform_pause(world: World, subscription: Document, terms: PauseTerms) -> No
         credit_unused_time(world, subscription, whole=terms.credits_from != "now")
     used = unbilled_usage(world, subscription) if terms.bills_usage else []
     if not terms.invoices:
-        _keep_for_later(world, subscription, used)
+        bill_usage_later(world, subscription, used)
     for item in subscription["items"]["data"]:
         item["current_period_end"] = now
     pause(world, subscription, now, cause="pause_requested")
     if terms.invoices:
         subscription = world.find("subscription", subscription["id"])
         invoice_now(world, subscription, new_period=False, strict=False, used=used)
-
-
-def _keep_for_later(world: World, subscription: ReadOnly, used: list[Document]) -> None:
-    """Let the next invoice bill what has been used."""
-    customer = world.find("customer", subscription["customer"])
-    for line in used:
-        if not line["amount"]:
-            continue
-        price_id = line["pricing"]["price_details"]["price"]
-        charge = NewInvoiceItem(
-            amount=line["amount"],
-            currency=line["currency"],
-            description=line["description"],
-            period=Period(line["period"]["start"], line["period"]["end"]),
-            price=world.find("price", price_id),
-            quantity=line["quantity"],
-            subscription=subscription["id"],
-            subscription_item=line["parent"]["subscription_item_details"]["subscription_item"],
-        )
-        world.announce("invoiceitem.created", add_invoice_item(world, customer, charge))
 
 
 def refuse_unpausable(subscription: ReadOnly) -> None:

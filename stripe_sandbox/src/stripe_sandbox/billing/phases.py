@@ -45,6 +45,8 @@ def advance_schedule(world: World, schedule: Document) -> None:
     if schedule["status"] == "not_started":
         start_schedule(world, schedule)
         return
+    if schedule_due(world, schedule) is None:
+        return
     phase = next_phase(schedule)
     if phase is None and schedule["end_behavior"] == "cancel":
         cancel_subscription(world, world.find("subscription", schedule["subscription"]))

@@ -83,9 +83,11 @@ def announce_resumed(world: World, subscription_id: str) -> None:
 
 
 def _note_on_schedule(world: World, schedule_id: str) -> None:
-    """Note on the schedule that the pause which it has planned is over."""
+    """Note on the schedule that the pause is over, if it has planned it."""
     schedule = world.find(SCHEDULE, schedule_id)
     entry = scheduled_pause(schedule)
     if entry and entry["resume"] and entry["resume"]["status"]["type"] in AHEAD:
         entry["resume"]["status"] = {"error": None, "type": "succeeded"}
         world.change(schedule)
+    elif world.choices.paused_phases == "wait":
+        world.save(schedule)  # the next phase is due from now on

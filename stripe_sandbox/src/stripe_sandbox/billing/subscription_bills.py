@@ -1,6 +1,6 @@
 """The invoices of subscriptions: their lines, the first one, and those of renewals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from stripe_sandbox.billing.customer_discounts import drop_inherited, inherited_discounts
@@ -85,6 +85,25 @@ def unbilled_usage(world: World, subscription: ReadOnly) -> list[Document]:
         for item in subscription["items"]["data"]
         if is_metered(item["price"])
     ]
+
+
+def bill_usage_later(world: World, subscription: ReadOnly, used: Iterable[ReadOnly]) -> None:
+    """Let the next invoice bill what has been used; `used` are lines of it."""
+    customer = world.find("customer", subscription["customer"])
+    for line in used:
+        if not line["amount"]:
+            continue
+        charge = NewInvoiceItem(
+            amount=line["amount"],
+            currency=line["currency"],
+            description=line["description"],
+            period=Period(line["period"]["start"], line["period"]["end"]),
+            price=world.find("price", line["pricing"]["price_details"]["price"]),
+            quantity=line["quantity"],
+            subscription=subscription["id"],
+            subscription_item=line["parent"]["subscription_item_details"]["subscription_item"],
+        )
+        world.announce("invoiceitem.created", add_invoice_item(world, customer, charge))
 
 
 def bill_subscription(

@@ -126,19 +126,31 @@ def _span(phase: ReadOnly) -> Document:
     return {"start_date": phase["start_date"], "end_date": phase["end_date"]}
 
 
-def schedule_due(_: World, schedule: ReadOnly) -> int | None:
+def schedule_due(world: World, schedule: ReadOnly) -> int | None:
     """Return the Unix time at which the schedule starts or its current phase ends, if any.
 
-    The last phase lasts until a pause that is planned has begun and ended.
+    The last phase lasts until a pause that is planned has begun and ended, unless `Choices` says
+    otherwise.
     """
     if schedule["status"] == "not_started":
         return int(schedule["phases"][0]["start_date"])
     phase = schedule["current_phase"]
     if schedule["status"] != "active" or not phase:
         return None
+    if world.choices.paused_phases == "wait" and _is_held(world, schedule):
+        return None
     end = int(phase["end_date"])
+    if world.choices.paused_schedule_end == "at-end":
+        return end
     releases = schedule["end_behavior"] == "release" and next_phase(schedule) is None
     return max(end, _planned_until(schedule)) if releases else end
+
+
+def _is_held(world: World, schedule: ReadOnly) -> bool:
+    """Return whether the next phase waits for the end of a pause."""
+    subscription = world.store.peek("subscription", schedule["subscription"])
+    paused = subscription is not None and subscription["status"] == "paused"
+    return paused and next_phase(schedule) is not None
 
 
 def scheduled_pause(schedule: ReadOnly) -> Document | None:

@@ -10,7 +10,7 @@ from stripe_sandbox.billing.invoices import (
 from stripe_sandbox.billing.lines import (
     check_currency_of,
 )
-from stripe_sandbox.billing.periods import Period, earliest_end, next_end
+from stripe_sandbox.billing.periods import Period, earliest_end, next_end, surrounding_period
 from stripe_sandbox.billing.subscription_schedules import close
 from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, list_object
@@ -75,7 +75,7 @@ def create_subscription(world: World, new: NewSubscription, status: str) -> Docu
     check_currency_of(world, new.customer["id"], new.items[0].price["currency"])
     now = world.time_of(new.customer)
     subscription_id = world.ids.next("sub")
-    anchor = new.trial_end or new.billing_cycle_anchor or now
+    anchor = new.trial_end or new.billing_cycle_anchor or _former_anchor(world, new) or now
     items = [_item(world, new, one, subscription_id, now) for one in new.items]
     subscription = world.add(
         {
@@ -142,7 +142,16 @@ def _item(
             param="billing_cycle_anchor",
         )
     end = new.trial_end or new.billing_cycle_anchor or natural_end
-    return make_item(world, item, subscription_id, Period(now, end))
+    former = _former_anchor(world, new)
+    period = surrounding_period(item.price, former, now) if former else Period(now, end)
+    return make_item(world, item, subscription_id, period) | {"created": now}
+
+
+def _former_anchor(world: World, new: NewSubscription) -> int | None:
+    """Return the start of a backdated subscription, if its periods are counted from there."""
+    if new.trial_end or new.billing_cycle_anchor or world.choices.backdated_term == "full":
+        return None
+    return new.start_date
 
 
 def make_item(world: World, item: PricedItem, subscription_id: str, period: Period) -> Document:

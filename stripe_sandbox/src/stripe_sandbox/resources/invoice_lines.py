@@ -10,6 +10,7 @@ from stripe.params import (
     InvoiceUpdateLinesParams,
 )
 
+from stripe_sandbox.billing.amounts import amount_of
 from stripe_sandbox.billing.draft_lines import (
     add_up,
     find_draft,
@@ -19,6 +20,7 @@ from stripe_sandbox.billing.draft_lines import (
     put_on,
     take_off,
 )
+from stripe_sandbox.billing.lines import pricing
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call, Listing, Operation
@@ -28,6 +30,9 @@ from stripe_sandbox.world import World
 
 OF_SUBSCRIPTION = frozenset({"description", "discountable", "discounts", "metadata", "period"})
 """What can be changed of a line that bills a subscription item."""
+
+PRICED = frozenset({"amount", "pricing", "quantity"})
+"""What else can be changed of it by `Choices`."""
 
 
 def list_lines(call: Call) -> Listing:
@@ -104,8 +109,11 @@ def _change_of_subscription(
     world: World, invoice: ReadOnly, line: Document, said: Document
 ) -> None:
     """Change a line of a subscription item; its metadata is replaced, as at Stripe."""
-    for name in sorted(said.keys() - OF_SUBSCRIPTION):
+    editable = world.choices.subscription_lines == "editable"
+    for name in sorted(said.keys() - OF_SUBSCRIPTION - (PRICED if editable else set())):
         raise invalid(f"The {name} of a subscription's line cannot be changed.", param=name)
+    if said.keys() & PRICED:
+        _price_again(world, line, said)
     line |= {name: said[name] for name in ("description", "discountable") if name in said}
     if "metadata" in said:
         line["metadata"] = merge_metadata({}, said["metadata"])
@@ -116,11 +124,26 @@ def _change_of_subscription(
         line["discounts"] = list(found)
 
 
+def _price_again(world: World, line: Document, said: ReadOnly) -> None:
+    """Change what a line of a subscription item costs: as told, or by its price and quantity."""
+    quantity = said.get("quantity", line["quantity"])
+    price_id = said.get("pricing", {}).get("price") or line["pricing"]["price_details"]["price"]
+    price = world.find("price", price_id, "pricing[price]")
+    amount = said.get("amount", amount_of(price, quantity))
+    line |= {
+        "amount": amount,
+        "pricing": pricing(price, 0),
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+        "subtotal": amount,
+    }
+
+
 def _remove(world: World, invoice: Document, given: ReadOnly, param: str) -> None:
     item_id = item_of(find_line(invoice, given["id"], f"{param}[id]"))
     if item_id is None:
-        message = "A line of a subscription cannot be removed."
-        raise invalid(message, param=f"{param}[id]")
+        _remove_of_subscription(world, invoice, given["id"], f"{param}[id]")
+        return
     item = world.find("invoiceitem", item_id)
     take_off(invoice, item_id)
     if given["behavior"] == "unassign":
@@ -128,6 +151,13 @@ def _remove(world: World, invoice: Document, given: ReadOnly, param: str) -> Non
         return
     world.store.delete("invoiceitem", item_id)
     world.announce("invoiceitem.deleted", item)
+
+
+def _remove_of_subscription(world: World, invoice: Document, line_id: str, param: str) -> None:
+    if world.choices.subscription_lines == "fixed":
+        raise invalid("A line of a subscription cannot be removed.", param=param)
+    lines = invoice["lines"]
+    lines["data"] = [line for line in lines["data"] if line["id"] != line_id]
 
 
 ONE = "/invoices/{id}"

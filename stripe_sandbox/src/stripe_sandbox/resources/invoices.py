@@ -124,6 +124,10 @@ def _check_automatic_tax(world: World, invoice: ReadOnly) -> None:
     if invoice[RATES]:
         raise invalid("You cannot use tax rates together with automatic tax.")
     prices = [price_of(world, line) for line in invoice["lines"]["data"]]
+    if None in prices and world.choices.unpriced_tax == "refuse":
+        raise invalid(
+            "An amount without a price cannot be taxed automatically.", param="automatic_tax"
+        )
     check_prices(world, [price for price in prices if price])
 
 

@@ -5,7 +5,7 @@ from stripe.params.billing import MeterEventAdjustmentCreateParams, MeterEventCr
 from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.billing.usage import LAST_SEEN, Usage, cancel, record
 from stripe_sandbox.documents import Document, ReadOnly
-from stripe_sandbox.errors import invalid, missing_param
+from stripe_sandbox.errors import ApiError, invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
 from stripe_sandbox.resources.meters import meter_of
 from stripe_sandbox.supported import supports
@@ -18,7 +18,31 @@ LONGEST = 100
 
 
 def create(call: Call) -> Document:
-    """Report usage; it counts at once."""
+    """Report usage; it counts at once.
+
+    By `Choices` what cannot be counted is taken, and dropped.
+    """
+    try:
+        identifier, at, now = _count(call)
+    except ApiError:
+        if call.world.choices.bad_usage == "refuse":
+            raise
+        now = call.world.now()
+        identifier = call.get("identifier") or call.world.ids.next("mtrevt")
+        at = call.get("timestamp", now)
+    return {
+        "object": "billing.meter_event",
+        "created": now,
+        "event_name": call.params["event_name"],
+        "identifier": identifier,
+        "livemode": False,
+        "payload": call.params["payload"],
+        "timestamp": at,
+    }
+
+
+def _count(call: Call) -> tuple[str, int, int]:
+    """Record usage; return its identifier, its time, and now. Raises ApiError if it is bad."""
     world = call.world
     meter = _meter(call)
     customer = _customer(call, meter)
@@ -32,15 +56,7 @@ def create(call: Call) -> Document:
         at=_moment(call, now),
     )
     record(world, usage, received=now)
-    return {
-        "object": "billing.meter_event",
-        "created": now,
-        "event_name": meter["event_name"],
-        "identifier": usage.identifier,
-        "livemode": False,
-        "payload": call.params["payload"],
-        "timestamp": usage.at,
-    }
+    return usage.identifier, usage.at, now
 
 
 def _meter(call: Call) -> ReadOnly:

@@ -103,27 +103,28 @@ def _start_date(call: Call, now: int) -> int | None:
 
 
 def backdated_charges(call: Call, subscription: ReadOnly) -> list[NewInvoiceItem]:
-    """Return what the time from `backdate_start_date` until now costs, by item."""
-    span = Period(subscription["start_date"], subscription["created"])
-    if span.start == span.end or call.get("proration_behavior") == "none":
+    """Return what the time from `backdate_start_date` to the first period costs, by item."""
+    if call.get("proration_behavior") == "none":
         return []
-    return [
-        NewInvoiceItem(
-            amount=int(
-                amount_of(item["price"], item["quantity"] or 0) * periods_in(item["price"], span)
-                + Fraction(1, 2)
-            ),
-            currency=subscription["currency"],
-            description=describe_term(call.world, item["price"], item["quantity"] or 0),
-            period=span,
-            price=item["price"],
-            quantity=item["quantity"] or 0,
-            proration=True,
-            subscription=subscription["id"],
-            subscription_item=item["id"],
-        )
-        for item in subscription["items"]["data"]
-    ]
+    start, items = subscription["start_date"], subscription["items"]["data"]
+    charges = (_backdated(call, subscription, item, start) for item in items)
+    return [one for one in charges if one.period.start < one.period.end]
+
+
+def _backdated(call: Call, subscription: ReadOnly, item: ReadOnly, start: int) -> NewInvoiceItem:
+    price, quantity = item["price"], item["quantity"] or 0
+    span = Period(start, item["current_period_start"])
+    return NewInvoiceItem(
+        amount=int(amount_of(price, quantity) * periods_in(price, span) + Fraction(1, 2)),
+        currency=subscription["currency"],
+        description=describe_term(call.world, price, quantity),
+        period=span,
+        price=price,
+        quantity=quantity,
+        proration=True,
+        subscription=subscription["id"],
+        subscription_item=item["id"],
+    )
 
 
 def _priced_item(call: Call, given: ReadOnly, index: int) -> PricedItem:
