@@ -29,12 +29,24 @@ async def list_disputes(gateway: StripeGateway, payment_intent_id: str) -> Seque
     return [ListedDispute(one.id, str(one.status)) for one in page.data]
 
 
-async def get_evidence(gateway: StripeGateway, dispute_id: str) -> Mapping[str, str]:
-    """Return the texts of the evidence as it is at Stripe, without those that are empty."""
+@dataclass(frozen=True, slots=True)
+class StagedEvidence:
+    """The texts of a dispute's evidence, without empty ones, and how often it was submitted."""
+
+    texts: Mapping[str, str]
+    status: str
+    submissions: int
+
+
+async def get_evidence(gateway: StripeGateway, dispute_id: str) -> StagedEvidence:
+    """Return the evidence of a dispute as it is at Stripe."""
     async with translated():
         dispute = await gateway.client.v1.disputes.retrieve_async(dispute_id)
-    evidence = dispute.to_dict().get("evidence") or {}
-    return {name: text for name, text in evidence.items() if isinstance(text, str) and text}
+    found = dispute.to_dict()
+    evidence = found.get("evidence") or {}
+    texts = {name: text for name, text in evidence.items() if isinstance(text, str) and text}
+    details = found.get("evidence_details") or {}
+    return StagedEvidence(texts, str(found["status"]), details.get("submission_count") or 0)
 
 
 async def send_evidence(

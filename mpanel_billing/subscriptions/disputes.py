@@ -1,7 +1,8 @@
 """Disputes: what is on record, evidence for the bank, and what they do to the subscription."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +22,13 @@ from mpanel_billing.subscriptions.evidence import evidence_of
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.subscriptions.repository.disputes import Wanted
+from mpanel_billing.subscriptions.stripe_requests import CALLS_OF_A_CHANGE, in_progress
 
 logger = logging.getLogger(__name__)
 
 _ANSWERABLE = frozenset({"needs_response", "warning_needs_response", "appeal_needs_response"})
 _MOST_ENDED = 100
+_BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +69,46 @@ async def give_evidence(
     """Stage what our records say, and what is `given` instead, at Stripe; `submit` sends it on.
 
     What was staged before stays, unless it is given again. What the bank has already is not sent
-    again. ConflictError for a dispute that takes no evidence, because Stripe takes it once;
-    NotFoundError, StripeError.
+    again. ConflictError for a dispute that takes no evidence, because Stripe takes it once, and
+    while another request writes its evidence; NotFoundError, StripeError.
     """
     await mirror.refresh("dispute", dispute_id)
     async with acquired(mirror.pool) as conn:
         record = await repository.disputes.get_evidence(conn, dispute_id, livemode=mirror.livemode)
     if record is None:
         raise NotFoundError("Dispute not found.", code="unknown_dispute")
-    staged = await get_evidence(mirror.stripe, dispute_id)
-    if submit and record["submissions"] > 0 and given.items() <= staged.items():
-        return Evidence(staged, submitted=True)
-    if record["status"] not in _ANSWERABLE or record["submissions"] > 0:
-        raise ConflictError(
-            f"This dispute takes no more evidence: it is {record['status']}.",
-            code="evidence_not_taken",
-        )
-    fields = {**evidence_of(dict(record)), **staged, **given}
+    async with _claimed(mirror, dispute_id):
+        staged = await get_evidence(mirror.stripe, dispute_id)
+        if submit and staged.submissions > 0 and given.items() <= staged.texts.items():
+            return Evidence(staged.texts, submitted=True)
+        if staged.status not in _ANSWERABLE or staged.submissions > 0:
+            raise ConflictError(
+                f"This dispute takes no more evidence: it is {staged.status}.",
+                code="evidence_not_taken",
+            )
+        fields = {**evidence_of(dict(record)), **staged.texts, **given}
+        await _send(mirror, dispute_id, fields, by, submit=submit)
+    return Evidence(fields, submit)
+
+
+@asynccontextmanager
+async def _claimed(mirror: Mirror, dispute_id: str) -> AsyncIterator[None]:
+    """Have the evidence of a dispute alone: what is staged is read, and written back with more."""
+    seconds = CALLS_OF_A_CHANGE * mirror.stripe.longest_call_seconds
+    async with acquired(mirror.pool) as conn:
+        claim = await repository.disputes.claim_evidence(conn, dispute_id, seconds)
+    if claim is None:
+        raise in_progress(_BUSY_SECONDS)
+    try:
+        yield
+    finally:
+        async with acquired(mirror.pool) as conn:
+            await repository.disputes.release_evidence(conn, dispute_id, claim)
+
+
+async def _send(
+    mirror: Mirror, dispute_id: str, fields: Mapping[str, str], by: Actor, *, submit: bool
+) -> None:
     action = "dispute.submit" if submit else "dispute.stage"
     target = Target("dispute", dispute_id)
     async with audit.attempt(mirror.pool, by, action, target) as entry:
@@ -91,7 +117,6 @@ async def give_evidence(
         key = f"evidence-{dispute_id}-{entry.id}"
         await send_evidence(mirror.stripe, dispute_id, fields, submit=submit, key=key)
     await mirror.refresh("dispute", dispute_id)
-    return Evidence(fields, submit)
 
 
 async def waive(pool: Pool, dispute_id: str, reason: str, by: Actor) -> None:

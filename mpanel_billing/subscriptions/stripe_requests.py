@@ -260,15 +260,16 @@ async def _find_known(conn: Connection, request: StripeRequest) -> Change | None
 async def _refuse_while_running(conn: Connection, subject_id: UUID) -> None:
     seconds = await repository.changes.get_running_seconds(conn, subject_id)
     if seconds is not None:
-        raise _in_progress(seconds)
+        raise in_progress(seconds)
 
 
 async def _decide_unprepared(_: Connection) -> Params | None:
     """Refuse what has failed in the moment since it was taken for a repeat."""
-    raise _in_progress(1)
+    raise in_progress(1)
 
 
-def _in_progress(seconds: float) -> ConflictError:
+def in_progress(seconds: float) -> ConflictError:
+    """Return the refusal while another change runs; it may be done in some seconds."""
     return ConflictError(
         "Another change is in progress. Please try again in a moment.",
         code="change_in_progress",

@@ -284,6 +284,7 @@ CREATE TABLE stripe_disputes (
     waived_by text,
     waived_reason text,
     CHECK (num_nonnulls(waived_at, waived_by, waived_reason) IN (0, 3)),
+    claimed_until timestamptz,
     stripe_created timestamptz NOT NULL,
     stripe_as_of_since timestamptz NOT NULL,
     stripe_as_of timestamptz NOT NULL,
@@ -321,6 +322,7 @@ COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitt
 COMMENT ON COLUMN stripe_disputes.waived_at IS 'Since then DISPUTE_POLICY leaves its subscription alone: an operator decided so; null: it does not';
 COMMENT ON COLUMN stripe_disputes.waived_by IS 'Who decided it';
 COMMENT ON COLUMN stripe_disputes.waived_reason IS 'Why';
+COMMENT ON COLUMN stripe_disputes.claimed_until IS 'Until then one request alone writes its evidence at Stripe; null: none does';
 COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
 COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';

@@ -21,6 +21,7 @@
 --     waived_at timestamp with time zone,
 --     waived_by text,
 --     waived_reason text,
+--     claimed_until timestamp with time zone,
 --     stripe_created timestamp with time zone NOT NULL,
 --     stripe_as_of_since timestamp with time zone NOT NULL,
 --     stripe_as_of timestamp with time zone NOT NULL,
@@ -184,10 +185,6 @@ LIMIT :most;
 -- name: get_evidence(stripe_dispute_id, livemode)^
 -- What our records say about a disputed payment: who ordered what, for which time, and what was served.
 SELECT
-    d.stripe_dispute_id,
-    d.status,
-    d.reason,
-    d.submissions,
     c.name AS customer_name,
     c.email,
     concat_ws(', ', c.address_line1, c.address_line2, c.city, c.state, c.postal_code, c.country) AS address,
@@ -229,6 +226,20 @@ WHERE d.stripe_dispute_id = :stripe_dispute_id
   AND d.livemode = :livemode::boolean
 ORDER BY p.stripe_created
 LIMIT 1;
+
+-- name: claim_evidence(stripe_dispute_id, lease_seconds)$
+-- Null: another request is writing the evidence. Returns what release_evidence needs.
+UPDATE stripe_disputes AS d
+SET claimed_until = clock_timestamp() + make_interval(secs => :lease_seconds::float8)
+WHERE d.stripe_dispute_id = :stripe_dispute_id
+  AND (d.claimed_until IS NULL OR d.claimed_until < clock_timestamp())
+RETURNING d.claimed_until;
+
+-- name: release_evidence(stripe_dispute_id, claimed_until)!
+UPDATE stripe_disputes AS d
+SET claimed_until = NULL
+WHERE d.stripe_dispute_id = :stripe_dispute_id
+  AND d.claimed_until = :claimed_until::timestamptz;
 
 -- name: waive(stripe_dispute_id, waived_by, waived_reason)$
 UPDATE stripe_disputes

@@ -1,5 +1,6 @@
 """Disputes: what they do to the subscription, and the evidence that answers them."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -237,6 +238,36 @@ async def test_evidence_whose_response_was_lost_is_submitted_once(
     assert (done["submitted"], done["dispute"]["evidence"]) == (True, "submitted")
     at_stripe = await backend.worker.gateway.client.v1.disputes.retrieve_async(id_)
     assert at_stripe.evidence_details.submission_count == 1
+
+
+async def test_of_two_requests_in_one_instant_one_sends_the_evidence(
+    backend: Backend, charge: str
+) -> None:
+    """What is staged is read and written back: another in between would be lost, or sent twice."""
+    id_ = await disputed(backend, charge)
+    stripe = backend.service.stripe
+    path, body = f"disputes/{id_}/evidence", {"submit": True}
+    await stripe.inject_fault("hang", method="POST", path="/v1/disputes/", seconds=0.5)
+    answers = await asyncio.gather(*(backend.post(path, body) for _ in range(3)))
+    made, *refused = sorted(answers, key=lambda answer: answer.status)
+    assert (made.status, made.body["submitted"]) == (200, True)
+    for one in refused:
+        assert (one.status, one.body["code"]) == (409, "change_in_progress")
+        assert int(one.headers["Retry-After"]) > 0
+    assert (await backend.done(path, body))["submitted"]
+    sent = await stripe.requests(method="POST", path=f"/v1/disputes/{id_}")
+    assert len(sent) == 1
+
+
+async def test_a_process_that_died_while_it_sent_evidence_keeps_it_from_nobody_for_long(
+    backend: Backend, charge: str
+) -> None:
+    id_ = await disputed(backend, charge)
+    claim = "UPDATE stripe_disputes SET claimed_until = now() + {}"
+    await backend.service.pool.execute(claim.format("interval '1 minute'"))
+    assert (await backend.post(f"disputes/{id_}/evidence")).body["code"] == "change_in_progress"
+    await backend.service.pool.execute(claim.format("interval '-1 second'"))
+    assert not (await backend.done(f"disputes/{id_}/evidence"))["submitted"]
 
 
 async def test_disputes_of_others_and_odd_fields_are_refused(

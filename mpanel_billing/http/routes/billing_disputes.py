@@ -51,7 +51,7 @@ async def get_one(call: KeyedCall[DisputePath, OwnerQuery]) -> DisputeResponse:
     calls_stripe=True,
     refusals={
         NotFoundError: ("not_found", "unknown_customer", "unknown_dispute"),
-        ConflictError: ("evidence_not_taken",),
+        ConflictError: ("evidence_not_taken", "change_in_progress"),
     },
 )
 async def post_evidence(

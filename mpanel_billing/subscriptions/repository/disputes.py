@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -38,6 +39,23 @@ async def get_evidence(
     """Return what our records say about a disputed payment; None for an unknown dispute."""
     return await _disputes.get_evidence.fetch_one(
         conn, stripe_dispute_id=stripe_dispute_id, livemode=livemode
+    )
+
+
+async def claim_evidence(
+    conn: Connection, stripe_dispute_id: str, lease_seconds: float
+) -> datetime | None:
+    """Claim the evidence of a dispute for one request; None if another has it."""
+    claim: datetime | None = await _disputes.claim_evidence.fetch_value(
+        conn, stripe_dispute_id=stripe_dispute_id, lease_seconds=lease_seconds
+    )
+    return claim
+
+
+async def release_evidence(conn: Connection, stripe_dispute_id: str, claim: datetime) -> None:
+    """Return a claim, unless it has expired and another has been made."""
+    await _disputes.release_evidence.execute(
+        conn, stripe_dispute_id=stripe_dispute_id, claimed_until=claim
     )
 
 
