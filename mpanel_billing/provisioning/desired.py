@@ -95,7 +95,8 @@ class Entitlement:
     future. `term_start`: start of the term that Stripe calls past due or unpaid.
     `contradicted_since`: what `contradicted_since()` returned at the latest run. `held`: an
     operator has suspended it. `disputed`: a bank has taken money of it. `held_for_pause`: its
-    term is not collected, as agreed in a pause. `paid_after_end`: the host has kept a payment that
+    term is not collected, as agreed in a pause; False: the term that was paid before still runs,
+    None: no such pause. `paid_after_end`: the host has kept a payment that
     was made after the end. `items_unplaced`: it has items that belong to no product of the
     catalogue.
     """
@@ -111,7 +112,7 @@ class Entitlement:
     ended_at: datetime | None = None
     held: bool = False
     disputed: bool = False
-    held_for_pause: bool = False
+    held_for_pause: bool | None = None
     paid_after_end: bool = False
     leniency: Leniency = field(default_factory=Leniency)
     items: tuple[Included, ...] = ()
@@ -249,8 +250,12 @@ def _can_still_pay(subscription: Entitlement) -> bool:
 
 
 def _is_paused(subscription: Entitlement, policy: Policy) -> bool:
-    """Whether a pause suspends: not one for a failed payment that the customer can still make."""
-    if subscription.collection_paused and policy.suspend_paused_collection:
+    """Whether a pause suspends: not one for a failed payment that the customer can still make.
+
+    What was agreed in a pause goes before the policy.
+    """
+    agreed = subscription.held_for_pause is not None
+    if subscription.collection_paused and policy.suspend_paused_collection and not agreed:
         return True
     return subscription.stripe_status == "paused" and not _can_still_pay(subscription)
 

@@ -32,12 +32,15 @@ WHERE subscription_id = :subscription_id::uuid
   AND ended_at IS NULL;
 
 -- name: end_pause(subscription_id, until)!
--- What is paid for is served on at once, else from the next term on, which is paid for again.
-UPDATE billing_pauses
-SET until = least(until, :until::timestamptz),
-    ended_at = CASE WHEN begun_at IS NULL THEN now() END
-WHERE subscription_id = :subscription_id::uuid
-  AND ended_at IS NULL;
+-- What is paid for is served on at once, else from the next term on, which is paid for again. A term that
+-- has begun meanwhile is not paid for, also if nobody has noticed it yet.
+UPDATE billing_pauses AS p
+SET until = least(p.until, :until::timestamptz),
+    ended_at = CASE WHEN p.begun_at IS NULL AND (s.current_period_start >= p.since) IS NOT TRUE THEN now() END
+FROM subscriptions AS s
+WHERE p.subscription_id = :subscription_id::uuid
+  AND p.ended_at IS NULL
+  AND s.id = p.subscription_id;
 
 -- name: turn_pauses(most)
 -- Begins and ends holds by the terms that Stripe has begun. One whose collection was resumed, here or

@@ -6,7 +6,7 @@ SELECT
     w.inputs,
     w.contradicted_since,
     hold.reason AS hold_reason,
-    pause.begun_at IS NOT NULL AS held_for_pause,
+    CASE WHEN pause.id IS NOT NULL THEN pause.begun_at IS NOT NULL END AS held_for_pause,
     -- its own agreement as a whole, else its customer's
     CASE WHEN own.id IS NULL THEN agreed.grace_days ELSE own.grace_days END AS grace_days,
     CASE WHEN own.id IS NULL THEN agreed.not_before ELSE own.not_before END AS not_before,
@@ -65,7 +65,7 @@ COMMENT ON COLUMN billing_entitlement_inputs.subscription_id IS 'The subscriptio
 COMMENT ON COLUMN billing_entitlement_inputs.inputs IS 'What Stripe says of it, as provisioning_work has it';
 COMMENT ON COLUMN billing_entitlement_inputs.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed';
 COMMENT ON COLUMN billing_entitlement_inputs.hold_reason IS 'Why an operator has suspended it; null: none has';
-COMMENT ON COLUMN billing_entitlement_inputs.held_for_pause IS 'Whether a pause of ours has begun, whose terms are not collected';
+COMMENT ON COLUMN billing_entitlement_inputs.held_for_pause IS 'Whether a pause of ours has begun, whose terms are not collected; null: there is none';
 COMMENT ON COLUMN billing_entitlement_inputs.grace_days IS 'Days of grace that were agreed with it or its customer; null: the host''s rule';
 COMMENT ON COLUMN billing_entitlement_inputs.not_before IS 'Before this a debt suspends nothing; null: no such agreement';
 COMMENT ON COLUMN billing_entitlement_inputs.products IS 'The catalogue products among its items, the plan first';

@@ -113,6 +113,16 @@ def test_a_paused_collection_suspends_where_the_host_says_so() -> None:
     assert (desired.phase, desired.reason) == (Phase.SUSPENDED, "paused")
 
 
+@pytest.mark.parametrize(("held", "phase"), [(False, Phase.ACTIVE), (True, Phase.SUSPENDED)])
+def test_what_was_agreed_in_a_pause_goes_before_what_the_host_says(
+    held: bool, phase: Phase
+) -> None:
+    """The term that was paid is served to its end."""
+    policy = replace(POLICY, suspend_paused_collection=True)
+    paused = entitled(collection_paused=True, held_for_pause=held)
+    assert desired_services(paused, policy, NOW).phase is phase
+
+
 @pytest.mark.parametrize(
     ("leniency", "phase", "wake_at"),
     [

@@ -175,6 +175,24 @@ async def test_a_pause_that_is_taken_back_in_the_paid_term_changes_nothing(
     assert await services(backend) == {"active"}
 
 
+async def test_who_resumes_at_the_first_moment_of_an_unpaid_term_is_not_served_for_nothing(
+    backend: Backend, on_trial: str
+) -> None:
+    """The worker has not noticed yet that the term has begun, whose invoice is void."""
+    path = f"subscriptions/{on_trial}"
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    await backend.done(f"{path}/pause", {"until": until})
+    await backend.service.stripe.advance_time(end + 2 * 3600)
+    await backend.service.stripe.wait_idle()
+    body = await backend.done(f"{path}/resume")
+    assert body["subscription"]["heldUntil"] == body["subscription"]["currentPeriodEnd"]
+    await go_on(backend, end + 3 * 3600)
+    assert await services(backend) == {"suspended"}
+    await go_on(backend, end + 33 * DAY)
+    assert await services(backend) == {"active"}
+
+
 async def test_a_pause_waits_for_nothing_that_is_planned_or_owed(
     backend: Backend, bought: str
 ) -> None:
