@@ -166,14 +166,8 @@ SELECT
               FROM billing_kept_payments AS kept
               WHERE kept.stripe_invoice_id = i.stripe_invoice_id
           )
-          AND i.amount_paid > (
-              SELECT coalesce(sum(r.amount), 0)
-              FROM invoice_payments AS p
-              JOIN stripe_refunds AS r
-                  ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-              WHERE p.stripe_invoice_id = i.stripe_invoice_id
-                AND r.status NOT IN ('failed', 'canceled')
-          )
+          AND i.amount_paid > i.amount_refunded + i.amount_credited
+          AND i.disputed_since IS NULL
     ) AS paid_until
 FROM (SELECT :successor_id::uuid AS id) AS asked
 LEFT JOIN subscriptions AS successor

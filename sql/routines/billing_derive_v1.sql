@@ -123,17 +123,7 @@ BEGIN
                         AND (t.has_free_domain IS NOT TRUE OR listed.period_end >= listed.period_start + interval '360 days')
                         AND added.all_added IS NOT FALSE
                         AND (added.last_added < listed.stripe_created) IS NOT FALSE
-                        AND (
-                            listed.amount_paid = 0
-                            OR listed.amount_paid > (
-                                SELECT coalesce(sum(r.amount), 0)
-                                FROM invoice_payments AS p
-                                JOIN stripe_refunds AS r
-                                    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-                                WHERE p.stripe_invoice_id = listed.stripe_invoice_id
-                                  AND r.status NOT IN ('failed', 'canceled')
-                            )
-                        ) AS pays_order,
+                        AND (listed.amount_paid = 0 OR listed.amount_paid > given_back.amount) AS pays_order,
                     -- what the host keeps of an invoice that was open at the end and was paid later; the
                     -- bill for what was used before, which Stripe makes at the end, is not meant
                     CASE
@@ -153,16 +143,10 @@ BEGIN
                                   AND revival.done_at IS NOT NULL
                                   AND listed.stripe_invoice_id = ANY(revival.settles)
                             )
-                            THEN listed.amount_paid - (
-                                SELECT coalesce(sum(r.amount), 0)
-                                FROM invoice_payments AS p
-                                JOIN stripe_refunds AS r
-                                    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-                                WHERE p.stripe_invoice_id = listed.stripe_invoice_id
-                                  AND r.status NOT IN ('failed', 'canceled')
-                            )
+                            THEN listed.amount_paid - given_back.amount
                     END AS paid_after_end
                 FROM invoices AS listed
+                CROSS JOIN LATERAL (SELECT listed.amount_refunded + listed.amount_credited AS amount) AS given_back
                 WHERE listed.stripe_subscription_id = t.stripe_subscription_id
             ) AS i
             GROUP BY t.id

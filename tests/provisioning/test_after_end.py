@@ -10,6 +10,7 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.late_payments import KeptPayment, keep_payments
 from tests import stripe_objects as made
+from tests.mirror.test_taken_back import credit_note
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.test_cli import run
 
@@ -85,6 +86,26 @@ async def test_a_full_refund_ends_the_trouble_and_the_accounts(system: Provision
     assert await system.trouble() == []
     assert (await system.run()).done
     assert system.world.of(id_) == {}
+
+
+async def test_what_is_credited_is_given_back_too(system: ProvisioningSystem) -> None:
+    """To the customer's balance, or by hand: the host does not keep it."""
+    await system.sell()
+    await pay_late(system)
+    for amount, out_of_band in ((300, 0), (499, 499)):
+        [trouble] = await system.trouble()
+        assert f"ended: {799 if amount == 300 else 499} usd" in trouble["detail"]
+        created = system.stripe.next_second()
+        note = credit_note(
+            f"cn_{amount}",
+            "in_2",
+            total=amount,
+            post_payment_amount=amount,
+            out_of_band_amount=out_of_band,
+            created=created,
+        )
+        await system.inbox.deliver("credit_note.created", note, created=created)
+    assert await system.trouble() == []
 
 
 async def test_a_refund_that_comes_before_its_payment_counts(system: ProvisioningSystem) -> None:
