@@ -59,7 +59,9 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS s
 CROSS JOIN LATERAL (
-    SELECT at_rest.updated_at
+    SELECT
+        at_rest.updated_at,
+        at_rest.inputs ->> 'disputedSince' IS NOT NULL AND at_rest.done_version >= at_rest.version AS is_decided_on_dispute
     FROM provisioning_work AS at_rest
     WHERE at_rest.subscription_id = doubtful.subscription_id
       AND at_rest.updated_at <= now() - interval '15 minutes'
@@ -86,6 +88,8 @@ CROSS JOIN LATERAL (
       AND v.actual IS DISTINCT FROM 'active'
       AND v.stopped IS DISTINCT FROM 'skipped'
       AND v.suspended_by_service IS NULL
+      -- as the worker has decided, for a dispute
+      AND NOT (w.is_decided_on_dispute AND v.desired = 'suspended')
 ) AS missing
 WHERE missing.product_types IS NOT NULL
   AND NOT EXISTS (
@@ -93,6 +97,13 @@ WHERE missing.product_types IS NOT NULL
       FROM provisioning_holds AS h
       WHERE h.subscription_id = doubtful.subscription_id
         AND h.lifted_at IS NULL
+  )
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_pauses AS p
+      WHERE p.subscription_id = doubtful.subscription_id
+        AND p.begun_at IS NOT NULL
+        AND p.ended_at IS NULL
   )
   -- shown as provisioning_failed or provisioning_retried
   AND NOT EXISTS (

@@ -26,7 +26,7 @@ FROM (
     (
         'service_missing',
         'trouble',
-        'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a paused collection or an error.',
+        'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.',
         'the worker, if it runs; or another run',
         'mpanel-billing provision retry SUBSCRIPTION'
     ),
@@ -111,7 +111,7 @@ FROM (
         'paid_after_end',
         'trouble',
         'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.',
-        'a refund in full (POST /api/billing/invoices/:id/refund, or at Stripe), a revival, or the statement that it is settled (provision keep-payment)',
+        'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)',
         'mpanel-billing provision revive SUBSCRIPTION'
     ),
     (

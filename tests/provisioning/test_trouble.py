@@ -6,7 +6,7 @@ passes by moving what is stored into the past.
 
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -19,6 +19,7 @@ from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
 from tests import stripe_objects as made
+from tests.mirror.test_taken_back import dispute
 from tests.provisioning.conftest import ProvisioningSystem, items
 from tests.provisioning.test_entitlement import ago, finalized
 
@@ -136,6 +137,47 @@ async def hold(system: System) -> None:
     id_ = await system.sell()
     await operations.suspend(system.pool, id_, reason="abuse", operator="grace")
     assert (await system.run()).done
+    await rest(system)
+
+
+async def be_held_for_a_pause(system: System) -> None:
+    """Collect again within a pause: nothing is served until the next term."""
+    id_ = await system.sell()
+    await system.pool.execute(
+        "INSERT INTO billing_pauses (subscription_id, since, until, begun_at)"
+        " SELECT id, current_period_start, current_period_end, now() FROM subscriptions"
+        " WHERE id = $1",
+        id_,
+    )
+    await operations.retry(system.pool, id_)
+    assert (await system.run()).done
+    assert set(system.world.of(id_).values()) == {"suspended"}
+    await rest(system)
+
+
+async def be_suspended_for_a_dispute(system: System) -> None:
+    id_ = await system.sell()
+    policy = replace(system.provisioning.policy, suspend_disputed=True)
+    system.provisioning = replace(system.provisioning, policy=policy)
+    await dispute_a_payment(system)
+    assert (await system.run()).done
+    assert set(system.world.of(id_).values()) == {"suspended"}
+    await rest(system)
+
+
+async def dispute_a_payment(system: System) -> None:
+    payment = made.invoice_payment("inpay_1", invoice="in_sub_1", payment_intent="pi_1")
+    taken = dispute("du_1", "pi_1")
+    for type_, about in (("invoice_payment.paid", payment), ("charge.dispute.created", taken)):
+        await system.inbox.deliver(type_, about, created=system.stripe.next_second())
+
+
+async def miss_a_disputed_service(system: System) -> None:
+    """Suspend it wrongly, although a dispute suspends nothing here."""
+    await system.sell()
+    await dispute_a_payment(system)
+    assert (await system.run()).done
+    await suspend_wrongly(system)
     await rest(system)
 
 
@@ -363,7 +405,7 @@ ELSEWHERE = {
 """Kinds whose worlds need more than this system: where they are shown, and their near misses."""
 
 FURTHER_MISSES: dict[str, list[World]] = {
-    "service_missing": [hold],
+    "service_missing": [hold, be_held_for_a_pause, be_suspended_for_a_dispute],
     "active_after_end": [be_retried_before_its_time],
     "work_failed": [refuse, of(fail, 5)],
     "provisioning_retried": [lose_before_termination],
@@ -376,6 +418,7 @@ FURTHER_MISSES: dict[str, list[World]] = {
     "trial_twice": [of(try_twice, "starter_monthly_usd", "active")],
 }
 FURTHER_SHOWN: dict[str, list[World]] = {
+    "service_missing": [miss_a_disputed_service],
     "active_after_end": [be_kept_too_long],
     "provisioning_failed": [of(fail, 5)],
     "event_failed": [of(wait, "16 minutes")],
