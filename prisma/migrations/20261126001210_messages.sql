@@ -218,6 +218,8 @@ SET search_path = pg_catalog AS $$
 DECLARE
     content jsonb;
     moment text := extract(epoch FROM now())::text;
+    -- what it was like when it was first seen was no change: it is told now
+    begins boolean := OLD.status IN ('provisional', 'expired') AND NEW.status NOT IN ('provisional', 'expired', 'cancelled');
 BEGIN
     -- not in the trigger's WHEN, which is parsed anew for each statement, and true for each renewal
     IF NEW.billing_provider IS DISTINCT FROM 'stripe' OR (
@@ -268,10 +270,12 @@ BEGIN
             (
                 'past_due',
                 NEW.stripe_status IN ('past_due', 'unpaid')
-                    AND OLD.stripe_status IS DISTINCT FROM 'past_due'
-                    AND OLD.stripe_status IS DISTINCT FROM 'unpaid',
+                    AND ((OLD.stripe_status IN ('past_due', 'unpaid')) IS NOT TRUE OR begins),
                 coalesce(extract(epoch FROM NEW.current_period_start)::text, moment),
-                now()
+                CASE
+                    WHEN OLD.stripe_status IN ('past_due', 'unpaid') THEN coalesce(NEW.current_period_start, now())
+                    ELSE now()
+                END
             ),
             (
                 'renewed',
@@ -284,8 +288,11 @@ BEGIN
                 'cancelled',
                 (coalesce(NEW.cancel_at_period_end, FALSE) OR NEW.cancel_at IS NOT NULL)
                     AND NEW.status <> 'cancelled'
-                    AND (coalesce(NEW.cancel_at_period_end, FALSE), NEW.cancel_at)
-                        IS DISTINCT FROM (coalesce(OLD.cancel_at_period_end, FALSE), OLD.cancel_at),
+                    AND (
+                        begins
+                        OR (coalesce(NEW.cancel_at_period_end, FALSE), NEW.cancel_at)
+                            IS DISTINCT FROM (coalesce(OLD.cancel_at_period_end, FALSE), OLD.cancel_at)
+                    ),
                 concat_ws(
                     ' ',
                     extract(epoch FROM coalesce(NEW.canceled_at, now())),

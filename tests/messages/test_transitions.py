@@ -181,6 +181,28 @@ async def test_a_cancellation_and_the_end(pool: Pool, inbox: Inbox) -> None:
     assert (await told(pool))[2:] == ["subscription.ended"]
 
 
+async def test_what_a_subscription_is_when_it_is_first_seen_is_told(
+    pool: Pool, inbox: Inbox
+) -> None:
+    """As if its first events had come first; not of one that has long been so."""
+    for number, begun in enumerate((NOW, NOW - 9 * 86_400), 1):
+        about = {
+            "customer": f"cus_{number}",
+            "status": "past_due",
+            "start": begun,
+            "cancel_at_period_end": True,
+            "canceled_at": begun,
+        }
+        late = subscription(id_=f"sub_{number}", **about)
+        await inbox.deliver("customer.subscription.updated", late, created=NOW + 1)
+        paid = invoice("paid", id_=f"in_{number}", subscription=f"sub_{number}")
+        await inbox.deliver("invoice.paid", paid, created=NOW + 1)
+    assert [one for one in await told(pool) if one.startswith("subscription.")] == [
+        "subscription.past_due",
+        "subscription.cancelled",
+    ]
+
+
 async def test_a_failed_payment_for_a_term_is_told_once(pool: Pool, inbox: Inbox) -> None:
     await begun(pool, inbox)
     for second, status in enumerate(("past_due", "unpaid", "past_due")):
