@@ -16,6 +16,7 @@ from tests.convergence.steps import STEPS, take_step
 _STEP = st.sampled_from(list(STEPS))
 _OFTEN = st.sampled_from(["renew", "fail", "send", "fail", "recover", "write_off", "delete"])
 _OFTEN |= st.sampled_from(["change_term", "change_quantity", "pause", "delete", "come_back"])
+_OFTEN |= st.sampled_from(["refund", "credit", "dispute", "dispute", "plan_ahead", "begin_phase"])
 
 LIVES = st.lists(
     st.fixed_dictionaries(

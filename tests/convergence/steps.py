@@ -166,12 +166,34 @@ def refund(life: Life) -> None:
 
 
 def credit(life: Life) -> None:
-    """Give back a part of the latest payment to the customer's balance."""
+    """Give back a part of the latest payment to the customer's balance, then all the rest."""
     paid = [invoice for invoice in life.invoices("paid") if invoice["total"]]
     for invoice in paid[-1:]:
-        id_ = f"cn_{life.name}_{len(life.objects)}"
-        note = credit_note(id_, invoice["id"], customer=invoice["customer"], created=life.now)
-        life.emit("credit_note.created", note)
+        credited = sum(note["total"] for note in _notes_of(life, invoice))
+        if amount := min(invoice["total"] - credited, 100 if credited == 0 else 10_000):
+            id_ = f"cn_{life.name}_{len(life.objects)}"
+            about = {"customer": invoice["customer"], "created": life.now}
+            about |= {"total": amount, "post_payment_amount": amount}
+            life.emit("credit_note.created", credit_note(id_, invoice["id"], **about))
+
+
+def void_credit(life: Life) -> None:
+    """Take the latest credit note back."""
+    paid = [invoice for invoice in life.invoices("paid") if invoice["total"]]
+    for invoice in paid[-1:]:
+        for note in _notes_of(life, invoice)[-1:]:
+            life.emit("credit_note.voided", note | {"status": "void"})
+
+
+def _notes_of(life: Life, invoice: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the credit notes of an invoice that stand."""
+    return [
+        found
+        for found in life.objects.values()
+        if found["object"] == "credit_note"
+        and found["invoice"] == invoice["id"]
+        and found["status"] == "issued"
+    ]
 
 
 _DISPUTE = ("warning_needs_response", "needs_response", "under_review", "lost", "won")
@@ -217,6 +239,14 @@ def plan_ahead(life: Life) -> None:
     """Put it under a schedule, or release that."""
     planned = life.subscription.get("schedule")
     life.update(schedule=None if planned else f"sub_sched_{life.name}")
+
+
+def begin_phase(life: Life) -> None:
+    """Let the schedule change the plan with a new term, and be over."""
+    if life.subscription.get("schedule"):
+        renew(life)
+        change_plan(life)
+        life.update(schedule=None)
 
 
 def pause(life: Life) -> None:
@@ -271,6 +301,7 @@ ALIVE: tuple[Callable[[Life], None], ...] = (
     keep,
     pause_collection,
     plan_ahead,
+    begin_phase,
     pause,
     pause_after_failure,
     resume,
@@ -285,6 +316,7 @@ ALWAYS: tuple[Callable[[Life], None], ...] = (
     void,
     refund,
     credit,
+    void_credit,
     dispute,
     come_back,
 )

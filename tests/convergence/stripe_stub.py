@@ -1,6 +1,8 @@
-"""A stub of Stripe: serves the latest state of each object over HTTP, and voids invoices."""
+"""A stub of Stripe: serves the latest state of each object over HTTP, voids invoices, pauses the
+collection of subscriptions and cancels them."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -16,7 +18,13 @@ _FOLDERS = {
 }
 
 
-def create_stripe_stub(objects: MutableMapping[str, Mapping[str, Any]]) -> web.Application:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_stripe_stub(
+    objects: MutableMapping[str, Mapping[str, Any]], clock: Callable[[], datetime] = _now
+) -> web.Application:
     """Serve the objects under their API's addresses; a customer nobody made is a plain one."""
 
     async def retrieve(request: web.Request) -> web.Response:
@@ -37,7 +45,23 @@ def create_stripe_stub(objects: MutableMapping[str, Mapping[str, Any]]) -> web.A
         objects[invoice["id"]] = {**invoice, "status": "void"}
         return web.json_response(objects[invoice["id"]])
 
+    async def update(request: web.Request) -> web.Response:
+        subscription, sent = objects[request.match_info["id"]], await request.post()
+        behavior = sent.get("pause_collection[behavior]")
+        assert behavior or sent.get("pause_collection") == "", dict(sent)
+        paused = {"behavior": behavior} if behavior else None
+        objects[subscription["id"]] = {**subscription, "pause_collection": paused}
+        return web.json_response(objects[subscription["id"]])
+
+    async def cancel(request: web.Request) -> web.Response:
+        subscription, now = objects[request.match_info["id"]], int(clock().timestamp())
+        ended = {"status": "canceled", "ended_at": now, "canceled_at": now}
+        objects[subscription["id"]] = {**subscription, **ended}
+        return web.json_response(objects[subscription["id"]])
+
     app = web.Application()
+    app.router.add_post("/v1/subscriptions/{id}", update)
+    app.router.add_delete("/v1/subscriptions/{id}", cancel)
     app.router.add_post("/v1/invoices/{id}/void", void)
     for folder in _FOLDERS:
         app.router.add_get(f"/v1/{folder}/{{id}}", retrieve)

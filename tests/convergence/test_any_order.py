@@ -1,4 +1,7 @@
-"""Rule 3: any order, duplication and delay of events leaves the rows of in-order delivery."""
+"""Rule 3: any order, duplication and delay of events leaves the rows of in-order delivery.
+
+mPanel is told of all that lasts, and of nothing else than in order.
+"""
 
 import asyncio
 import os
@@ -18,6 +21,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.revenue.service import fold_revenue
 from tests import stripe_objects as made
 from tests.convergence.lifecycles import LIVES, disordered
+from tests.convergence.news import TOLD, check_news
 from tests.convergence.rows import CATALOGUE, MIRRORED, live_all, mirrored_rows, run_refetches
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.revenue import shown_and_true_revenue
@@ -94,6 +98,7 @@ async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any)
         in_order = await mirrored_rows(world.pool, table, f"calm{number}n")
         in_disorder = await mirrored_rows(world.pool, table, f"wild{number}n")
         assert in_disorder == in_order, (table, [event["type"] for event in told])
+    await check_news(world.pool, f"calm{number}n", f"wild{number}n")
     shown, true = await shown_and_true_revenue(world.pool)
     assert shown == true
 
@@ -104,7 +109,7 @@ def test_any_order_duplication_delay_and_loss_of_events_leaves_the_same_rows(
     with asyncio.Runner() as runner:
         context = running_world(database_url)
         world = runner.run(context.__aenter__())
-        runner.run(world.pool.execute(CATALOGUE))
+        runner.run(world.pool.execute(CATALOGUE + ";" + TOLD))
 
         @settings(
             max_examples=EXAMPLES,

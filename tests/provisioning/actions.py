@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from mpanel_billing.provisioning import operations
-from tests.provisioning.harness import Harness
-from tests.provisioning.mirror_model import Bought
+from tests.provisioning.harness import PRICE, Harness
 
 Move: TypeAlias = Callable[[str], Awaitable[None]]
 
@@ -23,8 +22,7 @@ class Actions:
         self, id_: str, plan: str, status: str = "incomplete", *, vouched: bool = False
     ) -> None:
         """Sell a plan for the customer's own domain."""
-        policy = self.harness.provisioning.policy
-        self.harness.bought[id_] = Bought(plan, pause_suspends=policy.suspend_paused_collection)
+        self.harness.bought[id_] = self.harness.sold(plan)
         await self._deliver_status(id_, status)
         await self.harness.register(id_, vouched=vouched)
 
@@ -33,7 +31,7 @@ class Actions:
         bought = self.harness.bought[id_]
         if not bought.settled:
             return [self.pay_first]
-        moves: list[Move] = [self.pause_or_resume_collection]
+        moves: list[Move] = [] if bought.pause else [self.pause_or_resume_collection]
         if bought.debts:
             moves += [self.recover, self.recover, self.fall_past_due, self.turn_unpaid]
             moves += [self.write_off, self.pay_the_next_only]
@@ -47,9 +45,9 @@ class Actions:
         bought = self.harness.bought[id_]
         is_trial = bought.status == "trialing"
         total = 0 if is_trial else 799
-        await self.harness.deliver_invoice(id_, self._invoice_time(), "paid", total=total)
+        paid = await self.harness.deliver_invoice(id_, self._invoice_time(), "paid", total=total)
         bought.settled = True
-        bought.paid = not is_trial
+        bought.receipts |= {} if is_trial else {paid: PRICE}
         await self._deliver_status(id_, "trialing" if bought.status == "trialing" else "active")
 
     async def fall_past_due(self, id_: str) -> None:
@@ -62,8 +60,7 @@ class Actions:
         """Pay all debts."""
         bought = self.harness.bought[id_]
         for since in bought.debts:
-            await self.harness.deliver_invoice(id_, since, "paid")
-            bought.paid = True
+            bought.receipts[await self.harness.deliver_invoice(id_, since, "paid")] = PRICE
         bought.debts.clear()
         bought.written_off.clear()
         await self._deliver_status(id_, "active")
@@ -83,8 +80,8 @@ class Actions:
         """Pay a later invoice: what was written off before is forgiven, what is open is not."""
         bought = self.harness.bought[id_]
         bought.last_paid = self._invoice_time()
-        await self.harness.deliver_invoice(id_, bought.last_paid, "paid")
-        bought.paid = True
+        paid = await self.harness.deliver_invoice(id_, bought.last_paid, "paid")
+        bought.receipts[paid] = PRICE
         bought.debts[:] = [since for since in bought.debts if since not in bought.written_off]
         bought.written_off.clear()
         await self._deliver_status(id_, bought.status if bought.debts else "active")

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID, uuid4
@@ -13,13 +13,9 @@ from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.late_payments import keep_payments
 from mpanel_billing.subscriptions import repository
 from tests.provisioning.actions import Actions
-from tests.provisioning.harness import Harness, customer_of
-from tests.provisioning.mirror_model import Bought
+from tests.provisioning.harness import PRICE, Harness, customer_of
 
 Move: TypeAlias = Callable[[str], Awaitable[None]]
-
-_PRICE = 799
-"""What each invoice is about."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,8 +61,7 @@ class AfterEnd:
         paid_at = self.harness.stripe.next_second()
         invoice = await self.harness.deliver_invoice(id_, since, "paid", paid_at=paid_at)
         bought.payable.remove(since)
-        bought.paid_late[invoice] = _PRICE
-        bought.paid = True
+        bought.paid_late[invoice] = bought.receipts[invoice] = PRICE
         await self.harness.deliver_payment(invoice)
 
     async def refund_part(self, id_: str) -> None:
@@ -74,22 +69,20 @@ class AfterEnd:
         bought = self.harness.bought[id_]
         invoice = next(iter(bought.paid_late))
         part = bought.paid_late[invoice] // 3
-        bought.paid_late[invoice] -= part
+        bought.give_back(invoice, part)
         await self.harness.deliver_refund(invoice, part)
 
     async def refund(self, id_: str) -> None:
         bought = self.harness.bought[id_]
-        for invoice, amount in bought.paid_late.items():
+        for invoice, amount in [*bought.paid_late.items()]:
             await self.harness.deliver_refund(invoice, amount)
-        self._settled(bought)
+            bought.give_back(invoice, amount)
 
     async def keep(self, id_: str) -> None:
         """Let an operator say that the money is kept by agreement."""
         subscription = await self.harness.id_of(id_)
         await keep_payments(self.harness.pool, subscription, reason="a credit", operator="grace")
-        self._settled(self.harness.bought[id_])
-
-    def _settled(self, bought: Bought) -> None:
+        bought = self.harness.bought[id_]
         bought.paid_late.clear()
         bought.paid_late_throughout = False
 
@@ -117,11 +110,10 @@ class AfterEnd:
             return
         ended, new = self.harness.bought[id_], self._next_id(id_)
         self.harness.server.owners[successor] = customer_of(id_)
-        self.harness.bought[new] = Bought(
-            ended.plan,
-            deepcopy(ended.addons),
-            "active",
-            pause_suspends=ended.pause_suspends,
+        self.harness.bought[new] = replace(
+            self.harness.sold(ended.plan),
+            addons=deepcopy(ended.addons),
+            status="active",
             negotiated=ended.negotiated,
             returned_from=id_,
             returned_at=self.harness.clock(),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import aiohttp
@@ -19,12 +19,14 @@ from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.repository.runs import list_due_work
+from mpanel_billing.subscriptions.pauses import turn_pauses
 from tests import stripe_objects as made
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
+from tests.mirror.test_taken_back import credit_note, dispute
 from tests.provisioning.bulk_sales import open_shop
 from tests.provisioning.latest_stripe import LatestStripe
-from tests.provisioning.mirror_model import TYPES, Bought
+from tests.provisioning.mirror_model import TERM, TYPES, Bought
 from tests.provisioning.reference_server import SECRET, TOKEN, ReferenceServer
 from tests.provisioning.world import HostedAccount, World
 from tests.service import make_settings
@@ -32,6 +34,10 @@ from tests.service import make_settings
 GRACE = timedelta(days=7)
 RETENTION = timedelta(days=30)
 IDS = ("sub_1", "sub_2", "sub_3")
+PRICE = 799
+"""What each invoice is about."""
+
+DisputePolicy = Literal["flag", "suspend", "cancel"]
 
 _ANSWER_SECONDS = 0.4
 """How long an impatient worker waits for an answer."""
@@ -40,7 +46,6 @@ _LONGEST_RETRY = timedelta(minutes=80)
 """The longest that a failed or killed run lets its subscription wait; a rest is awaited so long."""
 
 _MOST_ROUNDS = 200
-
 _CLEAN = """
 DELETE FROM pgqueuer;
 DELETE FROM stripe_refetches;
@@ -48,10 +53,13 @@ DELETE FROM stripe_events;
 DELETE FROM invoices;
 DELETE FROM invoice_payments;
 DELETE FROM stripe_refunds;
+DELETE FROM stripe_credit_notes;
+DELETE FROM stripe_disputes;
 UPDATE subscriptions SET tenant_id = NULL;
 DELETE FROM tenants;
 DELETE FROM subscriptions;
 DELETE FROM billing_deleted_subscriptions;
+DELETE FROM billing_domains;
 """
 
 
@@ -153,6 +161,7 @@ class Harness:
     clock: ManualClock
     stripe: LatestStripe
     bought: dict[str, Bought] = field(default_factory=dict)
+    dispute_policy: DisputePolicy = "flag"
 
     @property
     def inbox(self) -> Inbox:
@@ -171,10 +180,35 @@ class Harness:
         self.stripe.restart()
         self.bought.clear()
 
-    def set_policy(self, *, suspend_paused_collection: bool) -> None:
-        """Choose what a paused collection does."""
-        policy = Policy(GRACE, RETENTION, suspend_paused_collection)
+    def set_policy(self, *, suspend_paused_collection: bool, disputes: DisputePolicy) -> None:
+        """Choose what a paused collection does, and a dispute."""
+        policy = Policy(
+            GRACE,
+            RETENTION,
+            suspend_paused_collection,
+            suspend_disputed=disputes == "suspend",
+        )
         self.provisioning = replace(self.provisioning, policy=policy)
+        self.dispute_policy = disputes
+
+    def sold(self, plan: str) -> Bought:
+        """Return what the model knows of a new sale: its first term begins now."""
+        start = self.clock().replace(microsecond=0)
+        policy = self.provisioning.policy
+        return Bought(
+            plan,
+            term_start=start,
+            term_end=start + TERM,
+            pause_suspends=policy.suspend_paused_collection,
+            dispute_suspends=policy.suspend_disputed,
+        )
+
+    def note_end(self, id_: str) -> None:
+        """Note in the model that a subscription has ended at Stripe."""
+        bought = self.bought[id_]
+        bought.status = str(self.stripe.objects[id_]["status"])
+        bought.ended_at = datetime.fromtimestamp(self.stripe.objects[id_]["ended_at"], UTC)
+        bought.payable = list(bought.debts)
 
     async def deliver_subscription(self, id_: str, **more: Any) -> None:
         """Deliver an event about a subscription as it is now."""
@@ -187,6 +221,7 @@ class Harness:
             customer=customer_of(id_),
             items=_items(id_, bought),
             pause_collection=paused,
+            schedule=f"sub_sched_{id_}" if bought.planned else None,
             ended_at=ended,
             canceled_at=ended,
             metadata={"subscriptionId": str(bought.revives)} if bought.revives else {},
@@ -202,7 +237,7 @@ class Harness:
         created: datetime,
         status: str,
         *,
-        total: int = 799,
+        total: int = PRICE,
         paid_at: int | None = None,
     ) -> str:
         """Deliver an event about an invoice of a subscription; an open one could not be charged.
@@ -245,6 +280,25 @@ class Harness:
             f"re_{number}_{created}", payment_intent=f"pi_{number}", amount=amount, created=created
         )
         await self.inbox.deliver("refund.created", refund, created=created)
+
+    async def deliver_credit_note(self, invoice_id: str, amount: int, *, out_of_band: bool) -> None:
+        """Deliver the event of a note: to the balance, or of what was given back by hand."""
+        created = self.stripe.next_second()
+        note = credit_note(
+            f"cn_{created}_{invoice_id}",
+            invoice_id,
+            total=amount,
+            post_payment_amount=amount,
+            out_of_band_amount=amount if out_of_band else 0,
+            created=created,
+        )
+        await self.inbox.deliver("credit_note.created", note, created=created)
+
+    async def deliver_dispute(self, dispute_id: str, invoice_id: str, status: str) -> None:
+        """Deliver an event about a dispute of the payment of an invoice."""
+        created, intent = self.stripe.next_second(), f"pi_{invoice_id.removeprefix('in_')}"
+        stripe_object = dispute(dispute_id, intent, status=status, created=created)
+        await self.inbox.deliver("charge.dispute.updated", stripe_object, created=created)
 
     async def id_of(self, id_: str) -> UUID:
         subscription_id: UUID = (await self.inbox.subscription(id_))["id"]
@@ -307,6 +361,7 @@ class Harness:
         The clock moves on to the next retry; what waits longer than any retry is no retry.
         """
         self.server.release()
+        await turn_pauses(self.pool, _MOST_ROUNDS)
         async with Worker(self) as worker:
             for _ in range(_MOST_ROUNDS):
                 async with acquired(self.pool) as conn:
@@ -377,7 +432,11 @@ def _items(id_: str, bought: Bought) -> list[dict[str, Any]]:
     items = [_item(id_, code, price.format(code), n) for code, n in sorted(codes.items()) if n]
     if bought.has_unknown_item:
         items.append(_item(id_, "unknown", "price_unknown", 1))
-    return items
+    term = {
+        "current_period_start": int(bought.term_start.timestamp()),
+        "current_period_end": int(bought.term_end.timestamp()),
+    }
+    return [item | term for item in items]
 
 
 def _item(id_: str, code: str, price: str, quantity: int) -> dict[str, Any]:
@@ -396,7 +455,7 @@ async def open_harness(
     clock = clock or ManualClock()
     objects: dict[str, Mapping[str, Any]] = {}
     async with (
-        TestServer(create_stripe_stub(objects)) as stub,
+        TestServer(create_stripe_stub(objects, clock)) as stub,
         LatestStripe(clock, str(stub.make_url("/")), objects) as stripe,
         await create_pool(settings) as pool,
         ReferenceServer().running() as server,

@@ -197,7 +197,8 @@ class Invariants:
             is_ordered = domain_of(id_) in account.domains
             assert paid or not is_ordered, (account, bought)
             allowed = bought.allowed("hosting", self.harness.clock(), GRACE, RETENTION)
-            if paid and len(line) == 1 and allowed == {"active"} and "hosting" not in exempt:
+            kept = any(bought.receipts.values())
+            if kept and len(line) == 1 and allowed == {"active"} and "hosting" not in exempt:
                 assert is_ordered or account.terminated_at, (account, bought)
 
     def _is_exempt(self, id_: str, place: Place, bought: Bought) -> bool:

@@ -17,6 +17,10 @@ PLANS = ("starter", "premium", "business")
 ADDONS = ("addon-backups-daily", "addon-storage-100gb")
 TYPES = ("hosting", "email", "backup", "storage")
 
+TERM = timedelta(days=30)
+TAKEN = frozenset({"needs_response", "under_review", "lost"})
+"""The statuses of a dispute in which the bank has the money."""
+
 State = Literal["active", "suspended", "gone"]
 
 _FILE = read_catalogue_file(DEFAULT_CATALOGUE)
@@ -24,18 +28,40 @@ _PRODUCTS = {product.code: product for product in (*_FILE.plans, *_FILE.addons)}
 
 
 @dataclass
+class Pause:
+    """A pause to a date: what was paid for is served to its end (`since`), and then nothing.
+
+    Until a term begins at `until` or later, which is paid for again.
+    """
+
+    since: datetime
+    until: datetime
+    begun: bool = False
+
+
+@dataclass
 class Bought:
     """A subscription as its owner, Stripe and the operators know it; moments are UTC."""
 
     plan: str
+    term_start: datetime
+    term_end: datetime
     addons: Counter[str] = field(default_factory=Counter)
     status: str = "incomplete"
     settled: bool = False
-    paid: bool = False
-    """Whether money was paid for it: the first invoice of a trial is $0."""
+    receipts: dict[str, int] = field(default_factory=dict)
+    """What the host has of each invoice that was paid with money; the first of a trial is $0."""
+    disputes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The invoice and the status of each dispute."""
+    waived: set[str] = field(default_factory=set)
+    dispute_suspends: bool = False
+    """Whether a bank that takes its money back suspends: the host's choice."""
     collection_paused: bool = False
     pause_suspends: bool = False
-    """Whether a paused collection suspends: the host's choice."""
+    """Whether a paused collection suspends, if it was not paused here: the host's choice."""
+    pause: Pause | None = None
+    planned: str | None = None
+    """The plan that a schedule gives it."""
     debts: list[datetime] = field(default_factory=list)
     """When each unpaid invoice of its terms was finalized."""
     written_off: set[datetime] = field(default_factory=set)
@@ -75,6 +101,36 @@ class Bought:
     """When the worker has seen it removed at the latest."""
 
     @property
+    def paid(self) -> bool:
+        """Whether money was ever paid for it."""
+        return bool(self.receipts)
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether a bank has taken its money, and nobody has waived that."""
+        return any(
+            status in TAKEN and name not in self.waived
+            for name, (_, status) in self.disputes.items()
+        )
+
+    def give_back(self, invoice: str, amount: int) -> None:
+        """Note what was refunded or credited; what was paid late may be settled by it."""
+        self.receipts[invoice] -= amount
+        if invoice in self.paid_late:
+            self.paid_late[invoice] -= amount
+            if self.paid_late[invoice] == 0:
+                del self.paid_late[invoice]
+                self.paid_late_throughout &= bool(self.paid_late)
+
+    def begin_term(self, start: datetime, end: datetime) -> None:
+        """Begin a term, which may begin or end a pause."""
+        self.term_start, self.term_end = start, end
+        if self.pause is not None and start >= self.pause.until:
+            self.pause = None
+        elif self.pause is not None and start >= self.pause.since:
+            self.pause.begun = True
+
+    @property
     def owed_since(self) -> datetime | None:
         return min(self.debts, default=None)
 
@@ -107,7 +163,11 @@ class Bought:
     def entitled(self, now: datetime, grace: timedelta) -> bool:
         if self.held or self.ended_at is not None or not self.settled:
             return False
-        if self.collection_paused and self.pause_suspends:
+        if self.dispute_suspends and self.is_disputed:
+            return False
+        if self.pause is not None and self.pause.begun:
+            return False
+        if self.collection_paused and self.pause_suspends and self.pause is None:
             return False
         if self.status == "past_due" and self.owed_since is not None:
             return now < self.owed_since + grace

@@ -24,7 +24,16 @@ from mpanel_billing.errors import NotFoundError
 from mpanel_billing.provisioning import operations
 from tests.provisioning.actions import Actions
 from tests.provisioning.after_end import AfterEnd
-from tests.provisioning.harness import GRACE, IDS, RETENTION, Harness, Worker, open_harness
+from tests.provisioning.after_sale import AfterSale
+from tests.provisioning.harness import (
+    GRACE,
+    IDS,
+    RETENTION,
+    DisputePolicy,
+    Harness,
+    Worker,
+    open_harness,
+)
 from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS, TYPES
 from tests.provisioning.reference_server import Misbehaviour
@@ -51,6 +60,7 @@ plans = st.sampled_from(PLANS)
 
 HAPPENINGS = (
     *("money", "money", "money", "change", "change", "other_items", "cancel", "hold", "skip"),
+    *("after_sale", "after_sale", "after_sale", "after_sale", "after_sale"),
     *("after_end", "after_end", "after_end", "after_end", "after_end"),
     *("misbehave", "misbehave", "work", "work", "work", "work", "sleep", "sleep"),
     *("leap", "deadline", "rest"),
@@ -90,6 +100,7 @@ class Story(RuleBasedStateMachine):
         self._harness = harness
         self._actions = Actions(harness)
         self._after_end = AfterEnd(self._actions)
+        self._after_sale = AfterSale(self._actions)
         self._checks = Invariants(harness)
         self._sleepers: list[tuple[Worker, asyncio.Task[None]]] = []
 
@@ -98,16 +109,24 @@ class Story(RuleBasedStateMachine):
         trial=st.booleans(),
         begun=st.integers(0, len(IDS)),
         ended=st.integers(0, len(IDS)),
-        pause_suspends=st.booleans(),
+        policies=st.tuples(
+            st.booleans(), st.sampled_from(("flag", "suspend", "suspend", "cancel"))
+        ),
     )
     def begin(
-        self, plans: list[str], trial: bool, begun: int, ended: int, pause_suspends: bool
+        self,
+        plans: list[str],
+        trial: bool,
+        begun: int,
+        ended: int,
+        policies: tuple[bool, DisputePolicy],
     ) -> None:
         """Sell one of each plan; some are paid, and have their accounts, before the story.
 
         Of these, some have ended with a debt.
         """
-        self._harness.set_policy(suspend_paused_collection=pause_suspends)
+        pauses_suspend, disputes = policies
+        self._harness.set_policy(suspend_paused_collection=pauses_suspend, disputes=disputes)
         self._do(self._begin(plans, "trialing" if trial else "incomplete", begun, ended))
 
     @rule(what=st.sampled_from(HAPPENINGS), id_=whose, data=st.data())
@@ -161,6 +180,11 @@ class Story(RuleBasedStateMachine):
     async def cancel(self, id_: str, data: st.DataObject) -> None:
         if self._goes_on(id_):
             await self._actions.cancel(id_, at_period_end=data.draw(st.booleans()))
+
+    async def after_sale(self, id_: str, data: st.DataObject) -> None:
+        """Dispute, give back, pause to a date, begin a term or plan a change."""
+        if moves := self._after_sale.moves(id_):
+            await data.draw(st.sampled_from(moves))(id_)
 
     async def after_end(self, id_: str, data: st.DataObject) -> None:
         """Pay late, or come back; settle what was paid late, or revive the customer."""
@@ -235,6 +259,7 @@ class Story(RuleBasedStateMachine):
     async def _rest(self) -> None:
         self._harness.server.misbehaviours.clear()
         await self._wake_up()
+        await self._after_sale.end_disputed()
         await self._harness.work_until_rest()
         await self._checks.at_rest()
 

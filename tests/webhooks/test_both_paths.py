@@ -24,6 +24,8 @@ from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
 from mpanel_billing.webhooks.jsonb import Body
 from tests import stripe_objects as made
+from tests.convergence.news import TOLD as TOLD_OF_ALL
+from tests.mirror.test_taken_back import credit_note, dispute
 from tests.postgres import Databases
 
 EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "60"))
@@ -102,6 +104,7 @@ RENEWAL = _with_some_of(
     {"discount": {"id": "di_{name}_2", "coupon": {"id": "c", "percent_off": 5}}},
     {"customer": "cus_{name}_2"},
     {"currency": "eur"},
+    {"schedule": "sub_sched_{name}"},
 )
 BILL = _with_some_of(
     *({"status": status} for status in ("draft", "open", "void", "uncollectible")),
@@ -120,10 +123,17 @@ BILL = _with_some_of(
     {"hosted_invoice_url": None, "invoice_pdf": None, "total_taxes": [{"amount": 7}]},
 )
 PAYMENT = st.fixed_dictionaries({"status": st.sampled_from(["paid", "open", "canceled"])})
+TAKEN_BACK = _with_some_of(
+    *({"amount": amount} for amount in (300, 799)),
+    *({"dispute": status} for status in ("warning_needs_response", "under_review", "won", "lost")),
+    {"note": "void"},
+    {"refund": "failed"},
+)
 TOLD = st.one_of(
     st.tuples(st.just("subscription"), RENEWAL),
     st.tuples(st.just("invoice"), BILL),
     st.tuples(st.just("payment"), PAYMENT),
+    st.tuples(st.sampled_from(["refund", "note", "dispute"]), TAKEN_BACK),
 )
 BATCH = st.lists(
     st.tuples(TOLD, st.sampled_from([1, 1, 2]), st.sampled_from([0, 0, 0, 0, -10, -25])),
@@ -172,6 +182,8 @@ class Story:
         if kind == "invoice":
             which = "first" if created % 3 == 0 else "next"
             return self.event("invoice.updated", self._invoice(number, which, named), created)
+        if kind in _TAKEN_BACK_BY:
+            return self._taken_back(kind, named, number, created)
         payment = made.invoice_payment(
             f"inpay_{self.name}_{number}",
             invoice=f"in_{self.name}_{number}_next",
@@ -179,6 +191,28 @@ class Story:
             **named,
         )
         return self.event("invoice_payment.paid", payment, created)
+
+    def _taken_back(self, kind: str, how: Mapping[str, Any], number: int, created: int) -> Event:
+        """Return an event of a refund, credit note or dispute of the payment of an invoice."""
+        place, intent = f"{self.name}_{number}", f"pi_{self.name}_{number}"
+        amount = how.get("amount", 799)
+        stripe_object = {
+            "refund": made.refund(
+                f"re_{place}",
+                payment_intent=intent,
+                amount=amount,
+                status=how.get("refund", "succeeded"),
+            ),
+            "note": credit_note(
+                f"cn_{place}",
+                f"in_{place}_next",
+                total=amount,
+                post_payment_amount=amount,
+                status=how.get("note", "issued"),
+            ),
+            "dispute": dispute(f"du_{place}", intent, status=how.get("dispute", "needs_response")),
+        }[kind]
+        return self.event(_TAKEN_BACK_BY[kind], stripe_object, created)
 
     def _named(self, value: Any) -> Any:
         return value.replace("{name}", self.name) if isinstance(value, str) else value
@@ -225,6 +259,11 @@ class Story:
         }
 
 
+_TAKEN_BACK_BY = {
+    "refund": "refund.updated",
+    "note": "credit_note.updated",
+    "dispute": "charge.dispute.updated",
+}
 _OF_ITEMS = {"items", "product", "quantity", "unit_amount", "recurring"}
 
 
@@ -266,6 +305,13 @@ ROWS = {
     "invoices": "SELECT * FROM invoices WHERE stripe_invoice_id LIKE 'in\\_' || $2 || '\\_%'",
     "payments": "SELECT * FROM invoice_payments"
     " WHERE stripe_invoice_id LIKE 'in\\_' || $2 || '\\_%'",
+    "refunds": "SELECT * FROM stripe_refunds WHERE stripe_refund_id LIKE 're\\_' || $2 || '\\_%'",
+    "credit notes": "SELECT * FROM stripe_credit_notes"
+    " WHERE stripe_credit_note_id LIKE 'cn\\_' || $2 || '\\_%'",
+    "disputes": "SELECT * FROM stripe_disputes"
+    " WHERE stripe_dispute_id LIKE 'du\\_' || $2 || '\\_%'",
+    "news": "SELECT type, object_id, data #- '{invoice,id}' FROM billing_messages"
+    " WHERE subscription_id = ANY($1) OR object_id LIKE '%\\_' || $2 || '\\_%'",
     "customers": "SELECT * FROM stripe_customers WHERE id LIKE 'cus\\_' || $2 || '\\_%'",
     "refetches": "SELECT object_id, object_type, reason, next_attempt_at - requested_at AS delay"
     " FROM stripe_refetches WHERE object_id LIKE '%\\_' || $2 || '\\_%'",
@@ -392,7 +438,7 @@ async def running_world(urls: Sequence[str]) -> AsyncIterator[World]:
             own = DatabaseSettings(_env_file=None, database_url=url)  # type: ignore[call-arg]
             pools.append(await stack.enter_async_context(await create_pool(own)))
         world = World(both=pools[0], full=pools[1])
-        await world.everywhere(SOLD)
+        await world.everywhere(f"{SOLD};{TOLD_OF_ALL}")
         yield world
 
 
