@@ -19,6 +19,7 @@ from mpanel_billing.subscriptions.lifecycle import ChangeRequest, make_change, r
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.repository import price_changes as repository
 from mpanel_billing.subscriptions.repository.price_changes import ComingPrice
+from mpanel_billing.subscriptions.schedules import releasing
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime)
     )
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
-        await require_changeable(conn, mirror, request)
+        held = await require_changeable(conn, mirror, request)
         coming = await repository.get_change(conn, id_, now, LEAD_DAYS)
         if coming is None or coming.verdict == "gone":
             return None
@@ -92,6 +93,7 @@ async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime)
         return {
             "items": [_item(coming)],
             "proration_behavior": "none",
+            **releasing(held),
         }
 
     done = await make_change(mirror, request, "change_price", {"change": str(id_)}, decide)

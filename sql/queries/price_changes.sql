@@ -298,7 +298,14 @@ SELECT
         WHEN s.stripe_status NOT IN ('trialing', 'active', 'past_due', 'unpaid')
             OR s.cancel_at_period_end
             OR s.cancel_at IS NOT NULL
-            OR s.stripe_schedule_id IS NOT NULL
+            OR (s.stripe_schedule_id IS NOT NULL AND NOT EXISTS (
+                -- ours, and what it was for is made: it is released first
+                SELECT 1
+                FROM billing_planned_changes AS p
+                WHERE p.stripe_schedule_id = s.stripe_schedule_id
+                  AND p.planned_at IS NOT NULL
+                  AND p.effective_at < s.current_period_end
+            ))
             THEN 'held up'
         WHEN s.stripe_status = 'trialing'
             OR i.current_period_end < c.not_before

@@ -354,6 +354,32 @@ async def test_what_was_held_up_after_a_failure_is_made_once_nothing_holds_it_up
     assert (await plan_item(backend, bought))["unitAmount"] == NEW
 
 
+async def test_a_change_at_the_end_of_a_term_puts_the_price_off_by_that_term_only(
+    backend: Backend, bought: str, told: None
+) -> None:
+    """The schedule of the change stays for the term that it has begun, and held the price up."""
+    pool, mirror = backend.service.pool, mirror_of(backend)
+    await pool.execute("UPDATE products SET max_quantity = 5 WHERE code = 'starter'")
+    change = f"subscriptions/{bought}/change-plan"
+    starter = {"planId": "starter", "billingCycle": "monthly"}
+    await backend.done(change, {**starter, "quantities": {"starter": 2}})
+    wanted = await migration(backend)
+    await announce_migration(pool, wanted, OPERATOR)
+    # the sandbox takes no phase with a price that is off sale
+    await backend.worker.gateway.client.v1.prices.update_async(wanted.old, {"active": True})
+    planned = await backend.done(change, {**starter, "quantities": {"starter": 1}})
+    assert planned["changed"]
+    await reach(backend, bought, timedelta(hours=-2))
+    assert (await plan_item(backend, bought))["quantity"] == 1
+    near = await reach(backend, bought, timedelta(days=1))
+    await pool.execute("UPDATE billing_price_changes SET next_attempt_at = '2020-01-01'")
+    assert await make_price_changes(mirror, near) == 1
+    await reach(backend, bought, timedelta(hours=-2))
+    item = await plan_item(backend, bought)
+    assert (item["unitAmount"], item["quantity"]) == (NEW, 1)
+    assert (await backend.invoices(bought))[0]["amountPaid"] >= NEW
+
+
 async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -> None:
     pool, wanted = backend.service.pool, await migration(backend)
     await announce_migration(pool, wanted, OPERATOR)
