@@ -22,6 +22,7 @@ from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
 from mpanel_billing.mirror.types.credit_note import CreditNoteFacts
 from mpanel_billing.mirror.types.dispute import DisputeFacts
+from mpanel_billing.mirror.types.invoice import InvoiceFacts
 from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
 from mpanel_billing.mirror.types.refund import NOTHING_GIVEN, RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts, is_lost_order
@@ -335,13 +336,9 @@ def _requests(batch: _Batch) -> list[Mapping[str, Any]]:
         {"object_type": object_type, "object_id": id_, "reason": reason}
         for object_type, id_, reason in (*incomplete, *unknown_customers)
     ]
-    recharged = [
-        question
-        for s in batch.applied
-        if isinstance(s.facts, RefundFacts) and (question := question_of_charge(s.facts))
-    ]
+    further = [question for s in batch.applied if (question := further_question(s.facts))]
     lost = [question_of_lost_order(s.object_id) for s in batch.orders_missing]
-    return [*asked, *lost, *recharged]
+    return [*asked, *lost, *further]
 
 
 def question_of_lost_order(object_id: str) -> Mapping[str, Any]:
@@ -350,7 +347,17 @@ def question_of_lost_order(object_id: str) -> Mapping[str, Any]:
     return {"object_type": "subscription", "object_id": object_id, "reason": reason}
 
 
-def question_of_charge(refund: RefundFacts) -> Mapping[str, Any] | None:
+def further_question(facts: Facts) -> Mapping[str, Any] | None:
+    """Return the request for what an object leaves open once it is applied; None: nothing."""
+    if isinstance(facts, RefundFacts):
+        return _question_of_charge(facts)
+    if isinstance(facts, InvoiceFacts) and not facts.lines_complete:
+        reason = "has more lines than an event carries"
+        return {"object_type": "invoice", "object_id": facts.object_id, "reason": reason}
+    return None
+
+
+def _question_of_charge(refund: RefundFacts) -> Mapping[str, Any] | None:
     """Return the request for the charge of a refund that failed; None for any other.
 
     No event that is mirrored says that what was refunded of it is less again.

@@ -16,14 +16,13 @@ from mpanel_billing.mirror.service import (
     OUTCOMES,
     Outcome,
     by_type,
-    question_of_charge,
+    further_question,
     question_of_lost_order,
     report_second_payment,
 )
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.ties import decide, question_of
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
-from mpanel_billing.mirror.types.refund import RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 
 
@@ -70,12 +69,10 @@ def _verdict(snapshot: Snapshot, row: Row | None, decision: Decision) -> Verdict
 
 
 def _question(snapshot: Snapshot, row: Row | None, decision: Decision) -> Mapping[str, Any] | None:
-    """Return what to ask Stripe; a fetched refund that failed has its charge asked in turn."""
+    """Return what to ask Stripe: which is newer, else what the snapshot leaves open."""
     if decision.needs_refetch and row is not None:
         return question_of(snapshot, row["as_of"])
-    if decision.applies and isinstance(snapshot.facts, RefundFacts):
-        return question_of_charge(snapshot.facts)
-    return None
+    return further_question(snapshot.facts) if decision.applies else None
 
 
 def _without_effect(

@@ -35,16 +35,23 @@ async def create_draft(gateway: StripeGateway, params: Mapping[str, Any], key: s
 
 
 async def find_draft(gateway: StripeGateway, customer_id: str, change_id: str) -> Draft | None:
-    """Return the invoice that a change has made, if it is among the customer's latest hundred."""
+    """Return the invoice that a change has made, if it has."""
+    found = await _find_made(gateway, customer_id, change_id)
+    if found is None:
+        return None
+    lines = await gateway.list_invoice_lines(found)
+    marks = (line.get("metadata") or {} for line in lines)
+    return Draft(found, frozenset(int(one[LINE]) for one in marks if LINE in one))
+
+
+async def _find_made(gateway: StripeGateway, customer_id: str, change_id: str) -> str | None:
     async with translated():
         page = await gateway.client.v1.invoices.list_async(
             {"customer": customer_id, "limit": PAGE_SIZE}
         )
-    for one in page.data:
-        fields = one.to_dict()
-        if (fields.get("metadata") or {}).get(CHANGE_ID) == change_id:
-            lines = (line.get("metadata") or {} for line in fields["lines"]["data"])
-            return Draft(fields["id"], frozenset(int(one[LINE]) for one in lines if LINE in one))
+        async for one in page.auto_paging_iter():
+            if (one.to_dict().get("metadata") or {}).get(CHANGE_ID) == change_id:
+                return str(one.id)
     return None
 
 

@@ -120,6 +120,14 @@ class StripeGateway:
             )
             return [item.to_dict() async for item in page.auto_paging_iter()]
 
+    async def list_invoice_lines(self, invoice_id: str) -> list[Mapping[str, Any]]:
+        """Return all lines of an invoice; a snapshot carries only the first ten."""
+        async with translated():
+            page = await self.client.v1.invoices.line_items.list_async(
+                invoice_id, {"limit": PAGE_SIZE}
+            )
+            return [line.to_dict() async for line in page.auto_paging_iter()]
+
 
 def open_gateway(settings: StripeSettings) -> StripeGateway:
     """Make the gateway; needs a running event loop, and to be closed at the end."""

@@ -22,10 +22,9 @@ from mpanel_billing.jobs.queue import trigger_headers
 from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.repository import GROUPS, stored_row
 from mpanel_billing.mirror.rows import first_row_of
-from mpanel_billing.mirror.service import APPLIED, Outcome, is_first, lock_keys, question_of_charge
+from mpanel_billing.mirror.service import APPLIED, Outcome, further_question, is_first, lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types.invoice import InvoiceFacts
-from mpanel_billing.mirror.types.refund import RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.telemetry.quoting import sentence_of
 from mpanel_billing.webhooks import repository
@@ -82,7 +81,7 @@ def prepare_event(event: Event) -> PreparedEvent | None:
     if snapshot is None or snapshot.object_type not in GROUPS:
         return None
     row = first_row_of(snapshot)
-    if isinstance(snapshot.facts, RefundFacts) and (question := question_of_charge(snapshot.facts)):
+    if question := further_question(snapshot.facts):
         row["question"] = question
     if snapshot.version.test_clock:
         row["undated"] = True
@@ -104,7 +103,7 @@ def _group_of(snapshot: Snapshot) -> str:
     if snapshot.version.test_clock:
         return GROUPS[snapshot.object_type]
     if isinstance(facts, InvoiceFacts):
-        return _BILLS
+        return _BILLS if facts.lines_complete else GROUPS[snapshot.object_type]
     if isinstance(facts, SubscriptionFacts) and not is_first(snapshot):
         return _RENEWALS if facts.items_complete and not facts.discounts else "subscriptions"
     return GROUPS[snapshot.object_type]

@@ -214,3 +214,20 @@ def test_an_object_with_any_field_replaced_is_read_or_refused_but_never_breaks(
     keys = sorted(base)
     with suppress(UnreadableObjectError):
         read({**base, keys[key_at % len(keys)]: value})
+
+
+def test_an_invoice_is_for_the_time_of_its_terms_not_of_what_it_charges_once() -> None:
+    invoice = made.invoice()
+    once = {
+        "id": "il_once",
+        "object": "line_item",
+        "amount": 500,
+        "period": {"start": 1_780_000_000, "end": 1_780_000_000},
+        "parent": {"invoice_item_details": {"invoice_item": "ii_1", "proration": False}},
+    }
+    lines = invoice["lines"]
+    plain: InvoiceFacts = read(invoice)
+    both: InvoiceFacts = read(invoice | {"lines": lines | {"data": [once, *lines["data"]]}})
+    assert (both.period_start, both.period_end) == (plain.period_start, plain.period_end)
+    alone: InvoiceFacts = read(invoice | {"lines": lines | {"data": [once]}})
+    assert alone.period_end == datetime.fromtimestamp(1_780_000_000, UTC)

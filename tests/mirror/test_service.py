@@ -55,6 +55,17 @@ async def test_an_incomplete_list_of_items_removes_none_and_is_fetched(inbox: In
     assert "more items" in request["reason"]
 
 
+@pytest.mark.parametrize("known", [False, True])
+async def test_lines_that_an_event_leaves_out_are_fetched(inbox: Inbox, known: bool) -> None:
+    if known:
+        await inbox.deliver("invoice.created", made.invoice(), created=T)
+    some = made.invoice()
+    some["lines"] = some["lines"] | {"has_more": True}
+    await inbox.deliver("invoice.updated", some, created=T + 1)
+    request = await inbox.row("SELECT reason FROM stripe_refetches WHERE object_id = 'in_1'")
+    assert "more lines" in request["reason"]
+
+
 ORDER_EVENTS = (
     ("invoice.paid", "invoice"),
     ("invoice_payment.paid", "payment"),

@@ -185,7 +185,10 @@ async def test_a_subscription_shows_ten_items_and_lists_the_rest(shop):
         {"subscription": subscription.id, "limit": 100}
     )
     assert {item.price.id for item in page.data} == set(prices)
-    assert (await shop.invoices(subscription.id))[0].total == 1200
+    invoice = (await shop.invoices(subscription.id))[0]
+    assert (invoice.total, len(invoice.lines.data), invoice.lines.has_more) == (1200, 10, True)
+    lines = [line.id async for line in invoice.lines.auto_paging_iter()]
+    assert len(set(lines)) == 12
     await shop.driver.wait_idle()
     created = shop.receiver.last("customer.subscription.created")["data"]["object"]
     assert (len(created["items"]["data"]), created["items"]["has_more"]) == (10, True)

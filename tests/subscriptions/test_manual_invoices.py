@@ -113,6 +113,20 @@ async def test_a_lost_response_makes_one_whole_draft(
     assert await drafts_at_stripe(backend) == [(TOTAL, 2)]
 
 
+async def test_lines_beyond_those_that_an_invoice_includes_are_found_after_a_lost_answer(
+    backend: Backend, customer: str
+) -> None:
+    lines = [{"description": f"Hour {n}", "unitAmount": 100 + n} for n in range(12)]
+    await backend.service.stripe.inject_fault(
+        "status", method="GET", path="/v1/invoices/", status=500, times=3
+    )
+    body = wanted(customer, lines=lines)
+    assert (await backend.post("invoices", body, "once")).status == 503
+    made = await backend.done("invoices", body, "once")
+    assert sorted(line["amount"] for line in made["lines"]) == [100 + n for n in range(12)]
+    assert await drafts_at_stripe(backend) == [(12 * 100 + 66, 10)]
+
+
 async def test_a_line_that_stripe_refuses_leaves_no_draft(backend: Backend, customer: str) -> None:
     await backend.service.stripe.inject_fault(
         "status", method="POST", path="/v1/invoiceitems", status=400, times=1

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mpanel_billing.mirror.differences import (
     IDENTITY,
@@ -24,9 +24,16 @@ from mpanel_billing.mirror.reading import (
 from mpanel_billing.money import LARGEST_IN_MPANEL, to_hundredths
 from mpanel_billing.stripe_gateway.objects import Resource
 
+if TYPE_CHECKING:  # loading the SDK takes longer than most commands
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
+
 
 class InvoiceFacts(NamedTuple):
-    """An invoice; `period_start` and `period_end` are those of its subscription lines."""
+    """An invoice; `period_start` and `period_end` are those of its subscription lines.
+
+    One-time charges, which have none of their own, count if there is nothing else. Without
+    `lines_complete` there are lines beyond those read.
+    """
 
     object_id: str
     stripe_subscription_id: str | None
@@ -56,6 +63,7 @@ class InvoiceFacts(NamedTuple):
     due_date: datetime | None
     paid_at: datetime | None
     stripe_created: datetime
+    lines_complete: bool
 
     @property
     def state(self) -> State:
@@ -116,6 +124,7 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         due_date=fields.moment("due_date"),
         paid_at=transitions.moment("paid_at"),
         stripe_created=require(fields.moment("created"), "created"),
+        lines_complete=not fields.child("lines").flag("has_more"),
     )
 
 
@@ -167,12 +176,30 @@ def _subscription_of_lines(fields: Fields) -> str | None:
 
 def _billed_period(fields: Fields) -> tuple[datetime | None, datetime | None]:
     """An invoice's own period is the time in which its items were collected, not what it bills."""
-    periods = [line.child("period") for line in fields.children("lines")]
+    lines = fields.children("lines")
+    of_terms = [line for line in lines if not _is_one_time(line)]
+    periods = [line.child("period") for line in of_terms or lines]
     starts = present(period.moment("start") for period in periods)
     ends = present(period.moment("end") for period in periods)
     if not starts or not ends:
         return fields.moment("period_start"), fields.moment("period_end")
     return min(starts), max(ends)
+
+
+def _is_one_time(line: Fields) -> bool:
+    item = line.child("parent", "invoice_item_details")
+    return bool(item.values) and not item.flag("proration")
+
+
+async def _with_all_lines(
+    stripe: "StripeGateway", stripe_object: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """A response carries ten lines at most."""
+    lines = Fields(stripe_object).child("lines")
+    if not lines.flag("has_more"):
+        return stripe_object
+    complete = await stripe.list_invoice_lines(stripe_object["id"])
+    return {**stripe_object, "lines": {**lines.values, "data": complete, "has_more": False}}
 
 
 def _taxes(fields: Fields) -> int:
@@ -235,6 +262,7 @@ _LEFT_OUT = IDENTITY | {
     "stripe_payment_intent_id": "comes from the invoice's payments, which are compared",
     "tax": "part of mPanel's amounts, which are compared",
     "stripe_created": "never changes",
+    "lines_complete": "says whether lines can be missing here",
 }
 _COMPARED = compared_fields(InvoiceFacts, _LEFT_OUT | dict.fromkeys((*_LINKS, "total"), ""))
 _MPANEL = ("status", "subtotal", "tax_amount", "total")
@@ -305,4 +333,5 @@ INVOICE = MirroredType(
     ),
     columns=_columns,
     contained=_payments,
+    complete=_with_all_lines,
 )

@@ -250,8 +250,11 @@ def _nested(kind: Any) -> type[StripeObject] | None:
     return next((cls for cls in inner if cls), None)
 
 
-INLINE_ITEMS = 10
-"""How many items a subscription includes; more have to be listed."""
+INLINE = 10
+"""How many of its items or lines an object includes; more have to be listed."""
+
+LISTED: Mapping[str, str] = {"credit_note": "lines", "invoice": "lines", "subscription": "items"}
+"""The list in an object of which more may exist than it includes."""
 
 CUT: Mapping[str, tuple[str, ...]] = {
     "coupon": ("applies_to",),
@@ -266,7 +269,8 @@ Node = TypeVar("Node")
 def as_sent(node: Node) -> Node:
     """Return the response as Stripe sends it, a deep copy.
 
-    Subscriptions have at most ten items, and fields in CUT come only if expanded.
+    Lists in LISTED have at most ten objects, and fields in CUT come only if expanded. A preview is
+    not kept, so it has all of its lines.
     """
     return cast("Node", _cut(node))
 
@@ -283,7 +287,11 @@ def _cut(node: Any) -> Any:
     kind = cut.get("object")
     for name in CUT.get(kind, ()) if isinstance(kind, str) else ():
         cut.pop(name, None)
-    if kind == "subscription" and len(cut["items"]["data"]) > INLINE_ITEMS:
-        items = cut["items"]
-        cut["items"] = {**items, "data": items["data"][:INLINE_ITEMS], "has_more": True}
+    name = LISTED.get(kind) if isinstance(kind, str) else None
+    if name in cut and len(cut[name]["data"]) > INLINE and not _is_preview(cut):
+        cut[name] = {**cut[name], "data": cut[name]["data"][:INLINE], "has_more": True}
     return cut
+
+
+def _is_preview(node: Document) -> bool:
+    return str(node.get("id")).startswith("upcoming_in")
