@@ -30,6 +30,7 @@ from mpanel_billing.subscriptions.lifecycle import (
 )
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.schedules import releasing
+from mpanel_billing.subscriptions.stripe_requests import prepared
 from mpanel_billing.subscriptions.unpaid import find_unpaid, refuse_unpaid
 
 LONGEST = timedelta(days=730)
@@ -89,7 +90,7 @@ async def pause(
         if _is_paused(held):
             return None
         _require_pausable(held)
-        way, credits_time = found[-1]
+        way, credits_time = prepared(found)
         why = {REASON: reason} if reason else {}
         if way == "collection":
             return {**_pause_collection(held, until), **why}

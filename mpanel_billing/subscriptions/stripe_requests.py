@@ -9,10 +9,10 @@ What Stripe has done in the meantime reaches the mirror through webhooks.
 import hashlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from mpanel_billing.access import audit
@@ -44,8 +44,14 @@ RESUMABLE_FOR = timedelta(hours=23)
 
 NEVER = timedelta(0)
 
-_DONE_ALREADY = frozenset({"no_change_planned", "no_offer", "not_cancelled", "not_in_trial"})
-"""The codes of refusals that say that nothing of the request is left to do."""
+_DONE_ALREADY: Mapping[Kind, str] = {
+    "cancel": "subscription_ended",
+    "resume": "not_cancelled",
+    "take_offer": "no_offer",
+    "trial": "not_in_trial",
+    "undo_change": "no_change_planned",
+}
+"""The code of the refusal that says that nothing of a request is left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +103,8 @@ async def carry_out(
     A repeated request is not carried out again, nor prepared. ConflictError while another change
     of the same subject runs, or for a key of another request; StripeError.
     """
-    if prepare and await _is_known(mirror, request):
-        decide = _decide_unprepared
-    elif prepare:
-        await prepare()
+    if prepare:
+        decide = await _prepared(mirror, request, prepare, decide)
     lease_seconds = CALLS_OF_A_CHANGE * mirror.stripe.longest_call_seconds
     async with transaction(mirror.pool) as conn:
         change = await _claim(conn, request, decide, lease_seconds)
@@ -171,11 +175,50 @@ async def _with_service_end(conn: Connection, known: Change, request: StripeRequ
     return replace(known, end_service=wanted)
 
 
-async def _is_known(mirror: Mirror, request: StripeRequest) -> bool:
-    """Return whether the request was sent to Stripe before, and may have been carried out."""
+async def _prepared(
+    mirror: Mirror, request: StripeRequest, prepare: Prepare, decide: Decide
+) -> Decide:
+    """Prepare the decision, and return it.
+
+    What cannot be prepared may be so because Stripe did it, and answered with an error: then the
+    refusal stands only if there is something left to do.
+    """
     async with acquired(mirror.pool) as conn:
         known = await _find_known(conn, request)
-    return known is not None and known.state != "failed"
+    if known is not None and known.state != "failed":
+        return _decide_unprepared
+    try:
+        await prepare()
+    except ConflictError as error:
+        if known is None or not known.may_be_made:
+            raise
+        return _unless_done(decide, request.kind, error)
+    return decide
+
+
+def _unless_done(decide: Decide, kind: Kind, refusal: ConflictError) -> Decide:
+    async def decide_or_refuse(conn: Connection) -> Params | None:
+        try:
+            params = await decide(conn)
+        except ConflictError as error:
+            if _says_done(kind, error):
+                raise
+            raise refusal from error
+        if params is not None:
+            raise refusal
+        return None
+
+    return decide_or_refuse
+
+
+T = TypeVar("T")
+
+
+def prepared(found: Sequence[T]) -> T:
+    """Return what was prepared last; ConflictError if nothing could be."""
+    if not found:
+        raise _in_progress(1)
+    return found[-1]
 
 
 async def _claim(
@@ -195,7 +238,7 @@ async def _claim(
         return await repository.changes.resume_change(
             conn, known, known.attempt, known.params, lease_seconds
         )
-    params = await _decided(conn, decide, known)
+    params = await _decided(conn, decide, request.kind, known)
     if params is None:
         if known:  # Stripe answered with an error, and did it all the same
             await repository.changes.note_done(conn, known)
@@ -219,7 +262,9 @@ async def _claim(
     return inserted
 
 
-async def _decided(conn: Connection, decide: Decide, known: Change | None) -> Params | None:
+async def _decided(
+    conn: Connection, decide: Decide, kind: Kind, known: Change | None
+) -> Params | None:
     """Decide; a repeat of what Stripe did, but answered with an error, has nothing to do.
 
     What Stripe certainly refused was not made: there, the refusal is the answer.
@@ -227,9 +272,13 @@ async def _decided(conn: Connection, decide: Decide, known: Change | None) -> Pa
     try:
         return await decide(conn)
     except ConflictError as error:
-        if known is None or not known.may_be_made or error.code not in _DONE_ALREADY:
+        if known is None or not known.may_be_made or not _says_done(kind, error):
             raise
         return None
+
+
+def _says_done(kind: Kind, error: ConflictError) -> bool:
+    return error.code == _DONE_ALREADY.get(kind)
 
 
 def _is_same(known: Change, request: StripeRequest) -> bool:

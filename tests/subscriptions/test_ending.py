@@ -146,6 +146,20 @@ async def test_an_immediate_cancellation_whose_response_was_lost_still_happens(
     assert (await backend.audit())[-1] == ("subscription.cancel", "done")
 
 
+async def test_a_repeat_of_an_end_that_stripe_made_and_answered_with_an_error_is_done(
+    backend: Backend, bought: str
+) -> None:
+    path = f"subscriptions/{bought}/cancel"
+    await backend.service.stripe.inject_fault(
+        "status", method="DELETE", path="/v1/subscriptions", status=500, after_work=True, times=3
+    )
+    assert (await backend.post(path, {"atPeriodEnd": False}, "end-it")).status == 503
+    body = await backend.done(path, {"atPeriodEnd": False}, "end-it")
+    assert body["subscription"]["status"] == "cancelled"
+    other = await backend.post(path, {"atPeriodEnd": False}, "another")
+    assert (other.status, other.body["code"]) == (409, "subscription_ended")
+
+
 async def test_a_change_of_what_has_ended_meanwhile_says_so(backend: Backend, bought: str) -> None:
     """It ends after it was looked at, so only Stripe knows: that is no matter for an operator."""
     path = f"subscriptions/{bought}/change-plan"

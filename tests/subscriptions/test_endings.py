@@ -141,13 +141,14 @@ async def test_a_refund_that_is_refused_ends_nothing(backend: Backend, bought: s
     assert (await backend.done(f"subscriptions/{bought}/end", {}, "end"))["changed"]
 
 
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/refunds"), ("DELETE", "/v1/sub")])
 async def test_a_lost_response_gives_back_once(
-    backend: Backend, bought: str, method: str, path: str
+    backend: Backend, bought: str, method: str, path: str, fault: dict[str, Any]
 ) -> None:
     await after_days(backend, 15)
     await backend.service.stripe.inject_fault(
-        method=method, path=path, kind="reset", after_work=True, times=3
+        method=method, path=path, after_work=True, times=3, **fault
     )
     lost = await backend.post(f"subscriptions/{bought}/end", {}, "end")
     body = lost.body

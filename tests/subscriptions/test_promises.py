@@ -152,13 +152,14 @@ async def test_the_same_token_twice_at_once_makes_one_change(backend: Backend, b
     assert len(await backend.invoices(bought)) == 2
 
 
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
 async def test_a_change_whose_response_was_lost_is_found_with_its_token_even_an_old_one(
-    backend: Backend, bought: str
+    backend: Backend, bought: str, fault: dict[str, Any]
 ) -> None:
     shown = await preview(backend, bought)
     path = f"subscriptions/{bought}/change-plan"
     await backend.service.stripe.inject_fault(
-        "reset", method="POST", path="/v1/subscriptions", after_work=True, times=3
+        method="POST", path="/v1/subscriptions", after_work=True, times=3, **fault
     )
     lost = await backend.post(path, {"previewToken": shown["previewToken"]})
     assert lost.status == 503
@@ -166,7 +167,8 @@ async def test_a_change_whose_response_was_lost_is_found_with_its_token_even_an_
     old = signer.sign(
         claims, now=datetime.now(UTC) - timedelta(hours=1), lifetime=timedelta(minutes=15)
     )
-    assert (await backend.done(path, {"previewToken": old}))["changed"]
+    found = await backend.done(path, {"previewToken": old})
+    assert found["subscription"]["planId"] == "premium"
     await backend.worker.catch_up()
     assert len(await backend.invoices(bought)) == 2
 
