@@ -111,10 +111,11 @@ async def get_upcoming(
 ) -> UpcomingInvoice | None:
     """Return a subscription's next invoice, as Stripe foresees it; None: it has none.
 
+    Stripe foresees one while the collection is paused, too, but nobody will be charged with it.
     NotFoundError, StripeError.
     """
     held = await get_subscription(mirror, subscription_id, named)
-    if held.is_over or held.stripe_id is None:
+    if held.is_over or held.stripe_id is None or held.collection_paused:
         return None
     return await preview_upcoming(mirror.stripe, held.stripe_id)
 

@@ -22,6 +22,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     require_changeable,
 )
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.schedules import releasing
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest
 
 _OFFERED_IN = frozenset({"active", "trialing", "past_due"})
@@ -75,7 +76,7 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
         kept = [{"discount": one} for one in discounts]
         why = {REASON: reason} if reason else {}
         coupon = {"coupon": offer.coupon.stripe_coupon_id}
-        return {"discounts": [*kept, coupon], **_staying(held), **why}
+        return {"discounts": [*kept, coupon], **_staying(held), **releasing(held), **why}
 
     return await make_change(mirror, request, "take_offer", asked, decide, prepare=prepare)
 

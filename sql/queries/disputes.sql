@@ -112,7 +112,7 @@ LEFT JOIN billing_reconcile_marks AS m
 
 -- name: list_disputes(dispute_id, customer_id, only_open, livemode, after, most)
 -- The latest first, or, of those that wait for an answer, the most urgent; or one of them. Of a customer,
--- if one is named; those that come after the dispute `after`.
+-- if one is named; those that come after the dispute `after`. One without a date is the least urgent.
 SELECT
     d.stripe_dispute_id,
     d.status,
@@ -160,12 +160,12 @@ WHERE d.livemode = :livemode::boolean
   AND (
       :after::text IS NULL
       OR (
-          CASE WHEN :only_open::boolean THEN -extract(epoch FROM d.evidence_due_at) ELSE 0 END,
+          CASE WHEN :only_open::boolean THEN coalesce(-extract(epoch FROM d.evidence_due_at), '-Infinity') ELSE 0 END,
           d.stripe_created,
           d.stripe_dispute_id
       ) < (
           SELECT
-              CASE WHEN :only_open::boolean THEN -extract(epoch FROM l.evidence_due_at) ELSE 0 END,
+              CASE WHEN :only_open::boolean THEN coalesce(-extract(epoch FROM l.evidence_due_at), '-Infinity') ELSE 0 END,
               l.stripe_created,
               l.stripe_dispute_id
           FROM stripe_disputes AS l

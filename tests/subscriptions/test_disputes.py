@@ -294,8 +294,9 @@ async def test_disputes_come_in_pages(backend: Backend, charge: str) -> None:
     await disputed(backend, charge)
     await backend.service.pool.execute(
         "INSERT INTO stripe_disputes SELECT (jsonb_populate_record(d, jsonb_build_object("
-        " 'stripe_dispute_id', 'du_' || n, 'evidence_due_at', d.evidence_due_at + n * '1 day'"
-        " ::interval))).* FROM stripe_disputes AS d, generate_series(1, 4) AS n"
+        " 'stripe_dispute_id', 'du_' || n, 'evidence_due_at',"
+        " CASE WHEN n < 5 THEN d.evidence_due_at + n * '1 day'::interval END"
+        "))).* FROM stripe_disputes AS d, generate_series(1, 7) AS n"
     )
     for only_open in ("true", "false"):
         seen: list[str] = []
@@ -304,4 +305,6 @@ async def test_disputes_come_in_pages(backend: Backend, charge: str) -> None:
             body = (await backend.get("disputes", open=only_open, limit="2", **last)).body
             seen += [one["id"] for one in body["disputes"]]
             more, last = body["hasMore"], {"after": seen[-1]}
-        assert (len(seen), len(set(seen))) == (5, 5)
+        assert (len(seen), len(set(seen))) == (8, 8)
+        if only_open == "true":
+            assert seen[1:5] == ["du_1", "du_2", "du_3", "du_4"]

@@ -1,5 +1,6 @@
 """Invoices made by hand: a draft to look at, then charged or sent; made once."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -199,6 +200,19 @@ async def test_the_next_invoice_is_shown_as_stripe_foresees_it(
     await backend.done(f"subscriptions/{bought}/cancel")
     none = (await backend.get(f"subscriptions/{bought}/upcoming-invoice")).body
     assert none["upcomingInvoice"] is None
+
+
+async def test_while_the_collection_is_paused_nobody_is_charged_next(
+    backend: Backend, order_a: dict[str, Any]
+) -> None:
+    order = await backend.service.buy(order_a | {"trialActive": True})
+    await backend.worker.catch_up()
+    path = f"subscriptions/{order['subscriptionId']}"
+    end = datetime.fromisoformat((await backend.get(path)).body["subscription"]["trialEnd"])
+    assert (await backend.get(f"{path}/upcoming-invoice")).body["upcomingInvoice"]
+    until = (end + timedelta(days=40)).isoformat()
+    await backend.done(f"{path}/pause", {"until": until})
+    assert (await backend.get(f"{path}/upcoming-invoice")).body["upcomingInvoice"] is None
 
 
 async def test_the_pdf_of_an_invoice_is_a_fresh_link(backend: Backend, bought: str) -> None:

@@ -78,6 +78,26 @@ async def test_the_discounts_that_there_are_stay(
     assert shown["nextCharge"]["amount"] == offer["nextCharge"]
 
 
+async def test_a_schedule_whose_change_is_made_is_in_no_offers_way(
+    backend: Backend, bought: str, offered: None
+) -> None:
+    path = f"subscriptions/{bought}"
+    await backend.done(
+        f"{path}/change-plan", {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
+    )
+    assert await offer_of(backend, bought) is None
+    stripe = backend.service.stripe
+    await stripe.advance_time(await stripe.now() + 32 * 86_400)
+    await backend.worker.catch_up()
+    stripe_id, _ = await backend.stripe_ids(bought)
+    subscriptions = backend.worker.gateway.client.v1.subscriptions
+    assert (await subscriptions.retrieve_async(stripe_id)).schedule
+    await backend.done(f"{path}/take-offer")
+    assert await held(backend, bought) == ["STAY"]
+    await stripe.advance_time(await stripe.now() + 32 * 86_400)
+    assert await held(backend, bought) == ["STAY"]
+
+
 async def fail(backend: Backend, id_: str, **fault: Any) -> None:
     """Let Stripe's next answer to a change of the subscription, and to its repeats, be an error."""
     stripe_id, _ = await backend.stripe_ids(id_)
