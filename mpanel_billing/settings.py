@@ -205,6 +205,7 @@ class Settings(DatabaseSettings, StripeSettings):
     rate_limit_orders: str = "30/minute"
     rate_limit_lookups: str = "300/minute"
     rate_limit_wrong_keys: str = "20/minute"
+    rate_limit_wrong_codes: str = "10/minute"
     rate_limit_store: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=4242, ge=0, le=65535)
@@ -290,7 +291,12 @@ class Settings(DatabaseSettings, StripeSettings):
             ip_network(item)
         return value
 
-    @field_validator("rate_limit_orders", "rate_limit_lookups", "rate_limit_wrong_keys")
+    @field_validator(
+        "rate_limit_orders",
+        "rate_limit_lookups",
+        "rate_limit_wrong_keys",
+        "rate_limit_wrong_codes",
+    )
     @classmethod
     def _is_rate(cls, value: str) -> str:
         if value != UNLIMITED and not _RATE.fullmatch(value):

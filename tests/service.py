@@ -120,6 +120,7 @@ def make_settings(**values: Any) -> Settings:
         "cors_origin": SITE,
         "rate_limit_orders": "off",
         "rate_limit_lookups": "off",
+        "rate_limit_wrong_codes": "off",
     }
     return Settings(_env_file=None, **given | values)  # type: ignore[call-arg]
 

@@ -18,7 +18,12 @@ FEWEST_CHARACTERS = 8
 _WORDS = re.compile(
     "change.?me|secret|password|passw0rd|example|replace|1234567|qwerty", re.IGNORECASE
 )
-_LIMITS = ("rate_limit_orders", "rate_limit_lookups", "rate_limit_wrong_keys")
+_LIMITS = (
+    "rate_limit_orders",
+    "rate_limit_lookups",
+    "rate_limit_wrong_keys",
+    "rate_limit_wrong_codes",
+)
 _GENERATE = "replace it, for example by what `openssl rand -hex 32` prints"
 
 

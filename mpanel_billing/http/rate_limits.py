@@ -21,8 +21,8 @@ from mpanel_billing.settings import UNLIMITED, Settings
 
 logger = logging.getLogger(__name__)
 
-Group = Literal["orders", "lookups", "wrong_keys"]
-"""Orders create rows here and objects at Stripe; lookups only read."""
+Group = Literal["orders", "lookups", "wrong_keys", "wrong_codes"]
+"""Orders create rows here and objects at Stripe; lookups only read. Codes are those of coupons."""
 
 STORE_TIMEOUT_SECONDS = 0.5
 
@@ -177,6 +177,7 @@ async def open_rate_limiter(settings: Settings) -> AsyncIterator[RateLimiter]:
         "orders": settings.rate_limit_orders,
         "lookups": settings.rate_limit_lookups,
         "wrong_keys": settings.rate_limit_wrong_keys,
+        "wrong_codes": settings.rate_limit_wrong_codes,
     }
     limits = {group: parse(text) for group, text in wanted.items() if text != UNLIMITED}
     if settings.rate_limit_store is None:

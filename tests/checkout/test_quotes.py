@@ -182,3 +182,31 @@ async def test_quotes_and_checks_are_limited_like_other_look_ups(
     assert "429" in paths[QUOTE]["post"]["responses"]
     assert "429" in paths[CHECK]["get"]["responses"]
     assert CREATE_SESSION in paths
+
+
+@pytest.fixture
+def few_codes(settings: Settings) -> Settings:
+    return settings.model_copy(update={"rate_limit_wrong_codes": "3/hour"})
+
+
+class TestGuessing:
+    """Codes that are not valid are counted for each client, in quotes and orders together."""
+
+    @pytest.fixture
+    def settings(self, few_codes: Settings) -> Settings:
+        return few_codes
+
+    async def test_who_tries_codes_learns_nothing_more(
+        self, service: Service, order_a: dict[str, Any]
+    ) -> None:
+        wrong, right = order_a | {"couponCode": "GUESS1"}, order_a | {"couponCode": "WELCOME10"}
+        assert (await quote(service, wrong))["code"] == "unknown_coupon"
+        assert (await quote(service, right))["status"] == 200
+        assert (await quote(service, wrong))["code"] == "unknown_coupon"
+        ordered = await service.client.post(CREATE_SESSION, json=wrong)
+        assert (ordered.status, (await ordered.json())["code"]) == (422, "unknown_coupon")
+        for body in (wrong, right):
+            assert (await quote(service, body))["code"] == "rate_limited"
+        plain = {key: value for key, value in order_a.items() if key != "couponCode"}
+        assert (await quote(service, plain))["status"] == 200
+        assert (await quote(service, right, **BACKEND))["status"] == 200

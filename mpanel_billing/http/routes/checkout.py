@@ -38,6 +38,7 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.http import keys
 from mpanel_billing.http.browser import browser_of
+from mpanel_billing.http.coupon_codes import counting_codes
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.operation import Refusals
 from mpanel_billing.http.request import Path
@@ -128,7 +129,8 @@ async def create(call: Call[None, None, CheckoutRequest]) -> PaymentPageResponse
     async def create_page(purchase: Purchase) -> PaymentPage:
         return await _open_page(checkout, purchase, _idempotency_key(call), call.actor)
 
-    return PaymentPageResponse.of(await place_order(checkout, read, create_page))
+    async with counting_codes(call, call.body.coupon_code):
+        return PaymentPageResponse.of(await place_order(checkout, read, create_page))
 
 
 @routes.endpoint(

@@ -3,6 +3,7 @@
 from mpanel_billing.checkout.quotes import check_domain, quote_order
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
+from mpanel_billing.http.coupon_codes import counting_codes
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.routes.checkout import NOT_SOLD, customer_id_refused
 from mpanel_billing.http.schemas.checkout import QuoteRequest
@@ -26,9 +27,10 @@ async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
     """
     if call.body.customer_id and call.actor is None:
         raise customer_id_refused()
-    found = await quote_order(
-        call.app[keys.CHECKOUT], call.body.to_selection(), call.body.customer_id
-    )
+    async with counting_codes(call, call.body.coupon_code):
+        found = await quote_order(
+            call.app[keys.CHECKOUT], call.body.to_selection(), call.body.customer_id
+        )
     return QuoteResponse.of(found)
 
 
