@@ -73,6 +73,7 @@ CREATE TYPE billing_subscription_snapshot AS (
     collection_paused boolean,
     collection_behavior text,
     stripe_schedule_id text,
+    pending_update_expires_at timestamp with time zone,
     paused_by text,
     paused_at timestamp with time zone,
     items jsonb,
@@ -1896,6 +1897,7 @@ BEGIN
                 collection_paused = s.collection_paused,
                 collection_behavior = s.collection_behavior,
                 stripe_schedule_id = s.stripe_schedule_id,
+                pending_update_expires_at = s.pending_update_expires_at,
                 currency = s.currency,
                 amount = s.amount,
                 price = least(s.price, 99999999.99),
@@ -2472,6 +2474,7 @@ CREATE TABLE subscriptions (
     collection_paused boolean,
     collection_behavior text,
     stripe_schedule_id text,
+    pending_update_expires_at timestamp with time zone,
     entitlement jsonb,
     initial_payment_settled boolean,
     order_paid boolean,
@@ -2506,6 +2509,7 @@ COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
 COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
 COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
 COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
+COMMENT ON COLUMN subscriptions.pending_update_expires_at IS 'Until when a change waits for the customer to pay it (pending_update); null: none does';
 COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
 COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
 COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
@@ -4111,6 +4115,7 @@ BEGIN
             s.collection_paused,
             s.collection_behavior,
             s.stripe_schedule_id,
+            s.pending_update_expires_at,
             s.items,
             s.since,
             s.as_of,
@@ -4202,6 +4207,7 @@ BEGIN
             collection_paused,
             collection_behavior,
             stripe_schedule_id,
+            pending_update_expires_at,
             entitlement,
             initial_payment_settled,
             stripe_as_of_since,
@@ -4232,6 +4238,7 @@ BEGIN
             s.collection_paused,
             s.collection_behavior,
             s.stripe_schedule_id,
+            s.pending_update_expires_at,
             s.entitlement,
             FALSE,
             s.since,
@@ -4256,6 +4263,7 @@ BEGIN
             collection_paused = excluded.collection_paused,
             collection_behavior = excluded.collection_behavior,
             stripe_schedule_id = excluded.stripe_schedule_id,
+            pending_update_expires_at = excluded.pending_update_expires_at,
             entitlement = excluded.entitlement,
             stripe_as_of_since = excluded.stripe_as_of_since,
             stripe_as_of = excluded.stripe_as_of,

@@ -11,6 +11,9 @@ import asyncpg
 from mpanel_billing.catalogue.cycles import cycle_of_interval
 
 _OVER = frozenset({"canceled", "incomplete_expired"})
+_READ_APART = frozenset(
+    {"stripe_id", "tenant", "discounts", "items", "planned", "dunning", "pending_update"}
+)
 _RENEWING = frozenset({"trialing", "active", "past_due"})
 
 
@@ -184,6 +187,23 @@ class Dunning:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingUpdate:
+    """A change that waits until `expires_at` for the customer to pay it at `url`.
+
+    `amount` is in minor units; it and `url` are None until the webhook of its invoice has come.
+    """
+
+    expires_at: datetime
+    url: str | None
+    amount: int | None
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read it from a row of `list_subscriptions`."""
+        return cls(**{**fields, "expires_at": datetime.fromisoformat(fields["expires_at"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """The tenant of a subscription."""
 
@@ -235,15 +255,12 @@ class Subscription:
     held_from: datetime | None = None
     held_until: datetime | None = None
     dunning: Dunning | None = None
+    pending_update: WaitingUpdate | None = None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
         """Read a row of `list_subscriptions`."""
-        same = {
-            name: row[name]
-            for name in cls.__slots__
-            if name not in {"stripe_id", "tenant", "discounts", "items", "planned", "dunning"}
-        }
+        same = {name: row[name] for name in cls.__slots__ if name not in _READ_APART}
         tenant = (
             Tenant(row["tenant_id"], row["tenant_domain"], row["tenant_status"])
             if row["tenant_id"]
@@ -257,6 +274,7 @@ class Subscription:
             items=tuple(Item.of(fields) for fields in row["items"]),
             planned=Planned.of(row["planned"]) if row["planned"] else None,
             dunning=Dunning.of(row["dunning"]) if row["dunning"] else None,
+            pending_update=(waits := row["pending_update"]) and WaitingUpdate.of(waits),
         )
 
     @property

@@ -382,6 +382,7 @@ CREATE TYPE billing_subscription_snapshot AS (
     collection_paused boolean,
     collection_behavior text,
     stripe_schedule_id text,
+    pending_update_expires_at timestamptz,
     paused_by text,
     paused_at timestamptz,
     items jsonb,

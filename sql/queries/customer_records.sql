@@ -211,7 +211,19 @@ SELECT
         WHERE p.subscription_id = s.id
           AND p.ended_at IS NULL
     ) AS held_until,
-    (SELECT to_jsonb(d) - 'said' FROM billing_dunning_v1(s.id) AS d) AS dunning
+    (SELECT to_jsonb(d) - 'said' FROM billing_dunning_v1(s.id) AS d) AS dunning,
+    CASE WHEN s.pending_update_expires_at IS NOT NULL THEN (
+        -- its invoice is the latest of those for changes; the invoice's webhook may come later
+        SELECT jsonb_build_object(
+            'expires_at', s.pending_update_expires_at,
+            'url', (array_agg(i.hosted_invoice_url ORDER BY i.stripe_created DESC))[1],
+            'amount', (array_agg(i.amount_remaining ORDER BY i.stripe_created DESC))[1]
+        )
+        FROM invoices AS i
+        WHERE i.subscription_id = s.id
+          AND i.stripe_status = 'open'
+          AND i.billing_reason = 'subscription_update'
+    ) END AS pending_update
 FROM subscriptions AS s
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id

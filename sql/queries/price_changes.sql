@@ -306,6 +306,8 @@ SELECT
                   AND p.planned_at IS NOT NULL
                   AND p.effective_at < s.current_period_end
             ))
+            -- another change would drop the one that waits for the customer
+            OR s.pending_update_expires_at IS NOT NULL
             THEN 'held up'
         WHEN s.stripe_status = 'trialing'
             OR i.current_period_end < c.not_before

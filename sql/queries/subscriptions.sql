@@ -36,6 +36,7 @@
 --     collection_paused boolean,
 --     collection_behavior text,
 --     stripe_schedule_id text,
+--     pending_update_expires_at timestamp with time zone,
 --     entitlement jsonb,
 --     initial_payment_settled boolean,
 --     order_paid boolean,
@@ -183,6 +184,7 @@ SELECT
     s.collection_paused,
     s.collection_behavior,
     s.stripe_schedule_id,
+    s.pending_update_expires_at,
     s.entitlement ->> 'pausedBy' AS paused_by,
     CASE WHEN s.stripe_status = 'paused' THEN (s.entitlement ->> 'termStart')::timestamptz END AS paused_since,
     (

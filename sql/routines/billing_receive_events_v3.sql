@@ -330,6 +330,7 @@ BEGIN
                 collection_paused = s.collection_paused,
                 collection_behavior = s.collection_behavior,
                 stripe_schedule_id = s.stripe_schedule_id,
+                pending_update_expires_at = s.pending_update_expires_at,
                 currency = s.currency,
                 amount = s.amount,
                 price = least(s.price, 99999999.99),

@@ -36,7 +36,7 @@ MIRRORED = {
             price, billing_cycle, next_due_date, current_period_start, current_period_end,
             trial_end, cancel_at_period_end, canceled_at, ended_at, collection_paused,
             initial_payment_settled, order_paid, stripe_payment_intent_id, checkout_session_id,
-            cancel_at, entitlement, stripe_schedule_id
+            cancel_at, entitlement, stripe_schedule_id, pending_update_expires_at
         FROM subscriptions WHERE stripe_customer_id LIKE $1""",
     # without an item of a plan, the latest known plan stays
     "plans": """

@@ -34,6 +34,7 @@ async def test_a_change_waits_and_is_made_once_it_is_paid(
     shown = await backend.subscription(bought)
     assert (plan(shown), shown["stripeStatus"], shown["status"]) == ("starter", "active", "active")
     assert await backend.service.pool.fetch("SELECT * FROM billing_trouble") == []
+    assert shown["pendingUpdate"] == {name: waits[name] for name in ("expiresAt", "url", "amount")}
     again = await backend.done(f"{path}/change-plan", WAITING, "up")
     assert again["confirmation"] == waits
 
@@ -45,6 +46,7 @@ async def test_a_change_waits_and_is_made_once_it_is_paid(
     await backend.worker.catch_up()
     shown = await backend.subscription(bought)
     assert (plan(shown), shown["status"]) == ("premium", "active")
+    assert shown["pendingUpdate"] is None
     made = await backend.done(f"{path}/change-plan", WAITING, "up")
     assert (made["confirmation"], plan(made["subscription"])) == (None, "premium")
     assert made["changed"]
@@ -70,6 +72,28 @@ async def test_one_that_nobody_confirms_is_dropped_and_bars_no_other(
     assert (again["changed"], again["confirmation"]) == (False, None)
     await backend.give_card(bought, GOOD_CARD)
     assert plan((await backend.done(f"{path}/change-plan", PREMIUM))["subscription"]) == "premium"
+
+
+@pytest.mark.parametrize("paid", [True, False])
+async def test_what_became_of_it_shows_by_its_webhooks_in_any_order(
+    backend: Backend, bought: str, paid: bool
+) -> None:
+    await backend.give_card(bought, AUTHENTICATES)
+    stripe, v1 = backend.service.stripe, backend.worker.gateway.client.v1
+    stripe_id, _ = await backend.stripe_ids(bought)
+    await stripe.set_delivery(reorder=True)
+    await backend.done(f"subscriptions/{bought}/change-plan", WAITING, "up")
+    assert (await backend.subscription(bought))["pendingUpdate"]["expiresAt"]
+    if paid:
+        await backend.give_card(bought, GOOD_CARD)
+        waiting = (await v1.subscriptions.retrieve_async(stripe_id)).latest_invoice
+        await v1.invoices.pay_async(str(waiting))
+    else:
+        await stripe.advance_time(await stripe.now() + 24 * HOUR)
+    await stripe.set_delivery(reorder=False)
+    await backend.worker.catch_up()
+    shown = await backend.subscription(bought)
+    assert (plan(shown), shown["pendingUpdate"]) == ("premium" if paid else "starter", None)
 
 
 async def test_what_can_be_paid_does_not_wait(backend: Backend, bought: str) -> None:

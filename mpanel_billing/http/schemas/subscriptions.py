@@ -181,6 +181,22 @@ class DunningSchema(Schema):
         return cls(**asdict(dunning))
 
 
+class PendingUpdateSchema(Schema):
+    """A change that waits until `expiresAt` for the customer to pay its `amount` at `url`.
+
+    Both are null for the moment until the webhook of its invoice has come.
+    """
+
+    expires_at: Moment
+    url: str | None
+    amount: int | None
+
+    @classmethod
+    def of(cls, waits: records.WaitingUpdate) -> Self:
+        """Build the object from what waits."""
+        return cls(**asdict(waits))
+
+
 class SubscriptionSchema(Schema):
     """A subscription: `status` is mPanel's, `stripeStatus` Stripe's."""
 
@@ -208,6 +224,7 @@ class SubscriptionSchema(Schema):
     held_until: Moment | None
     next_charge: NextChargeSchema | None
     planned_change: PlannedChangeSchema | None
+    pending_update: PendingUpdateSchema | None
     dunning: DunningSchema | None
     tenant: TenantSchema | None
     created_at: Moment
@@ -242,6 +259,9 @@ class SubscriptionSchema(Schema):
             next_charge=NextChargeSchema.of(following, held.currency) if following else None,
             planned_change=PlannedChangeSchema.of(held.to_come, held.currency)
             if held.to_come
+            else None,
+            pending_update=PendingUpdateSchema.of(held.pending_update)
+            if held.pending_update
             else None,
             dunning=DunningSchema.of(held.dunning) if held.dunning else None,
             tenant=TenantSchema(id=tenant.id, domain=tenant.domain, status=tenant.status)

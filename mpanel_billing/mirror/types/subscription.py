@@ -81,6 +81,7 @@ class SubscriptionFacts(NamedTuple):
     collection_paused: bool
     collection_behavior: str | None
     stripe_schedule_id: str | None
+    pending_update_expires_at: datetime | None
     paused_by: str | None
     paused_at: datetime | None
     items: tuple[ItemFacts, ...]
@@ -136,6 +137,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         collection_paused=bool(fields.child("pause_collection").values),
         collection_behavior=fields.child("pause_collection").text("behavior"),
         stripe_schedule_id=fields.reference("schedule"),
+        pending_update_expires_at=fields.child("pending_update").moment("expires_at"),
         paused_by=paused.child("subscription").text("type"),
         paused_at=paused.moment("transitioned_at"),
         items=items,
@@ -322,6 +324,8 @@ SUBSCRIPTION = MirroredType(
             "customer.subscription.created",
             "customer.subscription.updated",
             "customer.subscription.deleted",
+            "customer.subscription.pending_update_applied",
+            "customer.subscription.pending_update_expired",
             "customer.subscription.paused",
             "customer.subscription.resumed",
         }
