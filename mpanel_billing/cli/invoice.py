@@ -65,10 +65,7 @@ def upcoming(subscription: Subscription) -> None:
     if found is None:
         typer.echo("it is not billed again, as it stands")
         return
-    print_line(moment_text(found.at))
-    _print_sums(found.sums)
-    for name, amount in (("balance", found.balance), ("due", found.amount_due)):
-        print_line(f"  {format_money(amount, found.sums.currency)}  {name}")
+    print_upcoming(found)
 
 
 @app.command()
@@ -97,7 +94,7 @@ def draft(
     """Make the draft of an invoice by hand: `finalize` has it paid, `delete` discards it."""
     from mpanel_billing.subscriptions import manual_invoices  # noqa: PLC0415 - see above
 
-    by, lines = command_line_actor(), [_new_line(text) for text in line]
+    by, lines = command_line_actor(), [new_line(text) for text in line]
 
     async def run(mirror: Mirror) -> "InvoiceDetails":
         payer = await find_payer_of(mirror, who, currency, subscription)
@@ -170,13 +167,22 @@ def _act(name: str, verb: "Verb", reason: str, method: str | None = None) -> Non
     print_line(f"{done.invoice.stripe_invoice_id} is{already} {done.invoice.stripe_status}")
 
 
-def _new_line(text: str) -> "NewLine":
+def new_line(text: str) -> "NewLine":
+    """Return the line that an option names; BadParameter."""
     from mpanel_billing.subscriptions.manual_invoices import NewLine  # noqa: PLC0415 - see above
 
     description, equals, amount = text.rpartition("=")
     if not equals or not description.strip() or not amount.isdecimal() or int(amount) == 0:
         raise typer.BadParameter("is WHAT=MINOR_UNITS", param_hint="--line")
     return NewLine(description.strip(), int(amount))
+
+
+def print_upcoming(found: "UpcomingInvoice") -> None:
+    """Print an invoice that is still to come."""
+    print_line(moment_text(found.at))
+    _print_sums(found.sums)
+    for name, amount in (("balance", found.balance), ("due", found.amount_due)):
+        print_line(f"  {format_money(amount, found.sums.currency)}  {name}")
 
 
 def _print_sums(sums: "InvoiceSums") -> None:

@@ -106,6 +106,12 @@ class DisputePath(Path):
     id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the dispute.")]
 
 
+class ChargePath(IdPath):
+    """A one-off charge of a subscription."""
+
+    charge_id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the charge.")]
+
+
 class AuditEntryPath(Path):
     """An entry of the audit log."""
 

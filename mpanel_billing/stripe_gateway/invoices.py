@@ -4,12 +4,15 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.errors import StripeError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.subscriptions import NO_UPCOMING_INVOICE
+
+if TYPE_CHECKING:
+    from stripe.params import InvoiceCreatePreviewParams
 
 _NUMBER = re.compile(r"[\w.-]+")
 """What may be a number; a quote would end it in a query."""
@@ -83,13 +86,21 @@ async def get_sums(gateway: StripeGateway, invoice_id: str) -> InvoiceSums:
 
 
 async def preview_upcoming(
-    gateway: StripeGateway, stripe_subscription_id: str
+    gateway: StripeGateway,
+    stripe_subscription_id: str,
+    items: Sequence[Mapping[str, Any]] = (),
 ) -> UpcomingInvoice | None:
-    """Return the next invoice of a subscription as Stripe foresees it; None: there is none."""
+    """Return the next invoice of a subscription as Stripe foresees it; None: there is none.
+
+    `items` are Stripe's `invoice_items` that are added to it.
+    """
+    params: dict[str, Any] = {"subscription": stripe_subscription_id}
+    if items:
+        params["invoice_items"] = [dict(item) for item in items]
     try:
         async with translated():
             invoice = await gateway.client.v1.invoices.create_preview_async(
-                {"subscription": stripe_subscription_id}
+                cast("InvoiceCreatePreviewParams", params)
             )
             lines = [line.to_dict() async for line in invoice.lines.auto_paging_iter()]
     except StripeError as error:

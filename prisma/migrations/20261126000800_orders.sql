@@ -272,7 +272,7 @@ CREATE TABLE billing_changes (
     customer_id uuid REFERENCES customers ON DELETE CASCADE,
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id, customer_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'refund', 'credit_note',
+        'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'refund', 'credit_note',
         'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible', 'delete_invoice',
         'balance', 'invoice'
     )),

@@ -30,7 +30,7 @@
 --     CONSTRAINT billing_changes_check3 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
 --     CONSTRAINT billing_changes_check4 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
 --     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
---     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
+--     CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'charge'::text, 'withdraw_charge'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
 --     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_changes ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
@@ -273,6 +273,17 @@ SELECT EXISTS (
           c.state = 'done'
           OR c.request_key IS DISTINCT FROM :request_key::text
           OR c.request_hash IS DISTINCT FROM :request_hash::bytea
+      )
+);
+
+-- name: knows_charge(subscription_id, stripe_id)$
+SELECT EXISTS (
+    SELECT 1
+    FROM billing_changes AS c
+    WHERE c.subject_id = :subscription_id::uuid
+      AND (
+          (c.kind = 'charge' AND c.stripe_id = :stripe_id)
+          OR (c.kind = 'withdraw_charge' AND c.params ->> 'charge' = :stripe_id)
       )
 );
 

@@ -20,6 +20,7 @@ from tests.access.conftest import BILLING_KEY, Issue, bearer
 from tests.service import Service, make_app, make_settings
 
 CREDIT = {"move": "add", "amount": 500, "currency": "usd", "reason": "for the outage"}
+CHARGE = {"description": "Migration", "unitAmount": 4900}
 BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/subscriptions/{id}/preview-change": {
         "planId": "premium",
@@ -27,6 +28,8 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     },
     "/api/billing/subscriptions/{id}/change-plan": {"planId": "premium", "billingCycle": "monthly"},
     "/api/billing/subscriptions/{id}/trial": {"reason": "it was agreed"},
+    "/api/billing/subscriptions/{id}/preview-charge": CHARGE,
+    "/api/billing/subscriptions/{id}/charges": CHARGE,
     "/api/billing/invoices/{id}/mark-paid": {"reason": "by bank transfer"},
     "/api/billing/invoices": {
         "currency": "usd",

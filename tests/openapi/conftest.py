@@ -17,6 +17,7 @@ from mpanel_billing.subscriptions.item_changes import PlanRequest
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.manual_invoices import ManualInvoice, NewLine, draft_invoice
+from mpanel_billing.subscriptions.one_off_charges import add_charge
 from mpanel_billing.subscriptions.payers import PayerOf
 from tests.inline_worker import InlineWorker
 from tests.service import Service, make_settings
@@ -154,6 +155,12 @@ async def _dispute(service: Service, worker: InlineWorker, id_: str) -> str:
     return dispute
 
 
+async def _charge(service: Service, worker: InlineWorker, id_: str) -> str:
+    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+    request = ChangeRequest(Actor("cli:grace@panel"), UUID(id_), CustomerRef())
+    return (await add_charge(mirror, request, NewLine("Work", 100), reason=None)).id
+
+
 @dataclass(frozen=True)
 class _Others:
     """Subscriptions of their own for what would be in the way of other examples."""
@@ -236,6 +243,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     disputing = await service.pool.fetchval(
         "SELECT customer_id::text FROM subscriptions WHERE id::text = $1", ids[2]
     )
+    one_off = {"description": "Migration", "unitAmount": 4900}
+    charge = await _charge(service, worker, ids[1])
     plan = {"planId": "premium", "billingCycle": "monthly"}
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -293,6 +302,9 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "/api/billing/invoices/{id}/pdf": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/delete": {"id": draft, "body": {"reason": "a mistake"}},
         f"{billing}/upcoming-invoice": {"id": ids[0], "customerId": customer},
+        f"{billing}/preview-charge": {"id": ids[1], "body": one_off},
+        f"{billing}/charges": {"id": ids[1], "body": one_off},
+        f"{billing}/charges/{{charge_id}}/withdraw": {"id": ids[1], "charge_id": charge},
         "/api/billing/balance": {"customerId": customer, "body": credit},
         "/api/billing/preview-balance": {"body": credit},
         "/api/billing/disputes": {"customerId": customer},

@@ -226,6 +226,9 @@ SCENES: dict[str, Scene] = {
         cases={
             "customer": case("$customer", refused=("$poor",)),
             **one_time("invoice_items", {"start": START, "end": START + DAY}),
+            **entry("invoice_items", "description", amount=5, currency="usd"),
+            "invoice_items.amount": case(1, 2, **nest("invoice_items", {"currency": "usd"}).given),
+            "invoice_items.currency": case("usd", **nest("invoice_items", {"amount": 5}).given),
             **entry("subscription_details.items", *CHANGED, **ITEM),
             **data("subscription_details.items", PLAN, *TERMS, **ITEM),
             "subscription_details.items.id": case(

@@ -19,6 +19,8 @@ Kind = Literal[
     "cancel",
     "resume",
     "revive",
+    "charge",
+    "withdraw_charge",
     "refund",
     "credit_note",
     "finalize_invoice",
@@ -217,6 +219,14 @@ async def has_taken_offer(
         conn, subscription_id=subscription_id, request_key=request_key, request_hash=request_hash
     )
     return bool(taken)
+
+
+async def knows_charge(conn: Connection, subscription_id: UUID, stripe_id: str) -> bool:
+    """Return whether changes of a subscription have made a one-off charge, or withdrawn it."""
+    known = await _changes.knows_charge.fetch_value(
+        conn, subscription_id=subscription_id, stripe_id=stripe_id
+    )
+    return bool(known)
 
 
 async def close_change(

@@ -54,13 +54,20 @@ def create(call: Call) -> Document:
 
 def make_item(call: Call) -> Document:
     """Store and announce the invoice item of a call, which has a `customer`."""
+    customer = call.world.find("customer", call.get("customer"), "customer")
+    item = add_invoice_item(call.world, customer, read_item(call, customer))
+    call.world.announce("invoiceitem.created", item)
+    return item
+
+
+def read_item(call: Call, customer: ReadOnly) -> NewInvoiceItem:
+    """Return the invoice item of a call."""
     world = call.world
-    customer = world.find("customer", call.get("customer"), "customer")
     _check_subscription(call)
     price, rates = _price(call), find_rates(world, call.get("tax_rates"), "tax_rates")
     check_behavior(price, rates)
     amount, quantity = _amount(call, price), call.get("quantity", 1)
-    charge = NewInvoiceItem(
+    return NewInvoiceItem(
         amount=amount,
         currency=price["currency"] if price else _currency(call),
         description=call.get("description") or (describe_price(world, price) if price else ""),
@@ -76,9 +83,6 @@ def make_item(call: Call) -> Document:
         invoice=call.get("invoice"),
         tax_rates=tuple(rates),
     )
-    item = add_invoice_item(world, customer, charge)
-    world.announce("invoiceitem.created", item)
-    return item
 
 
 def _check_subscription(call: Call) -> None:

@@ -10,7 +10,7 @@ from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
-from stripe_sandbox.resources.invoice_items import one_time_charge
+from stripe_sandbox.resources.invoice_items import one_time_charge, read_item
 from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
 from stripe_sandbox.supported import one_of, supports
@@ -47,7 +47,12 @@ def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
     """Add the preview's `invoice_items` to the subscription's pending items."""
     customer = call.world.find("customer", subscription["customer"])
     for index, given in enumerate(call.get("invoice_items", [])):
-        charge = one_time_charge(call, given, f"invoice_items[{index}][price]", subscription)
+        if "amount" in given:
+            owner = {"customer": customer["id"], "subscription": subscription["id"]}
+            charge = read_item(Call(call.world, {}, {**given, **owner}), customer)
+        else:
+            path = f"invoice_items[{index}][price]"
+            charge = one_time_charge(call, given, path, subscription)
         add_invoice_item(call.world, customer, charge)
 
 
@@ -101,6 +106,9 @@ PREVIEW = supports(
     "customer",
     "subscription",
     invoice_items=supports(
+        "amount",
+        "currency",
+        "description",
         "discountable",
         "discounts",
         "metadata",
