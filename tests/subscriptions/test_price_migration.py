@@ -236,7 +236,11 @@ async def test_others_are_left_alone(
     assert await make_price_changes(mirror_of(backend), near) == 0
     await backend.done(f"subscriptions/{bought}/resume")
     assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=1)) == 0
-    assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=10)) == 1
+    waits = "UPDATE subscriptions SET pending_update_expires_at = $1 WHERE id::text = $2"
+    await backend.service.pool.execute(waits, near, bought)
+    assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=10)) == 0
+    await backend.service.pool.execute(waits, None, bought)
+    assert await make_price_changes(mirror_of(backend), near + timedelta(minutes=20)) == 1
 
 
 async def test_it_goes_on_where_it_was_killed_and_tells_nobody_twice(

@@ -86,9 +86,12 @@ async def test_a_schedule_whose_change_is_made_is_in_no_offers_way(
         f"{path}/change-plan", {"planId": "starter", "billingCycle": "monthly", "addonIds": []}
     )
     assert await offer_of(backend, bought) is None
+    shown = await backend.subscription(bought)
+    assert shown["plannedChange"]["effectiveAt"] == shown["currentPeriodEnd"]
     stripe = backend.service.stripe
     await stripe.advance_time(await stripe.now() + 32 * 86_400)
     await backend.worker.catch_up()
+    assert len((await backend.subscription(bought))["items"]) == 1
     stripe_id, _ = await backend.stripe_ids(bought)
     subscriptions = backend.worker.gateway.client.v1.subscriptions
     assert (await subscriptions.retrieve_async(stripe_id)).schedule
