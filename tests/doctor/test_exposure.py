@@ -13,6 +13,7 @@ from tests.service import make_settings
 SOUND: dict[str, Any] = {
     "rate_limit_orders": "30/minute",
     "rate_limit_lookups": "300/minute",
+    "rate_limit_wrong_codes": "10/minute",
     "erasures_file": "/var/lib/billing/erasures",
     "admin_api_keys": "k9Qv2mZr8LxT4bWn7YcJ5pHd",
     "provisioning_services": {
