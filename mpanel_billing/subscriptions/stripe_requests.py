@@ -217,7 +217,7 @@ T = TypeVar("T")
 def prepared(found: Sequence[T]) -> T:
     """Return what was prepared last; ConflictError if nothing could be."""
     if not found:
-        raise _in_progress(1)
+        raise in_progress(1)
     return found[-1]
 
 
