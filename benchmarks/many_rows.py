@@ -58,6 +58,15 @@ WHERE s.id = i.subscription_id
   AND s.customer_id = (SELECT customer_id FROM subscriptions WHERE stripe_subscription_id = 'sub_1')
 """
 
+_ACCOUNTS = """
+INSERT INTO users (email, password_hash, email_verified)
+SELECT 'account-' || n || '@example.com', 'x', TRUE
+FROM generate_series(1, 100000) AS n;
+INSERT INTO billing_noted_users (user_id)
+SELECT id FROM users LIMIT 1000
+"""
+"""Of all verified accounts, those of the last hour."""
+
 
 @contextmanager
 def kept_or_scratch(kept: Path | None) -> Iterator[Path]:
@@ -104,7 +113,12 @@ async def fill(conn: Connection, subscriptions: int) -> None:
         await _run(conn, statement)
     for index in indexes:
         await _run(conn, index)
-    for statement in (*_REVENUE.split(";"), _AUDIT, *_LARGE_CUSTOMER.split(";\n")):
+    for statement in (
+        *_REVENUE.split(";"),
+        _AUDIT,
+        *_LARGE_CUSTOMER.split(";\n"),
+        *_ACCOUNTS.split(";\n"),
+    ):
         await _run(conn, statement)
     await conn.execute("DROP TABLE made")
     await _run(conn, "VACUUM ANALYZE")

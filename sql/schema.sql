@@ -1536,6 +1536,39 @@ END
 $$;
 COMMENT ON FUNCTION billing_note_taken_back_v1(stripe_invoice_ids text[]) IS 'Writes what refunds, credit notes and disputes have taken back of invoices';
 
+CREATE FUNCTION billing_note_user() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND (OLD.email, OLD.email_verified) IS NOT DISTINCT FROM (NEW.email, NEW.email_verified) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_noted_users (user_id) VALUES (NEW.id)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_user() IS 'Notes an account whose address was verified, with the rights of its owner';
+
+CREATE FUNCTION billing_note_users_of_customer() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_noted_users (user_id)
+    SELECT u.id
+    FROM users AS u
+    WHERE lower(u.email) = lower(NEW.email)
+      AND u.email_verified
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_users_of_customer() IS 'Notes the accounts that a customer record may join, with the rights of its owner';
+
 CREATE FUNCTION billing_place_session_v1(object_id text, order_id uuid, named_attempt integer, stripe_customer_id text) RETURNS TABLE(subscription_id uuid, attempt integer, since timestamp with time zone, as_of timestamp with time zone, event_id text, status text, payment_status text, order_stripe_subscription_id text)
     LANGUAGE sql STABLE
     AS $$
@@ -2056,7 +2089,8 @@ BEGIN
             NULL,
             NULL,
             NULL::jsonb,
-            NULL,
+            -- as billing_stored_rows_v1 has it of what was written now of mPanel's tables
+            CASE WHEN kept.status = 'applied' THEN localtimestamp::text END,
             NULL::jsonb;
     END IF;
     IF coalesce(cardinality(done), 0) + coalesce(cardinality(barred), 0) < cardinality(ids) THEN
@@ -5352,6 +5386,17 @@ COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
 COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
 
+CREATE TABLE billing_noted_users (
+    user_id uuid NOT NULL,
+    noted_in xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+COMMENT ON TABLE billing_noted_users IS 'Verified accounts whose address may be that of a customer record without an account';
+COMMENT ON COLUMN billing_noted_users.user_id IS 'The account; its row may have been deleted';
+COMMENT ON COLUMN billing_noted_users.noted_in IS 'The transaction that changed one of the two: no two share a row, so none waits and none is overlooked';
+COMMENT ON COLUMN billing_noted_users.noted_at IS 'A note stays for an hour, and longer while it leads to a record';
+
 CREATE TABLE billing_planned_changes (
     stripe_schedule_id text NOT NULL,
     subscription_id uuid NOT NULL,
@@ -7356,6 +7401,9 @@ ALTER TABLE ONLY billing_message_sequences
 ALTER TABLE ONLY billing_messages
     ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_noted_users
+    ADD CONSTRAINT billing_noted_users_pkey PRIMARY KEY (user_id, noted_in);
+
 ALTER TABLE ONLY billing_pauses
     ADD CONSTRAINT billing_pauses_pkey PRIMARY KEY (id);
 
@@ -7569,6 +7617,8 @@ CREATE INDEX billing_changes_subscription_idx ON billing_changes USING btree (su
 CREATE INDEX billing_checkout_sessions_paid_again_idx ON checkout_sessions USING btree (subscription_id) WHERE ((status = 'complete'::text) AND (attempt > 1));
 
 CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
+
+CREATE INDEX billing_customers_joined_idx ON customers USING btree (joined_at) WHERE (joined_at IS NOT NULL);
 
 CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
 
@@ -7849,6 +7899,10 @@ CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscriptions FOR EACH 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_user AFTER INSERT OR UPDATE OF email, email_verified ON users FOR EACH ROW WHEN (new.email_verified) EXECUTE FUNCTION billing_note_user();
+
+CREATE TRIGGER billing_note_users_of_customer AFTER INSERT OR UPDATE OF email, user_id, joined_id ON customers FOR EACH ROW WHEN (((new.user_id IS NULL) AND (new.joined_id IS NULL) AND (new.email IS NOT NULL))) EXECUTE FUNCTION billing_note_users_of_customer();
 
 CREATE TRIGGER billing_tell_credit_note AFTER UPDATE ON stripe_credit_notes FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_credit_note();
 

@@ -1,7 +1,8 @@
 """Join what was ordered without an account to the account whose verified address it names.
 
 Anyone can open an account with an address of others, so nothing joins before mPanel has verified it
-(`users.email_verified`; docs/decisions/0019). The worker's sweep looks for it every minute.
+(`users.email_verified`; docs/decisions/0019). The worker's sweep looks for it every minute, among
+the accounts that triggers have noted since (`billing_noted_users`).
 """
 
 import logging
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 async def join_accounts(pool: Pool, most: int) -> int:
     """Join at most `most` records to their accounts; return how many have joined."""
     async with acquired(pool) as conn:
+        await repository.customers.forget_noted(conn)
         found = await repository.customers.list_joinable(conn, most)
     return sum([await _join(pool, record) for record in found])
 

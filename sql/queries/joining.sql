@@ -1,18 +1,53 @@
 -- What was ordered without an account joins the account whose verified address it names.
 
+-- Tables: billing_noted_users
+--
+-- CREATE TABLE billing_noted_users (
+--     user_id uuid NOT NULL,
+--     noted_in xid8 DEFAULT pg_current_xact_id() NOT NULL,
+--     noted_at timestamp with time zone DEFAULT now() NOT NULL
+-- )
+-- WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+-- ALTER TABLE ONLY billing_noted_users ADD CONSTRAINT billing_noted_users_pkey PRIMARY KEY (user_id, noted_in);
+
 -- name: list_joinable(most)
--- The account's own record, if mPanel has made one, else null. Also records that joined within the last
--- hour and were written to meanwhile, by an order or an event that began before.
+-- Of the accounts that are noted. The account's own record, if mPanel has made one, else null. Also records that
+-- joined within the last hour and were written to meanwhile, by an order or an event that began before.
 WITH verified AS (
     SELECT DISTINCT ON (c.created_at, c.id)
         c.id,
         c.email,
         u.id AS user_id,
         held.id AS account_id
-    FROM customers AS c
-    JOIN users AS u
-        ON lower(u.email) = lower(c.email)
-        AND u.email_verified
+    FROM (SELECT DISTINCT n.user_id FROM billing_noted_users AS n) AS noted
+    -- OFFSET 0 keeps these look-ups, however many the planner expects
+    CROSS JOIN LATERAL (
+        SELECT known.email
+        FROM users AS known
+        WHERE known.id = noted.user_id
+        OFFSET 0
+    ) AS named
+    CROSS JOIN LATERAL (
+        SELECT
+            ordered.id,
+            ordered.email,
+            ordered.created_at
+        FROM customers AS ordered
+        WHERE lower(ordered.email) = lower(named.email)
+          AND ordered.user_id IS NULL
+          AND ordered.joined_id IS NULL
+        OFFSET 0
+    ) AS c
+    CROSS JOIN LATERAL (
+        -- mPanel may have several accounts of an address
+        SELECT
+            account.id,
+            account.created_at
+        FROM users AS account
+        WHERE lower(account.email) = lower(c.email)
+          AND account.email_verified
+        OFFSET 0
+    ) AS u
     LEFT JOIN LATERAL (
         SELECT account.id
         FROM customers AS account
@@ -20,8 +55,6 @@ WITH verified AS (
         ORDER BY account.created_at, account.id
         LIMIT 1
     ) AS held ON TRUE
-    WHERE c.user_id IS NULL
-      AND c.joined_id IS NULL
     ORDER BY c.created_at, c.id, held.id IS NULL, u.created_at, u.id
     LIMIT :most
 )
@@ -51,6 +84,24 @@ WHERE c.joined_at > now() - interval '1 hour'
       SELECT 1
       FROM stripe_customers AS known
       WHERE known.customer_id = c.id
+  );
+
+-- name: forget_noted()!
+-- An hour is longer than a transaction takes that does not see the note, nor the note it. What leads to a
+-- record stays until that has joined.
+DELETE FROM billing_noted_users AS n
+WHERE n.noted_at < now() - interval '1 hour'
+  AND NOT EXISTS (
+      SELECT 1
+      FROM users AS u
+      JOIN customers AS c
+          ON lower(c.email) = lower(u.email)
+          AND c.user_id IS NULL
+          AND c.joined_id IS NULL
+      WHERE u.id = n.user_id
+        AND u.email_verified
+      -- a look-up for each, and no hash of the whole table
+      OFFSET 0
   );
 
 -- name: list_stripe_objects(customer_id)^

@@ -1,7 +1,8 @@
 -- Receives events in one round trip and its own transaction: takes the locks, applies each event whose order is
 -- clear, and keeps it. Returns a row for each event that is done, with its status, or `duplicate` if it is in the
 -- inbox already; and one for each that is left, with what is stored of its object. Those have no effect:
--- what is newer is decided in Python, which calls again with the decisions.
+-- what is newer is decided in Python, which calls again with the decisions. `seen` identifies the row that was
+-- written of an applied invoice, or the one that is stored.
 -- Two statements come first for what is most frequent: the renewal of a continuing subscription and its
 -- invoice, which affect nothing derived. They write what the writers of subscriptions and invoices
 -- would write of existing rows. billing_apply_snapshots_v1 takes the rest. `renewals` are the subscriptions
@@ -489,7 +490,8 @@ BEGIN
             NULL,
             NULL,
             NULL::jsonb,
-            NULL,
+            -- as billing_stored_rows_v1 has it of what was written now of mPanel's tables
+            CASE WHEN kept.status = 'applied' THEN localtimestamp::text END,
             NULL::jsonb;
     END IF;
     IF coalesce(cardinality(done), 0) + coalesce(cardinality(barred), 0) < cardinality(ids) THEN

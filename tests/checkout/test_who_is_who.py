@@ -10,6 +10,7 @@ from mpanel_billing.access.signed import Signer
 from mpanel_billing.http.browser import COOKIE
 from mpanel_billing.provisioning.operations import settle_trouble
 from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.gateway import open_gateway
 from mpanel_billing.subscriptions.joining import join_accounts
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.worker.sweep import sweep
@@ -22,6 +23,8 @@ BACKEND = {"Authorization": f"Bearer {KEY}"}
 PREMIUM = {"planId": "premium"}
 TRIAL = {"trialActive": True}
 PAID_TWICE = "SELECT * FROM billing_trouble WHERE trouble = 'paid_twice'"
+
+NOTED_LONG_AGO = "UPDATE billing_noted_users SET noted_at = now() - interval '2 hours'"
 
 
 @pytest.fixture
@@ -52,6 +55,12 @@ async def open_account(
 async def verify(service: Service) -> None:
     """Let mPanel verify the address, and the worker notice."""
     await service.pool.execute("UPDATE users SET email_verified = TRUE")
+    await sweep(service.pool)
+
+
+async def forget(service: Service) -> None:
+    """Let the worker forget all accounts that were noted."""
+    await service.pool.execute(NOTED_LONG_AGO)
     await sweep(service.pool)
 
 
@@ -204,6 +213,43 @@ class TestAccounts:
             [order["subscriptionId"]],
             [],
         ]
+
+    async def test_a_record_that_gets_the_address_of_an_account_joins_it(
+        self, service: Service, order_a: dict[str, Any]
+    ) -> None:
+        """Also when the account was verified long before, and its note is forgotten."""
+        account = await open_account(service, verified=True, email="grace@example.com")
+        order = await service.buy(order_a)
+        await forget(service)
+        assert await ids(service, **account) == []
+        customer = await stripe_customer(service, order)
+        async with open_gateway(service.settings) as gateway:
+            await gateway.create(f"/v1/customers/{customer}", {"email": "grace@example.com"})
+        await service.stripe.wait_idle()
+        await sweep(service.pool)
+        assert await ids(service, **account) == [order["subscriptionId"]]
+
+    async def test_a_note_stays_while_it_leads_to_a_record(
+        self, service: Service, order_a: dict[str, Any]
+    ) -> None:
+        account = await open_account(service, verified=False)
+        order = await service.buy(order_a)
+        await service.pool.execute("UPDATE users SET email_verified = TRUE")
+        await service.pool.execute(NOTED_LONG_AGO)
+        assert await join_accounts(service.pool, 0) == 0, "as if there were too many others"
+        assert await join_accounts(service.pool, 1) == 1
+        assert await ids(service, **account) == [order["subscriptionId"]]
+        await join_accounts(service.pool, 1)
+        assert await service.pool.fetchval("SELECT count(*) FROM billing_noted_users") == 0
+
+    async def test_an_account_is_noted_by_what_counts_for_it_only(self, service: Service) -> None:
+        await open_account(service, verified=True)
+        await forget(service)
+        await service.pool.execute("UPDATE users SET email = email, email_verified = TRUE")
+        await service.pool.execute("UPDATE users SET password_hash = 'y'")
+        assert await service.pool.fetchval("SELECT count(*) FROM billing_noted_users") == 0
+        await service.pool.execute("UPDATE users SET email = 'grace@example.com'")
+        assert await service.pool.fetchval("SELECT count(*) FROM billing_noted_users") == 1
 
     async def test_events_that_come_after_the_join_go_to_the_account(
         self, service: Service, order_a: dict[str, Any]

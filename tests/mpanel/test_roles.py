@@ -46,10 +46,10 @@ async def test_our_processes_read_nothing_else_of_mpanel(granted_url: str) -> No
             await connection.fetch("SELECT count(password_hash) FROM users")
 
 
-async def test_mpanel_deletes_what_stripe_bills_if_another_role_has_migrated(
+async def test_mpanel_deletes_what_stripe_bills_and_verifies_users_if_another_role_has_migrated(
     databases: Databases, clone: Clone, postgres: EmbeddedPostgres, worker_id: str
 ) -> None:
-    """mPanel's role has no rights on our tables then; only the trigger writes there."""
+    """mPanel's role has no rights on our tables then; only the triggers write there."""
     url, ours = clone("mpanel"), f"migrating_{worker_id}"
     create_role(postgres, ours)
     databases.execute(f"GRANT {OWNER} TO {ours}")
@@ -61,6 +61,10 @@ async def test_mpanel_deletes_what_stripe_bills_if_another_role_has_migrated(
             await mpanel.execute("SELECT * FROM billing_deleted_subscriptions")
         await mpanel.execute("DELETE FROM subscriptions WHERE stripe_subscription_id IS NOT NULL")
         assert await owner.fetchval("SELECT count(*) FROM billing_deleted_subscriptions") == 1
+        await owner.execute("DELETE FROM billing_noted_users")
+        await mpanel.execute("UPDATE users SET email_verified = NOT email_verified")
+        await mpanel.execute("UPDATE users SET email_verified = TRUE")
+        assert await owner.fetchval("SELECT count(*) FROM billing_noted_users") > 0
 
 
 async def test_a_view_or_routine_that_is_replaced_keeps_its_grants(

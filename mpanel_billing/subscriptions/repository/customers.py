@@ -26,9 +26,14 @@ class Joinable:
 
 
 async def list_joinable(conn: Connection, most: int) -> list[Joinable]:
-    """Return records that can join their account, oldest first."""
+    """Return records that can join an account that is noted, oldest first."""
     rows = await _joining.list_joinable.fetch(conn, most=most)
     return [Joinable(*row.values()) for row in rows]
+
+
+async def forget_noted(conn: Connection) -> None:
+    """Forget the accounts that were noted an hour ago and have nothing to join."""
+    await _joining.forget_noted.execute(conn)
 
 
 async def list_lock_keys(conn: Connection, customer_id: UUID) -> list[LockKey]:
