@@ -32,6 +32,7 @@ from mpanel_billing.webhooks.fast_path import (
 )
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
+from mpanel_billing.webhooks.recent import RecentInvoices
 
 logger = logging.getLogger(__name__)
 
@@ -230,6 +231,7 @@ class EventBatcher:
         """Write to the pool's database."""
         self.fast_path_events = 0
         self._pool = pool
+        self._recent = RecentInvoices()
         self._fast_path = BatchQueue(pool, self._write_fast_path, writers=FAST_PATH_WRITERS)
         self._full_path = BatchQueue(pool, self._write_full_path, writers=FULL_PATH_WRITERS)
 
@@ -241,15 +243,19 @@ class EventBatcher:
 
     def begin(self, event: Event, outcome: Waiting) -> None:
         """Hand the outcome over once the event is committed, or the error of `receive`."""
-        entry = PendingEvent(event, prepare_event(event), outcome)
-        queue = self._fast_path if entry.prepared else self._full_path
-        queue.put(entry)
+        prepared = prepare_event(event)
+        stored = self._recent.find(prepared) if prepared else None
+        left = LeftEvent(prepared, stored, seen=True) if prepared and stored else None
+        queue = self._fast_path if prepared and not left else self._full_path
+        queue.put(PendingEvent(event, prepared, outcome, left))
 
     async def _write_fast_path(self, conn: Connection, take: Take) -> None:
         """Write what can take the fast path, and pass the rest on."""
         batch = take()
         started = time.perf_counter()
-        received = await receive_on_fast_path(conn, [e.prepared for e in batch if e.prepared])
+        events = [entry.prepared for entry in batch if entry.prepared]
+        received = await receive_on_fast_path(conn, events)
+        self._recent.note_all(events, received.written)
         if received.outcomes:
             self.fast_path_events += len(received.outcomes)
             count_batch(len(received.outcomes), time.perf_counter() - started)
@@ -268,7 +274,7 @@ class EventBatcher:
         started = time.perf_counter()
         outcomes: dict[str, Outcome] = {}
         try:
-            outcomes |= await receive_decided(conn, [e.left for e in batch if e.left])
+            outcomes |= await receive_decided(conn, [e.left for e in batch if e.left], self._recent)
             rest = [entry.event for entry in batch if entry.event.id not in outcomes]
             outcomes |= await _receive_rest(conn, rest)
         except CONNECTION_ERRORS:

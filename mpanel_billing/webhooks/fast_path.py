@@ -45,7 +45,8 @@ class PreparedEvent(NamedTuple):
     """An event with the row of its snapshot, serialized for the database.
 
     Rows are serialized on arrival, while the database writes the previous batch; between two
-    batches the database would have to wait for it. `outcome` is what it has if it is applied.
+    batches the database would have to wait for it. `outcome` is what it has if it is applied;
+    `becomes_row`: the stored row then is its snapshot, with its dates.
     """
 
     event: Event
@@ -54,23 +55,27 @@ class PreparedEvent(NamedTuple):
     keys: Sequence[str]
     row: orjson.Fragment
     outcome: Outcome = APPLIED
+    becomes_row: bool = True
 
 
 @dataclass(slots=True)
 class Received:
     """What became of events: outcomes by id of those that are committed.
 
-    `left`: what is stored of the objects of those that the database has left to be decided, None if
-    nothing is. `broken`: the ids of those that cannot be written.
+    `written`: of those that were applied, what identifies the row as they have left it. `left`:
+    what is stored of the objects of those that the database has left to be decided, None if nothing
+    is. `broken`: the ids of those that cannot be written.
     """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
     left: dict[str, Row | None] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
 
     def add(self, other: "Received") -> None:
         """Add what became of other events."""
         self.outcomes |= other.outcomes
+        self.written |= other.written
         self.left |= other.left
         self.broken |= other.broken
 
@@ -173,4 +178,6 @@ def _read(events: Sequence[PreparedEvent], found: Sequence[asyncpg.Record]) -> R
             received.outcomes[row["id"]] = DUPLICATE
         else:
             received.outcomes[row["id"]] = expected[row["id"]]
+            if row["seen"] is not None:
+                received.written[row["id"]] = row["seen"]
     return received

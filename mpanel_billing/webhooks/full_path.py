@@ -16,6 +16,7 @@ from mpanel_billing.mirror.repository import GROUPS
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.mirror.verdicts import Verdict, judge
 from mpanel_billing.webhooks.fast_path import PreparedEvent, receive
+from mpanel_billing.webhooks.recent import RecentInvoices
 
 _ROUNDS = 3
 """How often to decide again because another transaction was faster."""
@@ -33,11 +34,13 @@ class LeftEvent:
     seen: bool
 
 
-async def receive_decided(conn: Connection, left: Sequence[LeftEvent]) -> Mapping[str, Outcome]:
+async def receive_decided(
+    conn: Connection, left: Sequence[LeftEvent], recent: RecentInvoices
+) -> Mapping[str, Outcome]:
     """Decide on events of different objects, keep and apply them, and return their outcomes.
 
-    Each statement is a transaction of its own. Events without an outcome are untouched: they need
-    what only the transaction of the inbox does.
+    `recent` takes note of what is written. Each statement is a transaction of its own. Events
+    without an outcome are untouched: they need what only the transaction of the inbox does.
     """
     outcomes: dict[str, Outcome] = {}
     for _ in range(_ROUNDS):
@@ -46,6 +49,7 @@ async def receive_decided(conn: Connection, left: Sequence[LeftEvent]) -> Mappin
             break
         received = await receive(conn, ready, waits=True)
         outcomes |= received.outcomes
+        recent.note_all(ready, received.written)
         left = [
             LeftEvent(each.prepared, received.left[each.prepared.event.id], seen=True)
             for each in left
@@ -73,6 +77,10 @@ async def _decide(conn: Connection, left: Sequence[LeftEvent]) -> list[PreparedE
 def _decided(prepared: PreparedEvent, verdict: Verdict) -> PreparedEvent:
     snapshot = prepared.event.snapshot
     assert snapshot  # noqa: S101 - only events with one are prepared
-    row = orjson.Fragment(encode_json(verdict.row))
-    group = GROUPS[snapshot.object_type]
-    return prepared._replace(group=group, row=row, outcome=verdict.outcome)
+    dated = verdict.row["as_of"] == snapshot.version.as_of
+    return prepared._replace(
+        group=GROUPS[snapshot.object_type],
+        row=orjson.Fragment(encode_json(verdict.row)),
+        outcome=verdict.outcome,
+        becomes_row=verdict.row["is_newer"] and dated,
+    )

@@ -23,6 +23,7 @@ from mpanel_billing.webhooks.fast_path import prepare_event, receive_on_fast_pat
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
 from mpanel_billing.webhooks.jsonb import Body
+from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.convergence.news import TOLD as TOLD_OF_ALL
 from tests.mirror.test_taken_back import credit_note, dispute
@@ -354,10 +355,14 @@ def _plain(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class World:
-    """Two databases: one for single statements, one for transactions alone."""
+    """Two databases: one for single statements, one for transactions alone.
+
+    What `recent` remembers is decided without asking first, as in a web process.
+    """
 
     both: Pool
     full: Pool
+    recent: RecentInvoices = field(default_factory=RecentInvoices)
     taken: list[int] = field(default_factory=list)
     decided: list[int] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -379,13 +384,18 @@ class World:
         decided: Mapping[str, Outcome] = {}
         if ready:
             async with self.both.acquire() as conn:
-                received = await receive_on_fast_path(conn, ready)
+                known = {e.event.id: row for e in ready if (row := self.recent.find(e))}
+                clear = [each for each in ready if each.event.id not in known]
+                received = await receive_on_fast_path(conn, clear)
+                self.recent.note_all(clear, received.written)
+                stored = {**received.left, **known}
                 left = [
-                    LeftEvent(each, received.left[each.event.id], seen=True)
+                    LeftEvent(each, stored[each.event.id], seen=True)
                     for each in ready
-                    if each.event.id in received.left
+                    if each.event.id in stored
                 ]
-                taken, decided = received.outcomes, await receive_decided(conn, left)
+                taken = received.outcomes
+                decided = await receive_decided(conn, left, self.recent)
             self.taken.append(len(taken))
             self.decided.append(len(decided))
         for outcomes in (taken, decided):

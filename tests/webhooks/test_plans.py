@@ -12,6 +12,7 @@ from typing import Any
 from mpanel_billing.webhooks.event import Event
 from mpanel_billing.webhooks.fast_path import prepare_event, receive
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
+from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.webhooks.pair import NOW, Pair, event_of, renewal
 from tests.webhooks.test_round_trips import CHANGES, DECIDED, FIRST_SIGHTS
@@ -72,7 +73,7 @@ async def receive_and_undo(conn: Any, event: Event) -> None:
     received = await receive(conn, [prepared], waits=False)
     if event.id in received.left:
         left = LeftEvent(prepared, received.left[event.id], seen=True)
-        await receive_decided(conn, [left])
+        await receive_decided(conn, [left], RecentInvoices())
     await transaction.rollback()
 
 

@@ -12,6 +12,8 @@ from mpanel_billing.database.queries import load_queries, name_of
 from mpanel_billing.mirror.reading import ORDER_METADATA_KEY
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import Event
+from mpanel_billing.webhooks.fast_path import prepare_event
+from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.webhooks.pair import LATER, NOW, Pair, bill, event_of, renewal
@@ -143,6 +145,53 @@ async def test_what_a_purchase_sends_takes_one_round_trip_each(inbox: Inbox) -> 
     ]
     assert await _sent_for(inbox.pool, told) == ONE * len(told)
     assert (await inbox.subscription())["status"] == "pending"
+
+
+MADE_AND_PAID = [
+    event_of("invoice.created", made.invoice("in_2", status="draft")),
+    event_of("invoice.finalized", made.invoice("in_2", status="open")),
+    bill(),
+    event_of("invoice.payment_succeeded", made.invoice("in_2")),
+]
+"""What an invoice sends that is made, finalized and paid in one second."""
+
+
+async def test_an_invoice_of_one_second_takes_one_round_trip_for_each_event(pair: Pair) -> None:
+    batcher = EventBatcher(pair.inbox.pool)
+    async with statements(pair.inbox.pool) as sent:
+        sent.clear()
+        outcomes = [(await batcher.receive(event)).status for event in MADE_AND_PAID]
+    assert outcomes == ["applied", "applied", "applied", "stale"]
+    assert sent == ONE * 4
+    row = await pair.inbox.row("SELECT * FROM invoices WHERE stripe_invoice_id = 'in_2'")
+    assert (row["stripe_status"], row["stripe_event_id"]) == ("paid", MADE_AND_PAID[2].id)
+
+
+async def test_what_is_remembered_counts_only_while_it_is_stored(pair: Pair) -> None:
+    """Another process has written the invoice since: the older event decides nothing."""
+    first, second, last, _ = MADE_AND_PAID
+    pool = pair.inbox.pool
+    here = EventBatcher(pool)
+    await here.receive(first)
+    await EventBatcher(pool).receive(last)
+    async with statements(pool) as sent:
+        sent.clear()
+        assert (await here.receive(second)).status == "stale"
+    assert sent == ONE * 2
+    row = await pair.inbox.row("SELECT * FROM invoices WHERE stripe_invoice_id = 'in_2'")
+    assert row["stripe_status"] == "paid"
+
+
+async def test_few_invoices_are_remembered(pair: Pair) -> None:
+    recent = RecentInvoices()
+    events = [
+        prepared
+        for number in range(100)
+        if (prepared := prepare_event(bill(f"in_{number}"))) is not None
+    ]
+    recent.note_all(events, {each.event.id: "then" for each in events})
+    found = [recent.find(each) is not None for each in events]
+    assert found == [False] * 36 + [True] * 64
 
 
 async def test_an_attempt_that_does_nothing_leaves_nothing_to_commit(pair: Pair) -> None:
