@@ -4,6 +4,7 @@ import sys
 
 from benchmarks import (
     bloat,
+    breakdown,
     compare,
     mixed,
     orders,
@@ -17,6 +18,7 @@ from benchmarks import (
 
 OTHERS = {
     "bloat": bloat.main,
+    "breakdown": breakdown.main,
     "compare": compare.main,
     "mixed": mixed.main,
     "orders": orders.main,

@@ -95,6 +95,8 @@ class CheckoutRun:
     deployment: Deployment
     buyers: int
     at_once: int
+    first: int = 0
+    """The number of the first of the buyers."""
 
     @property
     def _url(self) -> str:
@@ -110,7 +112,8 @@ class CheckoutRun:
 
     async def order_all(self) -> list[dict[str, Any]]:
         """Order; print the response times, which include Stripe's."""
-        timed = await self._each(range(self.buyers), self._order)
+        numbers = range(self.first, self.first + self.buyers)
+        timed = await self._each(numbers, self._order)
         _print_latencies("order", [seconds for seconds, _ in timed])
         return [session for _, session in timed]
 

@@ -4,7 +4,8 @@ One web process, one worker, PostgreSQL with fsync on, and the sandbox as Stripe
 webhooks one at a time: its CPU is not counted, its time is part of the latencies. Buyers order, a
 few at a time; then they pay and poll the success page until two accounts are active (`log`
 driver); then a month passes. Each phase starts new processes and ends when nothing is left to
-do: what is asked of Stripe later belongs to it.
+do: what is asked of Stripe later belongs to it. The CPU of the first in each phase is not counted:
+they load what a process loads once, and plan what a connection plans once.
 
 A question to Stripe is counted at the sandbox. Of the web process it is part of a buyer's request;
 of the worker it is a refetch if it gets a single object.
@@ -15,21 +16,23 @@ of the worker it is a refetch if it gets a single object.
 import argparse
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import asyncpg
 
 from benchmarks.checkout import UNLIMITED, CheckoutRun, cpu_of
 from benchmarks.postgres_cost import Reading, read_counters
-from benchmarks.servers import scratch_folder
+from benchmarks.servers import postgres_cpu, postmaster_of, scratch_folder
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.faults.deployment import open_deployment, polling
 from tests.processes import ServiceProcess, running_api, running_worker
 
+WARM_UP = 40
 SANDBOX = ("-m", "benchmarks.counting_sandbox")
 _WORKER_KEY = "sk_test_of_the_worker"
 _SETTLED = """
@@ -81,15 +84,22 @@ async def measure(
     await migrate(url)
     async with open_deployment(url, sandbox=SANDBOX) as deployment:
         run = CheckoutRun(postgres, deployment, buyers, at_once)
+        first = CheckoutRun(postgres, deployment, WARM_UP, at_once, first=buyers)
         measured = MeasuredPhases(run, statements=statements)
         await run.deliver_setup_events()
         # of the catalogue that was just put on sale: the sweep would run every subscription again
         await deployment.pool.execute("DELETE FROM catalogue_edits")
-        async with measured.phase("order"):
+        earlier: list[dict[str, Any]] = []
+
+        async def order_first() -> None:
+            earlier.extend(await first.order_all())
+
+        everybody = buyers + WARM_UP
+        async with measured.phase("order", order_first, buyers, everybody):
             sessions = await run.order_all()
-        async with measured.phase("purchase"):
+        async with measured.phase("purchase", lambda: first.pay_all(earlier), buyers, everybody):
             await run.pay_all(sessions)
-        async with measured.phase("renewal"):
+        async with measured.phase("renewal", run.renew_all, everybody, 2 * everybody):
             await run.renew_all()
 
 
@@ -103,8 +113,14 @@ class MeasuredPhases:
         self._stripe = run.deployment.stripe_url
 
     @asynccontextmanager
-    async def phase(self, name: str) -> AsyncIterator[None]:
-        """Run a web process and a worker for the block, and print its cost per buyer."""
+    async def phase(
+        self, name: str, warm_up: Callable[[], Awaitable[None]], measured: int, all_of_it: int
+    ) -> AsyncIterator[None]:
+        """Run a web process and a worker for the block, and print what one of the phase costs.
+
+        CPU is that of the block, which does it `measured` times; what is exact is counted from the
+        start of the processes, and so of `all_of_it`.
+        """
         conn = await asyncpg.connect(self._url)
         if self._statements:
             await conn.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
@@ -112,24 +128,30 @@ class MeasuredPhases:
         notified = await _listen(conn)
         before = await read_counters(self._run.postgres, self._url)
         async with self._processes() as (web, worker):
-            started = cpu_of(web), cpu_of(worker)
+            await warm_up()
+            await self._settled(conn)
+            started = self._cpu(web, worker)
             if self._statements:
                 await conn.execute("SELECT pg_stat_statements_reset()")
             yield
             await self._settled(conn)
-            ended = cpu_of(web), cpu_of(worker)
+            ended = self._cpu(web, worker)
             runs = Counter(line_kind(line) for line in worker.lines)
             await web.stop()
             await worker.stop()
         after = await read_counters(self._run.postgres, self._url)
-        self._print(name, [b - a for a, b in zip(started, ended, strict=True)], before, after)
-        self._print_counts("questions", self._by_asker(await self._asked() - asked))
-        self._print_counts("jobs", await _jobs(conn) - jobs)
-        self._print_counts("runs", Counter({k: v for k, v in runs.items() if k}))
-        self._print_counts("notifications", notified)
+        cpu = [(b - a) / measured * 1000 for a, b in zip(started, ended, strict=True)]
+        _print(name, cpu, before, after, all_of_it)
+        _print_counts("questions", self._by_asker(await self._asked() - asked), all_of_it)
+        _print_counts("jobs", await _jobs(conn) - jobs, all_of_it)
+        _print_counts("runs", Counter({k: v for k, v in runs.items() if k}), all_of_it)
+        _print_counts("notifications", notified, all_of_it)
         if self._statements:
-            await print_statements(conn, self._run.buyers)
+            await print_statements(conn, measured)
         await conn.close()
+
+    def _cpu(self, web: ServiceProcess, worker: ServiceProcess) -> tuple[float, float, float]:
+        return cpu_of(web), cpu_of(worker), postgres_cpu(postmaster_of(self._run.postgres))
 
     @asynccontextmanager
     async def _processes(self) -> AsyncIterator[tuple[ServiceProcess, ServiceProcess]]:
@@ -160,20 +182,21 @@ class MeasuredPhases:
             found[f"{asker} {what.removesuffix('/:id')}"] += count
         return found
 
-    def _print(self, name: str, cpu: Sequence[float], before: Reading, after: Reading) -> None:
-        each = 1 / self._run.buyers
-        web, worker, server = (s * each * 1000 for s in (*cpu, after.cpu - before.cpu))
-        print(
-            f"{name}: CPU {web + worker + server:.1f} ms = web {web:.1f} + worker {worker:.1f} + "
-            f"PostgreSQL {server:.1f}; {(after.fsyncs - before.fsyncs) * each:.1f} fsyncs, "
-            f"{(after.commits - before.commits) * each:.1f} commits, "
-            f"WAL {(after.wal_bytes - before.wal_bytes) * each / 1000:.0f} KB",
-            flush=True,
-        )
 
-    def _print_counts(self, what: str, counts: Counter[str]) -> None:
-        each = ", ".join(f"{n / self._run.buyers:.2f} {name}" for name, n in sorted(counts.items()))
-        print(f"  {counts.total() / self._run.buyers:.2f} {what}: {each or 'none'}", flush=True)
+def _print(name: str, cpu: Sequence[float], before: Reading, after: Reading, count: int) -> None:
+    web, worker, server = cpu
+    print(
+        f"{name}: CPU {sum(cpu):.1f} ms = web {web:.1f} + worker {worker:.1f} + "
+        f"PostgreSQL {server:.1f}; {(after.fsyncs - before.fsyncs) / count:.1f} fsyncs, "
+        f"{(after.commits - before.commits) / count:.1f} commits, "
+        f"WAL {(after.wal_bytes - before.wal_bytes) / count / 1000:.0f} KB",
+        flush=True,
+    )
+
+
+def _print_counts(what: str, counts: Counter[str], of: int) -> None:
+    each = ", ".join(f"{n / of:.2f} {name}" for name, n in sorted(counts.items()))
+    print(f"  {counts.total() / of:.2f} {what}: {each or 'none'}", flush=True)
 
 
 async def count_requests(stripe_url: str) -> Counter[str]:

@@ -58,10 +58,11 @@ class InlineWorker:
 async def worker(service: Service, gateway: StripeGateway) -> AsyncIterator[InlineWorker]:
     """The worker of the running service, with its role; its driver only logs."""
     async with await create_pool(settings_under(service.settings, RUNTIME_ROLE)) as pool:
-        yield _worker_of(service, gateway, pool)
+        yield worker_of(service, gateway, pool)
 
 
-def _worker_of(service: Service, gateway: StripeGateway, pool: Pool) -> InlineWorker:
+def worker_of(service: Service, gateway: StripeGateway, pool: Pool) -> InlineWorker:
+    """Return the worker of a service, over connections of its own."""
     provisioning = Provisioning(
         pool,
         gateway,

@@ -80,7 +80,7 @@ class ServiceProcess:
         def is_there() -> bool:
             return sum(text in line for line in self.lines) >= times
 
-        async with asyncio.timeout(20), self._more:
+        async with asyncio.timeout(60), self._more:
             await self._more.wait_for(lambda: self._ended or is_there())
         assert is_there(), "".join(self.lines)
 
