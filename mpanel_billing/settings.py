@@ -33,6 +33,7 @@ _HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
+_ENCRYPTION_KEY = re.compile(r"[0-9A-Za-z_-]{43}=")
 _PLACEHOLDER = "_replace_me"
 """The suffix of the secrets in .env.example."""
 
@@ -193,6 +194,7 @@ class Settings(DatabaseSettings, StripeSettings):
 
     stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
     person_hash_key: SecretStr | None = None
+    encryption_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
     checkout_payment_methods: Annotated[tuple[str, ...], Commas, Field(min_length=1)] = ("card",)
     checkout_adaptive_pricing: bool = False
 
@@ -240,6 +242,7 @@ class Settings(DatabaseSettings, StripeSettings):
         "checkout_payment_methods",
         "admin_api_keys",
         "billing_api_keys",
+        "encryption_keys",
         "trusted_proxies",
         mode="before",
     )
@@ -269,6 +272,24 @@ class Settings(DatabaseSettings, StripeSettings):
             msg = f"needs at least {SHORTEST_API_KEY} characters"
             raise ValueError(msg)
         return value
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _are_encryption_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(_ENCRYPTION_KEY.fullmatch(key.get_secret_value()) for key in value):
+            msg = "each key is 32 random bytes in URL-safe Base64; see .env.example"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _can_keep_auth_codes(self) -> Self:
+        if "domain" in self.provisioning_services and not self.encryption_keys:
+            msg = (
+                "ENCRYPTION_KEYS: is missing: PROVISIONING_SERVICES has a domain driver, and auth"
+                " codes of domains are stored encrypted; see .env.example"
+            )
+            raise ValueError(msg)
+        return self
 
     @field_validator("admin_api_keys", "billing_api_keys")
     @classmethod

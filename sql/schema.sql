@@ -655,11 +655,16 @@ CREATE FUNCTION billing_check_domain_state() RETURNS trigger
     AS $$
 BEGIN
     IF (OLD.state, NEW.state) NOT IN (
-        ('ordered', 'paid'), ('ordered', 'active'), ('ordered', 'released'), ('ordered', 'failed'),
-        ('paid', 'registering'), ('paid', 'transferring'), ('paid', 'active'), ('paid', 'released'),
-        ('registering', 'active'), ('registering', 'released'),
-        ('transferring', 'active'), ('transferring', 'released'),
-        ('active', 'released')
+        ('ordered', 'paid'), ('ordered', 'verifying'), ('ordered', 'active'), ('ordered', 'released'), ('ordered', 'failed'),
+        ('paid', 'registering'), ('paid', 'transferring'), ('paid', 'active'), ('paid', 'released'), ('paid', 'failed'),
+        ('registering', 'transferring'), ('registering', 'active'), ('registering', 'released'), ('registering', 'failed'),
+        ('transferring', 'active'), ('transferring', 'released'), ('transferring', 'failed'),
+        ('verifying', 'active'), ('verifying', 'released'), ('verifying', 'failed'),
+        ('active', 'renewing'), ('active', 'expired'), ('active', 'redemption'), ('active', 'transferred_out'), ('active', 'released'),
+        ('renewing', 'active'), ('renewing', 'expired'), ('renewing', 'redemption'), ('renewing', 'transferred_out'), ('renewing', 'released'),
+        ('expired', 'renewing'), ('expired', 'active'), ('expired', 'redemption'), ('expired', 'transferred_out'), ('expired', 'released'),
+        ('redemption', 'renewing'), ('redemption', 'active'), ('redemption', 'expired'), ('redemption', 'transferred_out'), ('redemption', 'released'),
+        ('transferred_out', 'active'), ('transferred_out', 'released')
     ) THEN
         RAISE EXCEPTION 'The domain % does not go from % to %.', NEW.name, OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
@@ -4841,23 +4846,50 @@ CREATE TABLE billing_domains (
     held_at timestamp with time zone,
     paid_at timestamp with time zone,
     registered_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    paid_until timestamp with time zone,
+    auto_renew boolean DEFAULT false NOT NULL,
+    driver text,
+    external_ref text,
+    name_servers text[] DEFAULT '{}'::text[] NOT NULL,
+    auth_code text,
+    needs text[] DEFAULT '{}'::text[] NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    pending_action text,
+    pending_request jsonb,
+    is_confirmed boolean DEFAULT false NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    stopped_at timestamp with time zone,
+    last_error text,
+    inspected_at timestamp with time zone,
+    next_attempt_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    lease_token uuid,
+    leased_until timestamp with time zone,
     price bigint,
     order_total bigint,
     currency text,
     given_back_at timestamp with time zone,
-    last_error text,
+    refund_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+    CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+    CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
+    CONSTRAINT billing_domains_check6 CHECK (((pending_action <> 'renew'::text) OR (paid_until IS NOT NULL))),
+    CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
+    CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
+    CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+    CONSTRAINT billing_domains_pending_action_check CHECK ((pending_action = ANY (ARRAY['register'::text, 'transfer'::text, 'renew'::text, 'set_nameservers'::text, 'set_auto_renew'::text]))),
     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
-    CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'active'::text, 'released'::text, 'failed'::text])))
+    CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'verifying'::text, 'active'::text, 'renewing'::text, 'expired'::text, 'redemption'::text, 'transferred_out'::text, 'released'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_domains IS 'The domain names that orders are for, who has got them, and how far their registration is';
 COMMENT ON COLUMN billing_domains.id IS 'Our id';
@@ -4866,17 +4898,37 @@ COMMENT ON COLUMN billing_domains.unicode_name IS 'The name as people read it';
 COMMENT ON COLUMN billing_domains.skeleton IS 'How the registrable part looks: another one with this skeleton is hard to tell from it';
 COMMENT ON COLUMN billing_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
 COMMENT ON COLUMN billing_domains.mode IS 'How the buyer gets it: register, transfer, new-or-transfer (whichever is possible); existing and subdomain are their own';
-COMMENT ON COLUMN billing_domains.state IS 'ordered, paid, registering or transferring (the service has been asked), active; released: nobody has it any more; failed: another customer had it';
+COMMENT ON COLUMN billing_domains.state IS 'ordered, paid, registering or transferring (it has been asked for), verifying (the buyer has to prove that it is theirs), active, renewing (a further year is paid), expired, redemption, transferred_out (lost or moved away); released: nobody has it any more; failed: another customer had it, or it could not be registered';
 COMMENT ON COLUMN billing_domains.customer_id IS 'Whose it is; null: the subscription does not say';
 COMMENT ON COLUMN billing_domains.subscription_id IS 'The subscription whose tenant it belongs to; null: that has ended, and the customer has kept the name';
 COMMENT ON COLUMN billing_domains.held_at IS 'Since when others cannot get it: the order was paid, or its trial began; null: not decided, or another customer had it';
 COMMENT ON COLUMN billing_domains.paid_at IS 'When its registration was found to be paid for; null: it is not, or there is nothing to pay';
 COMMENT ON COLUMN billing_domains.registered_at IS 'When the service said that it was registered or transferred; null: it was not, by us';
+COMMENT ON COLUMN billing_domains.expires_at IS 'When its registration expires, as the registrar last said; null: not known';
+COMMENT ON COLUMN billing_domains.paid_until IS 'Until when further years are paid for: what expires earlier is renewed; null: only what it was ordered with';
+COMMENT ON COLUMN billing_domains.auto_renew IS 'Whether its customer wants further years; the registrar''s own renewal is always off';
+COMMENT ON COLUMN billing_domains.driver IS 'The driver that registers it (PROVISIONING_SERVICES.domain); null: the hosting service sees to it, or nobody has to';
+COMMENT ON COLUMN billing_domains.external_ref IS 'The registrar''s own name for it';
+COMMENT ON COLUMN billing_domains.name_servers IS 'The name servers that it should have; empty: those that it has';
+COMMENT ON COLUMN billing_domains.auth_code IS 'The code that allows its transfer, encrypted under ENCRYPTION_KEYS; gone once it was used';
+COMMENT ON COLUMN billing_domains.needs IS 'What the registrar needs and nobody has told: auth_code, or fields of the customer';
+COMMENT ON COLUMN billing_domains.generation IS 'The number of the latest command to the driver';
+COMMENT ON COLUMN billing_domains.pending_action IS 'The command to the driver whose outcome is unknown';
+COMMENT ON COLUMN billing_domains.pending_request IS 'Its details, without the auth code';
+COMMENT ON COLUMN billing_domains.is_confirmed IS 'The registrar has taken the order, and has not said yet that it is done';
+COMMENT ON COLUMN billing_domains.attempts IS 'How often the driver was asked in vain since it last got on';
+COMMENT ON COLUMN billing_domains.stopped_at IS 'When the registrar refused a command: a person has to look';
+COMMENT ON COLUMN billing_domains.last_error IS 'What the registrar last said against it';
+COMMENT ON COLUMN billing_domains.inspected_at IS 'When the registrar last said how it is';
+COMMENT ON COLUMN billing_domains.next_attempt_at IS 'When the worker looks at it next; null: only when something changes';
+COMMENT ON COLUMN billing_domains.version IS 'Grows with every change that a run of the worker did not make: it looks again';
+COMMENT ON COLUMN billing_domains.lease_token IS 'The run that works on it';
+COMMENT ON COLUMN billing_domains.leased_until IS 'Until then that run is taken to be alive';
 COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, less its share of the discount, in minor units; null: nothing, or not known';
 COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
 COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
-COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because another customer had it';
-COMMENT ON COLUMN billing_domains.last_error IS 'Why its price could not be refunded';
+COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
+COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded';
 COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
 COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
 
@@ -6114,6 +6166,38 @@ UNION ALL
            FROM tenant_services v
           WHERE ((v.subscription_id = w.subscription_id) AND starts_with(w.last_error, (v.product_type || ': '::text))))))))
 UNION ALL
+ SELECT 'domain_stuck'::text AS trouble,
+    d.subscription_id,
+    d.name AS object_id,
+    d.updated_at AS since,
+    d.last_error AS detail
+   FROM billing_domains d
+  WHERE ((d.driver IS NOT NULL) AND (d.last_error IS NOT NULL) AND (d.state <> ALL (ARRAY['failed'::text, 'released'::text, 'transferred_out'::text])) AND ((d.needs = '{}'::text[]) OR (d.stopped_at IS NOT NULL)) AND ((d.stopped_at IS NOT NULL) OR (d.attempts >= 5)))
+UNION ALL
+ SELECT 'domain_needs'::text AS trouble,
+    d.subscription_id,
+    d.name AS object_id,
+    d.updated_at AS since,
+    ('the registrar needs: '::text || array_to_string(d.needs, ', '::text)) AS detail
+   FROM billing_domains d
+  WHERE ((d.driver IS NOT NULL) AND (d.needs <> '{}'::text[]) AND (d.stopped_at IS NULL) AND (d.state = ANY (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])))
+UNION ALL
+ SELECT 'domain_failed'::text AS trouble,
+    d.subscription_id,
+    d.name AS object_id,
+    d.updated_at AS since,
+    COALESCE(((d.last_error || '; not refunded: '::text) || d.refund_error), d.last_error) AS detail
+   FROM billing_domains d
+  WHERE ((d.driver IS NOT NULL) AND (d.last_error IS NOT NULL) AND (d.state = 'failed'::text) AND (d.given_back_at IS NULL))
+UNION ALL
+ SELECT 'domain_lost'::text AS trouble,
+    d.subscription_id,
+    d.name AS object_id,
+    d.updated_at AS since,
+    d.last_error AS detail
+   FROM billing_domains d
+  WHERE ((d.driver IS NOT NULL) AND (d.last_error IS NOT NULL) AND (d.state = 'transferred_out'::text))
+UNION ALL
  SELECT 'suspended_by_service'::text AS trouble,
     t.subscription_id,
     t.product_type AS object_id,
@@ -6684,6 +6768,43 @@ COMMENT ON COLUMN billing_reconcile_slices.cursor_created IS 'Unix time at which
 COMMENT ON COLUMN billing_reconcile_slices.marked IS 'How many of our rows exist at Stripe';
 COMMENT ON COLUMN billing_reconcile_slices.done IS 'Processed to the end';
 
+CREATE TABLE billing_registrar_calls (
+    id bigint NOT NULL,
+    domain_id uuid NOT NULL,
+    driver text NOT NULL,
+    action text NOT NULL,
+    idempotency_key text NOT NULL,
+    request jsonb NOT NULL,
+    response jsonb,
+    outcome text NOT NULL,
+    error text,
+    duration_ms integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_registrar_calls_duration_ms_check CHECK ((duration_ms >= 0)),
+    CONSTRAINT billing_registrar_calls_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'already_done'::text, 'retryable'::text, 'permanent'::text])))
+);
+COMMENT ON TABLE billing_registrar_calls IS 'Every command to a registrar, and what came of it';
+COMMENT ON COLUMN billing_registrar_calls.id IS 'In the order of the calls';
+COMMENT ON COLUMN billing_registrar_calls.domain_id IS 'The domain';
+COMMENT ON COLUMN billing_registrar_calls.driver IS 'The driver called';
+COMMENT ON COLUMN billing_registrar_calls.action IS 'register, transfer, renew, set_nameservers, set_auto_renew or release';
+COMMENT ON COLUMN billing_registrar_calls.idempotency_key IS 'By which the registrar recognises a retry';
+COMMENT ON COLUMN billing_registrar_calls.request IS 'What was sent, without registrant and auth code';
+COMMENT ON COLUMN billing_registrar_calls.response IS 'What came back, without an auth code; null: nothing';
+COMMENT ON COLUMN billing_registrar_calls.outcome IS 'done, already_done, retryable or permanent';
+COMMENT ON COLUMN billing_registrar_calls.error IS 'Why it failed';
+COMMENT ON COLUMN billing_registrar_calls.duration_ms IS 'Milliseconds';
+COMMENT ON COLUMN billing_registrar_calls.created_at IS 'When the call ended';
+
+ALTER TABLE billing_registrar_calls ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_registrar_calls_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE billing_retention (
     subject text NOT NULL,
     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
@@ -6754,7 +6875,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -7431,6 +7552,9 @@ ALTER TABLE ONLY billing_reconcile_runs
 ALTER TABLE ONLY billing_reconcile_slices
     ADD CONSTRAINT billing_reconcile_slices_pkey PRIMARY KEY (run_id, step, subject, part);
 
+ALTER TABLE ONLY billing_registrar_calls
+    ADD CONSTRAINT billing_registrar_calls_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_retention
     ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
@@ -7640,9 +7764,11 @@ CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created
 
 CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 
+CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 
-CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (last_error IS NULL));
+CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NULL));
 
 CREATE INDEX billing_domains_name_idx ON domains USING btree (reverse(lower(
 CASE
@@ -7653,6 +7779,8 @@ END)) text_pattern_ops);
 CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
+
+CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
 
 CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_status, next_payment_attempt, subscription_id, stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)) OR (stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])));
 
@@ -7713,6 +7841,8 @@ CREATE INDEX billing_reconcile_runs_started_idx ON billing_reconcile_runs USING 
 CREATE UNIQUE INDEX billing_reconcile_runs_unfinished_key ON billing_reconcile_runs USING btree ((true)) WHERE (finished_at IS NULL);
 
 CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX billing_registrar_calls_domain_idx ON billing_registrar_calls USING btree (domain_id, id);
 
 CREATE INDEX billing_revenue_changing_idx ON billing_revenue USING btree (changes_at) WHERE (changes_at IS NOT NULL);
 
@@ -7993,6 +8123,9 @@ ALTER TABLE ONLY billing_reconcile_drift
 
 ALTER TABLE ONLY billing_reconcile_slices
     ADD CONSTRAINT billing_reconcile_slices_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_registrar_calls
+    ADD CONSTRAINT billing_registrar_calls_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_takeovers
     ADD CONSTRAINT billing_takeovers_predecessor_id_fkey FOREIGN KEY (predecessor_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

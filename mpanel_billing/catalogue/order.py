@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import SecretStr
+
 from mpanel_billing.catalogue.model import Coupon, Price, Product, ProductKind
 
 DomainMode = Literal["new-or-transfer", "register", "transfer", "existing", "subdomain", "later"]
@@ -12,11 +14,15 @@ When = Literal["at_checkout", "after_trial"]
 
 @dataclass(frozen=True, slots=True)
 class OrderedDomain:
-    """A domain in an order, in ASCII (IDNA) for machines and in Unicode for people."""
+    """A domain in an order, in ASCII (IDNA) for machines and in Unicode for people.
+
+    `auth_code` is for its transfer. It does not make another order: a corrected one is the same.
+    """
 
     mode: DomainMode
     ascii: str
     unicode: str
+    auth_code: SecretStr | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """Read an order from what the buyer has selected, in form fields and in a cart."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from pydantic import SecretStr
 
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue, Product
@@ -20,6 +22,7 @@ class DomainChoice:
 
     mode: DomainMode
     value: str
+    auth_code: SecretStr | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class CartItem:
     trial: bool | None = None
     price_id: str | None = None
     domain: str = ""
+    auth_code: SecretStr | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,9 @@ def _read_fields(selection: Selection, selected: _Selected) -> None:
     if selection.trial is not None:
         selected.trials.append(selection.trial)
     if selection.domain and selection.domain.mode != "later":
-        domain = read_domain(selection.domain.value, selection.domain.mode, field="domain.value")
-        selected.domains.append(domain)
+        chosen = selection.domain
+        domain = read_domain(chosen.value, chosen.mode, field="domain.value")
+        selected.domains.append(replace(domain, auth_code=chosen.auth_code))
 
 
 def _read_item(item: CartItem, path: str, catalogue: Catalogue, selected: _Selected) -> None:
@@ -112,7 +117,8 @@ def _read_item(item: CartItem, path: str, catalogue: Catalogue, selected: _Selec
             selected.trials += [item.trial] if item.trial is not None else []
         case "domain":
             field = f"{path}.domain"
-            selected.domains.append(read_domain(item.domain, "new-or-transfer", field=field))
+            domain = read_domain(item.domain, "new-or-transfer", field=field)
+            selected.domains.append(replace(domain, auth_code=item.auth_code))
         case "simple":
             _read_price(item, path, catalogue, selected)
         case "addon" | "email":

@@ -9,6 +9,7 @@ from mpanel_billing.catalogue.pricing import CHARGED_DOMAIN_MODES
 from mpanel_billing.checkout.purchase import Purchase, Row
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains import repository
+from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import DomainName
 from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import ConflictError, InvalidRequestError
@@ -19,7 +20,7 @@ _FIELD = "domain.value"
 def refuse_reserved(reserved: ReservedNames, domains: Sequence[OrderedDomain]) -> None:
     """Raise InvalidRequestError if nobody can order one of the domains."""
     for domain in domains:
-        if reserved.reserve(_name_of(domain)):
+        if reserved.reserve(name_of(domain)):
             raise InvalidRequestError(
                 f"{domain.unicode} cannot be ordered. Please choose another domain.",
                 code="domain_reserved",
@@ -33,7 +34,7 @@ async def with_owned(conn: Connection, order: Order, customer_id: UUID) -> Order
     Their registration is paid for. mPanel vouches for the customer. What a subscription that
     lives has is left as it is, to be refused.
     """
-    charged = [_name_of(each) for each in order.domains if each.mode in CHARGED_DOMAIN_MODES]
+    charged = [name_of(each) for each in order.domains if each.mode in CHARGED_DOMAIN_MODES]
     if not charged:
         return order
     owned = await repository.list_owned(conn, charged, customer_id)
@@ -51,7 +52,7 @@ async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
     moment sees the order, or the order sees the tenant. The error does not say who has it, nor
     which of the two names they have.
     """
-    names = [_name_of(domain) for domain in purchase.order.domains]
+    names = [name_of(domain) for domain in purchase.order.domains]
     if not names:
         return
     vouched = purchase.existing.id if purchase.existing else None
@@ -72,7 +73,7 @@ async def refuse_taken(conn: Connection, purchase: Purchase) -> None:
 async def _refuse_owned(conn: Connection, purchase: Purchase, customer_id: UUID) -> None:
     """Raise ConflictError if the customer would pay for the registration of what they have."""
     charged = {domain.ascii for domain in purchase.priced.domains}
-    names = [_name_of(each) for each in purchase.order.domains if each.ascii in charged]
+    names = [name_of(each) for each in purchase.order.domains if each.ascii in charged]
     owned = await repository.list_owned(conn, names, customer_id) if names else {}
     for name in names:
         if name.ascii in owned:
@@ -83,13 +84,30 @@ async def _refuse_owned(conn: Connection, purchase: Purchase, customer_id: UUID)
             )
 
 
+async def store_auth_codes(
+    conn: Connection, auth_codes: AuthCodes | None, order: Order, subscription_id: UUID
+) -> None:
+    """Store the auth codes that came with an order, encrypted; None: no registrar needs them.
+
+    Raises InvalidRequestError for what cannot be one.
+    """
+    for domain in order.domains if auth_codes else ():
+        if auth_codes and domain.auth_code is not None:
+            await repository.hand_in_auth_code(
+                conn,
+                name_of(domain),
+                auth_codes.encrypt(domain.auth_code),
+                subscription_id=subscription_id,
+            )
+
+
 def domain_rows(purchase: Purchase) -> list[Row]:
     """Return the names that the order is for, and what it says that they cost."""
     priced = purchase.priced
     nets = {domain.ascii: domain.net for domain in priced.domains if domain.first_year}
     return [
         {
-            **repository.domain_row(_name_of(domain), domain.mode),
+            **repository.domain_row(name_of(domain), domain.mode),
             "price": nets.get(domain.ascii),
             "order_total": priced.total if domain.ascii in nets else None,
             "currency": priced.currency if domain.ascii in nets else None,
@@ -99,5 +117,6 @@ def domain_rows(purchase: Purchase) -> list[Row]:
     ]
 
 
-def _name_of(domain: OrderedDomain) -> DomainName:
+def name_of(domain: OrderedDomain) -> DomainName:
+    """Return the name of a domain in an order."""
     return DomainName(domain.ascii, domain.unicode)

@@ -19,13 +19,14 @@ from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.existing import find_existing_customer
-from mpanel_billing.checkout.ordered_domains import refuse_reserved
+from mpanel_billing.checkout.ordered_domains import refuse_reserved, store_auth_codes
 from mpanel_billing.checkout.orders import REPEATABLE_FOR, RecordedOrder, record_order
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.repository import Attempt
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError, PaymentTerms
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired, transaction
+from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import (
     ConflictError,
@@ -58,7 +59,7 @@ class Checkout:
 
     `catalogue` is what is on sale, as far as this process has heard.
     `persons` recognises a buyer by another of their e-mail addresses; `reserved` are the domains
-    that nobody can order.
+    that nobody can order. `auth_codes` keeps those of transfers; None: no registrar needs them.
     """
 
     mirror: Mirror
@@ -67,6 +68,7 @@ class Checkout:
     terms: PaymentTerms
     persons: PersonHasher
     reserved: ReservedNames
+    auth_codes: AuthCodes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ async def _record(
                 return _restored(begun.response)
             if not begun.on_sale:
                 raise _catalogue_edited()
-            return await record_order(
+            recorded = await record_order(
                 conn,
                 purchase,
                 checkout.terms,
@@ -170,6 +172,10 @@ async def _record(
                 key=key.key if key else None,
                 livemode=checkout.mirror.livemode,
             )
+            await store_auth_codes(
+                conn, checkout.auth_codes, purchase.order, recorded.attempt.subscription_id
+            )
+            return recorded
     except CatalogueNotPushedError as error:
         logger.error(  # noqa: TRY400 - the traceback does not help the operator
             "Stripe does not have %s: run `mpanel-billing catalog push`", error.missing

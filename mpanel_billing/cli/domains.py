@@ -72,8 +72,15 @@ def show(name: Name) -> None:
         for column, event in _EVENTS.items():
             if row[column]:
                 print_line(f"  {event} {moment_text(row[column])}")
+        if row["expires_at"]:
+            renewed = "renewed then" if row["auto_renew"] else "not renewed"
+            print_line(f"  expires {moment_text(row['expires_at'])}, {renewed}")
+        if row["needs"]:
+            print_line(f"  the registrar still needs: {', '.join(row['needs'])}")
         if row["last_error"]:
-            print_line(f"  not refunded: {row['last_error']}")
+            print_line(f"  the registrar: {row['last_error']}")
+        if row["refund_error"]:
+            print_line(f"  not refunded: {row['refund_error']}")
     if not rows:
         raise NotFoundError(f"Nobody has ordered {name.unicode}.")
 
@@ -105,7 +112,7 @@ _EVENTS = {
     "held_at": "held since",
     "paid_at": "found paid",
     "registered_at": "registered or transferred",
-    "given_back_at": "refunded, because another customer had it,",
+    "given_back_at": "refunded, because it could not be had,",
 }
 
 

@@ -66,6 +66,8 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
             yield name.upper(), key.get_secret_value()
     if settings.person_hash_key:
         yield "PERSON_HASH_KEY", settings.person_hash_key.get_secret_value()
+    for key in settings.encryption_keys:
+        yield "ENCRYPTION_KEYS", key.get_secret_value()
     for product_type, service in settings.provisioning_services.items():
         for name in ("token", "secret"):
             if given := service.own.get(name):

@@ -191,6 +191,38 @@ async def note_given_back(conn: Connection, id_: UUID, error: str | None = None)
     await _queries.note_given_back.execute(conn, id=id_, error=error)
 
 
+async def settle_failed(conn: Connection, name: DomainName) -> UUID | None:
+    """Note that a name that could not be had is settled with its buyer.
+
+    None if there is none, or its price is still to be refunded.
+    """
+    found: UUID | None = await _queries.settle_failed.fetch_value(
+        conn, name=name.ascii, registrable=name.registrable
+    )
+    return found
+
+
 async def call_off_rivals(conn: Connection, subscription_ids: Collection[UUID]) -> None:
     """Mark unpaid orders as superseded, and cancel attempts whose session is being created."""
     await _queries.call_off_rivals.execute(conn, subscription_ids=list(subscription_ids))
+
+
+async def hand_in_auth_code(
+    conn: Connection,
+    name: DomainName,
+    auth_code: str,
+    *,
+    subscription_id: UUID | None = None,
+) -> UUID | None:
+    """Store an auth code, encrypted, for a transfer that is still to be asked for.
+
+    `subscription_id`: only for a name of this order. None if there is no such transfer.
+    """
+    found: UUID | None = await _queries.hand_in_auth_code.fetch_value(
+        conn,
+        name=name.ascii,
+        registrable=name.registrable,
+        subscription_id=subscription_id,
+        auth_code=auth_code,
+    )
+    return found

@@ -14,6 +14,7 @@ from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.notifications import SubscriptionChanges, listen
+from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.reserved import load_reserved_names
 from mpanel_billing.http import keys
 from mpanel_billing.http.browser import remember_browser
@@ -43,6 +44,7 @@ from mpanel_billing.http.routes import (
     billing_subscriptions,
     catalogue,
     checkout,
+    checkout_auth_codes,
     health,
     quotes,
     storefront,
@@ -81,6 +83,7 @@ _ROUTES = (
     billing_subscriptions,
     catalogue,
     checkout,
+    checkout_auth_codes,
     document,
     health,
     quotes,
@@ -146,7 +149,10 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     reserved = load_reserved_names(
         settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
     )
-    app[keys.CHECKOUT] = Checkout(app[keys.MIRROR], kept, changes, terms, persons, reserved)
+    codes = AuthCodes(settings.encryption_keys) if settings.encryption_keys else None
+    app[keys.CHECKOUT] = Checkout(
+        app[keys.MIRROR], kept, changes, terms, persons, reserved, auth_codes=codes
+    )
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
     app[keys.CATALOGUE] = kept
     async with background(listen(settings.direct_url, (changes, kept))):

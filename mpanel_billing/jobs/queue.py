@@ -18,6 +18,7 @@ PROVISION = "provision"
 REFETCH = "refetch"
 RETRY_EVENT = "retry_event"
 RECONCILE = "reconcile"
+DOMAIN = "domain"
 
 USUAL, LAST = 0, -1
 """Priorities: PgQueuer takes a job with a higher one first."""
@@ -83,6 +84,11 @@ async def enqueue_event_retries(conn: Connection, events: Sequence[tuple[str, in
 async def enqueue_reconcile(conn: Connection, run_id: UUID, attempt: int) -> None:
     """Trigger a reconcile, new or resumed after `attempt` attempts."""
     await _enqueue(conn, [_Trigger(RECONCILE, str(run_id), attempt)])
+
+
+async def enqueue_domains(conn: Connection, due: Sequence[tuple[UUID, int]]) -> None:
+    """Trigger runs on domains at their registrar: (id, Unix time since when it is due)."""
+    await _enqueue(conn, [_Trigger(DOMAIN, str(id_), since) for id_, since in due])
 
 
 class _Trigger(NamedTuple):

@@ -15,10 +15,14 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_changes": _words("request_key params last_error"),
     "billing_deleted_subscriptions": _words("subscription services charges"),
     "billing_deliveries": _words("last_error"),
-    "billing_domains": _words("name unicode_name skeleton registrable last_error"),
+    "billing_domains": _words(
+        "name unicode_name skeleton registrable external_ref name_servers auth_code pending_request"
+        " last_error refund_error"
+    ),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
     "billing_reconcile_drift": _words("ours found"),
+    "billing_registrar_calls": _words("request response error"),
     "checkout_sessions": _words("params url recovery_url last_error"),
     "customers": _words(
         "company_name address_line1 address_line2 city state postal_code country phone tax_id email"
@@ -98,6 +102,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_planned_changes": _words(
         "stripe_schedule_id plan_code billing_cycle addon_codes quantities"
     ),
+    "billing_registrar_calls": _words("driver action idempotency_key outcome"),
     "billing_receivers": _words("name url types secret former_secret disabled_reason created_by"),
     "billing_reconcile_drift": _words("object_type object_id field"),
     "billing_reconcile_marks": _words("object_id"),
@@ -109,7 +114,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_schema_migrations": _words("version"),
     "billing_schema_objects": _words("migration table_name column_name"),
     "billing_schema_texts": _words("file digest"),
-    "billing_domains": _words("mode state currency"),
+    "billing_domains": _words("mode state currency driver needs pending_action"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(

@@ -11,7 +11,7 @@ from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
-from mpanel_billing.jobs.queue import enqueue_provisioning_retry
+from mpanel_billing.jobs.queue import enqueue_domains, enqueue_provisioning_retry
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
 from mpanel_billing.provisioning.after_end import close_invoices, will_terminate
@@ -29,6 +29,7 @@ from mpanel_billing.provisioning.lease import (
     kept,
     take_lease,
 )
+from mpanel_billing.provisioning.registrar.repository import list_due_of
 from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.service_state import Service, blocker, in_order
 from mpanel_billing.provisioning.services import is_due, provision
@@ -134,12 +135,12 @@ def _log(subscription_id: UUID, outcome: Outcome) -> None:
 
 async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     """Do everything that the subscription needs once; None: the desired state has changed."""
-    work = await _read(provisioning.pool, lease)
+    work = await _read(provisioning, lease)
     if work.to_inspect:
         await adopt_accounts(provisioning.pool, provisioning.drivers, lease, work)
-        work = await _read(provisioning.pool, lease)
+        work = await _read(provisioning, lease)
     if await take_over(provisioning.pool, lease, work):
-        work = await _read(provisioning.pool, lease)
+        work = await _read(provisioning, lease)
     trial = await _check_trial(provisioning, work)
     if trial.ended:
         return None
@@ -171,12 +172,12 @@ async def _get_names(pool: Pool, lease: Lease, work: Work) -> bool:
     return await returns(pool, work) or await claim_domains(pool, lease, work)
 
 
-async def _read(pool: Pool, lease: Lease) -> Work:
-    async with acquired(pool) as conn:
+async def _read(provisioning: Provisioning, lease: Lease) -> Work:
+    async with acquired(provisioning.pool) as conn:
         work = await runs.get_work(conn, lease)
     if work is None:
         raise LeaseLostError
-    return work
+    return replace(work, has_registrar=provisioning.drivers.registrar is not None)
 
 
 async def _check_trial(provisioning: Provisioning, work: Work) -> CheckedTrial:
@@ -228,7 +229,7 @@ async def _close_invoices(provisioning: Provisioning, lease: Lease, work: Work) 
     if error is not None:
         await break_off(provisioning.pool, lease, error, retry_seconds(lease.attempts))
         return Outcome(done=False, error=error)
-    reread = await _read(provisioning.pool, lease)
+    reread = await _read(provisioning, lease)
     return NOTHING_TO_DO if reread.version == work.version else None
 
 
@@ -242,13 +243,37 @@ async def _drive_services(
     }
     services = dict(work.services)
     if desired.services:
-        async with acquired(provisioning.pool) as conn:
-            domains = {"hosting": work.registrar_domains if desired.orders_domains else ()}
-            services |= await runs.write_desired(conn, lease, desired, drivers, domains)
+        services |= await _write_desired(provisioning, lease, work, desired, drivers)
     dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
     for service in in_order(services):
         if is_due(service, work):
             services[service.product_type] = await provision(dispatcher, work, service, services)
+    return services
+
+
+async def _write_desired(
+    provisioning: Provisioning,
+    lease: Lease,
+    work: Work,
+    desired: Desired,
+    drivers: Mapping[str, str],
+) -> Mapping[str, Service]:
+    """Store what each service should be, and have domains that are paid for seen to."""
+    registrar = provisioning.drivers.registrar
+    names = work.registrar_domains if desired.orders_domains and registrar else ()
+    async with transaction(provisioning.pool) as conn:
+        services = await runs.write_desired(
+            conn,
+            lease,
+            desired,
+            drivers,
+            {"hosting": work.hosting_domains if desired.orders_domains else ()},
+            registrar=registrar.registrar.name if registrar else None,
+            registrar_domains=names,
+        )
+        if names:
+            due = await list_due_of(conn, work.subscription_id, lease.clock())
+            await enqueue_domains(conn, due)
     return services
 
 

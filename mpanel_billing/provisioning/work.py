@@ -65,7 +65,8 @@ class Work:
     accounts it is to take over. `suspension`: the reason in suspend commands.
     `vouched_customer_id`: its customer, if mPanel vouches that the order is theirs.
     `domain_states`: what was decided of each of its names. `rival_pages`: payment pages on which
-    others can still pay for a name that it has.
+    others can still pay for a name that it has. `at_registrar`: its names that a registrar's driver
+    sees to. `has_registrar`: there is one, for names of which the hosting service was told nothing.
     """
 
     subscription_id: UUID
@@ -95,6 +96,8 @@ class Work:
     vouched_customer_id: UUID | None = None
     domain_states: Mapping[str, NameState] = field(default_factory=dict)
     rival_pages: tuple[RivalPage, ...] = ()
+    at_registrar: frozenset[str] = frozenset()
+    has_registrar: bool = False
 
     @property
     def mirror_key(self) -> str:
@@ -103,21 +106,41 @@ class Work:
 
     @property
     def tenant_domain_mode(self) -> str:
-        """How the buyer gets the tenant's domain; `later`: it has a name in our zone for now."""
-        if self.own_domain is None or self.own_domain != self.tenant_domain:
+        """How the hosting service gets the tenant's domain.
+
+        `later`: it has a name in our zone for now. One that a registrar's driver sees to is
+        `existing` there.
+        """
+        name, mode = self.own_domain, self.domain_mode or "later"
+        if name is None or name != self.tenant_domain:
             return "later"
-        return "existing" if self._is_kept(self.own_domain) else self.domain_mode or "later"
+        is_seen_to = mode in REGISTRAR_MODES and self._is_the_registrars(name)
+        return "existing" if is_seen_to or self._is_kept(name) else mode
 
     @property
-    def registrar_domains(self) -> tuple[str, ...]:
-        """The domains to be registered or transferred for the tenant, in ASCII.
+    def hosting_domains(self) -> tuple[str, ...]:
+        """The domains that the hosting service has to register or transfer, in ASCII.
 
         Those that its services have ordered stay among them; what the customer has kept from
         another subscription is at its registry already.
         """
         own = (self.tenant_domain,) if self.tenant_domain_mode in REGISTRAR_MODES else ()
-        further = (name for name in self.further_domains if not self._is_kept(name))
+        further = (
+            name
+            for name in self.further_domains
+            if not self._is_kept(name) and not self._is_the_registrars(name)
+        )
         return (*(name for name in own if name), *further)
+
+    @property
+    def registrar_domains(self) -> tuple[str, ...]:
+        """The domains that a registrar's driver has to register or transfer, in ASCII."""
+        own = (self.own_domain,) if self.domain_mode in REGISTRAR_MODES else ()
+        return tuple(
+            name
+            for name in (*own, *self.further_domains)
+            if name and not self._is_kept(name) and self._is_the_registrars(name)
+        )
 
     @property
     def ordered_domain(self) -> str | None:
@@ -144,6 +167,13 @@ class Work:
 
     def _holds(self, name: str | None) -> bool:
         return name is not None and self.domain_states.get(name) in {"held", "registered"}
+
+    def _is_the_registrars(self, name: str) -> bool:
+        """Whether a registrar's driver sees to it: exactly one does, the first that was told."""
+        told = (service.desired_domains for service in self.services.values())
+        return name in self.at_registrar or (
+            self.has_registrar and all(name not in names for names in told)
+        )
 
     def _is_kept(self, name: str) -> bool:
         """Whether it was registered, and not for this subscription."""

@@ -27,9 +27,10 @@ from mpanel_billing.database.pool import (
     Pool,
     reset_open_transaction,
 )
+from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.jobs.pace import Pace
-from mpanel_billing.jobs.queue import PROVISION, RECONCILE, REFETCH, RETRY_EVENT
+from mpanel_billing.jobs.queue import DOMAIN, PROVISION, RECONCILE, REFETCH, RETRY_EVENT
 from mpanel_billing.messages.receivers import record_expiring_cards
 from mpanel_billing.messages.sending import CHANNEL, open_sender
 from mpanel_billing.mirror.mirror import Mirror
@@ -37,6 +38,7 @@ from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.provisioning.policy import policy_of
+from mpanel_billing.provisioning.registrar.run import Registering, see_to_domain
 from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.event_poll import poll_events
@@ -160,6 +162,8 @@ async def _open_queue(
         provisioning = _provisioning(settings, pool, gateway, drivers, clock)
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
         register(queue, provisioning, progress)
+        auth_codes = AuthCodes(settings.encryption_keys)
+        register_domains(queue, Registering(pool, drivers, auth_codes, clock), progress)
         schedule_changes(queue, provisioning.mirror, clock)
         schedule_pruning(queue, pool, ages_of(settings))
         if settings.dispute_policy == "cancel":
@@ -267,6 +271,15 @@ def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) ->
     @queue.schedule("poll_events", _EVERY_MINUTE)
     async def poll(_: Schedule) -> None:
         await poll_events(mirror)
+
+
+def register_domains(queue: PgQueuer, registering: Registering, progress: Progress) -> None:
+    """Register the job that sees to one domain at its registrar."""
+
+    async def see_to(id_: str) -> None:
+        await see_to_domain(registering, UUID(id_))
+
+    queue.entrypoint(DOMAIN)(_job(DOMAIN, see_to, progress))
 
 
 def schedule_changes(queue: PgQueuer, mirror: Mirror, clock: Clock) -> None:

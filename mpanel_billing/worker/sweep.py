@@ -9,6 +9,7 @@ from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import (
     LAST,
+    enqueue_domains,
     enqueue_event_retries,
     enqueue_provisioning,
     enqueue_reconcile,
@@ -17,6 +18,7 @@ from mpanel_billing.jobs.queue import (
 from mpanel_billing.messages.receivers import record_trial_endings
 from mpanel_billing.mirror.repository import list_due_refetches
 from mpanel_billing.provisioning.lease import LEASE_SECONDS, Clock, database_clock
+from mpanel_billing.provisioning.registrar.repository import list_due
 from mpanel_billing.provisioning.repository.runs import (
     list_due_work,
     list_undone_work,
@@ -46,6 +48,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     async with transaction(pool) as conn:
         counts = {
             "provisioning": await _sweep_work(conn, clock),
+            "domains": await _sweep_domains(conn, clock),
             "refetches": await _sweep_refetches(conn),
             "events": await _sweep_events(conn),
             "reconciles": await _sweep_reconciles(conn),
@@ -79,6 +82,12 @@ async def trigger_undone(pool: Pool, clock: Clock = database_clock) -> int:
 async def _sweep_work(conn: Connection, clock: Clock) -> int:
     due = await list_due_work(conn, MOST, clock())
     await enqueue_provisioning(conn, due)
+    return len(due)
+
+
+async def _sweep_domains(conn: Connection, clock: Clock) -> int:
+    due = await list_due(conn, MOST, clock())
+    await enqueue_domains(conn, due)
     return len(due)
 
 

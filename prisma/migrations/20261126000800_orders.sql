@@ -46,18 +46,39 @@ CREATE TABLE billing_domains (
     registrable text NOT NULL,
     mode text NOT NULL CHECK (mode IN ('register', 'transfer', 'new-or-transfer', 'existing', 'subdomain')),
     state text NOT NULL DEFAULT 'ordered' CHECK (state IN (
-        'ordered', 'paid', 'registering', 'transferring', 'active', 'released', 'failed'
+        'ordered', 'paid', 'registering', 'transferring', 'verifying', 'active', 'renewing', 'expired', 'redemption',
+        'transferred_out', 'released', 'failed'
     )),
     customer_id uuid REFERENCES customers ON DELETE CASCADE,
     subscription_id uuid REFERENCES subscriptions ON DELETE CASCADE,
     held_at timestamptz,
     paid_at timestamptz,
     registered_at timestamptz,
+    expires_at timestamptz,
+    paid_until timestamptz,
+    auto_renew boolean NOT NULL DEFAULT FALSE,
+    driver text,
+    external_ref text,
+    name_servers text[] NOT NULL DEFAULT '{}',
+    auth_code text,
+    needs text[] NOT NULL DEFAULT '{}',
+    generation bigint NOT NULL DEFAULT 0,
+    pending_action text CHECK (pending_action IN ('register', 'transfer', 'renew', 'set_nameservers', 'set_auto_renew')),
+    pending_request jsonb,
+    is_confirmed boolean NOT NULL DEFAULT FALSE,
+    attempts integer NOT NULL DEFAULT 0,
+    stopped_at timestamptz,
+    last_error text,
+    inspected_at timestamptz,
+    next_attempt_at timestamptz,
+    version bigint NOT NULL DEFAULT 0,
+    lease_token uuid,
+    leased_until timestamptz,
     price bigint CHECK (price >= 0),
     order_total bigint CHECK (order_total >= price),
     currency text CHECK (currency ~ '^[a-z]{3}$'),
     given_back_at timestamptz,
-    last_error text,
+    refund_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (subscription_id, name),
@@ -65,7 +86,13 @@ CREATE TABLE billing_domains (
     CHECK (state IN ('ordered', 'released', 'failed') OR held_at IS NOT NULL),
     CHECK (given_back_at IS NULL OR state = 'failed'),
     -- nothing is asked of a registrar before money was paid for it
-    CHECK (state NOT IN ('paid', 'registering', 'transferring') OR paid_at IS NOT NULL)
+    CHECK (state NOT IN ('paid', 'registering', 'transferring') OR paid_at IS NOT NULL),
+    CHECK (pending_action NOT IN ('register', 'transfer') OR paid_at IS NOT NULL),
+    CHECK (pending_action <> 'renew' OR paid_until IS NOT NULL),
+    CHECK (state <> 'renewing' OR paid_until IS NOT NULL),
+    CHECK ((pending_action IS NULL) = (pending_request IS NULL)),
+    CHECK (num_nonnulls(pending_action, next_attempt_at) = 0 OR driver IS NOT NULL),
+    CHECK ((lease_token IS NULL) = (leased_until IS NULL))
 );
 -- A name has one live row: of two that pay for it at once, one gets it.
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains (name)
@@ -73,7 +100,11 @@ WHERE held_at IS NOT NULL AND state NOT IN ('released', 'failed');
 CREATE INDEX billing_domains_created_idx ON billing_domains (created_at)
 WHERE state <> 'ordered';
 CREATE INDEX billing_domains_lost_idx ON billing_domains (updated_at)
-WHERE state = 'failed' AND given_back_at IS NULL AND last_error IS NULL;
+WHERE state = 'failed' AND given_back_at IS NULL AND refund_error IS NULL;
+CREATE INDEX billing_domains_troubled_idx ON billing_domains (subscription_id)
+WHERE driver IS NOT NULL AND (last_error IS NOT NULL OR needs <> '{}');
+CREATE INDEX billing_domains_due_idx ON billing_domains (next_attempt_at)
+WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX billing_domains_registrable_idx ON billing_domains (registrable);
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains (skeleton);
 CREATE INDEX billing_domains_customer_idx ON billing_domains (customer_id);
@@ -84,28 +115,53 @@ COMMENT ON COLUMN billing_domains.unicode_name IS 'The name as people read it';
 COMMENT ON COLUMN billing_domains.skeleton IS 'How the registrable part looks: another one with this skeleton is hard to tell from it';
 COMMENT ON COLUMN billing_domains.registrable IS 'The part that is registered, by the public suffix list; names under it are locked together';
 COMMENT ON COLUMN billing_domains.mode IS 'How the buyer gets it: register, transfer, new-or-transfer (whichever is possible); existing and subdomain are their own';
-COMMENT ON COLUMN billing_domains.state IS 'ordered, paid, registering or transferring (the service has been asked), active; released: nobody has it any more; failed: another customer had it';
+COMMENT ON COLUMN billing_domains.state IS 'ordered, paid, registering or transferring (it has been asked for), verifying (the buyer has to prove that it is theirs), active, renewing (a further year is paid), expired, redemption, transferred_out (lost or moved away); released: nobody has it any more; failed: another customer had it, or it could not be registered';
 COMMENT ON COLUMN billing_domains.customer_id IS 'Whose it is; null: the subscription does not say';
 COMMENT ON COLUMN billing_domains.subscription_id IS 'The subscription whose tenant it belongs to; null: that has ended, and the customer has kept the name';
 COMMENT ON COLUMN billing_domains.held_at IS 'Since when others cannot get it: the order was paid, or its trial began; null: not decided, or another customer had it';
 COMMENT ON COLUMN billing_domains.paid_at IS 'When its registration was found to be paid for; null: it is not, or there is nothing to pay';
 COMMENT ON COLUMN billing_domains.registered_at IS 'When the service said that it was registered or transferred; null: it was not, by us';
+COMMENT ON COLUMN billing_domains.expires_at IS 'When its registration expires, as the registrar last said; null: not known';
+COMMENT ON COLUMN billing_domains.paid_until IS 'Until when further years are paid for: what expires earlier is renewed; null: only what it was ordered with';
+COMMENT ON COLUMN billing_domains.auto_renew IS 'Whether its customer wants further years; the registrar''s own renewal is always off';
+COMMENT ON COLUMN billing_domains.driver IS 'The driver that registers it (PROVISIONING_SERVICES.domain); null: the hosting service sees to it, or nobody has to';
+COMMENT ON COLUMN billing_domains.external_ref IS 'The registrar''s own name for it';
+COMMENT ON COLUMN billing_domains.name_servers IS 'The name servers that it should have; empty: those that it has';
+COMMENT ON COLUMN billing_domains.auth_code IS 'The code that allows its transfer, encrypted under ENCRYPTION_KEYS; gone once it was used';
+COMMENT ON COLUMN billing_domains.needs IS 'What the registrar needs and nobody has told: auth_code, or fields of the customer';
+COMMENT ON COLUMN billing_domains.generation IS 'The number of the latest command to the driver';
+COMMENT ON COLUMN billing_domains.pending_action IS 'The command to the driver whose outcome is unknown';
+COMMENT ON COLUMN billing_domains.pending_request IS 'Its details, without the auth code';
+COMMENT ON COLUMN billing_domains.is_confirmed IS 'The registrar has taken the order, and has not said yet that it is done';
+COMMENT ON COLUMN billing_domains.attempts IS 'How often the driver was asked in vain since it last got on';
+COMMENT ON COLUMN billing_domains.stopped_at IS 'When the registrar refused a command: a person has to look';
+COMMENT ON COLUMN billing_domains.last_error IS 'What the registrar last said against it';
+COMMENT ON COLUMN billing_domains.inspected_at IS 'When the registrar last said how it is';
+COMMENT ON COLUMN billing_domains.next_attempt_at IS 'When the worker looks at it next; null: only when something changes';
+COMMENT ON COLUMN billing_domains.version IS 'Grows with every change that a run of the worker did not make: it looks again';
+COMMENT ON COLUMN billing_domains.lease_token IS 'The run that works on it';
+COMMENT ON COLUMN billing_domains.leased_until IS 'Until then that run is taken to be alive';
 COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, less its share of the discount, in minor units; null: nothing, or not known';
 COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
 COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
-COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because another customer had it';
-COMMENT ON COLUMN billing_domains.last_error IS 'Why its price could not be refunded';
+COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
+COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded';
 COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
 COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
 
 CREATE FUNCTION billing_check_domain_state() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.state, NEW.state) NOT IN (
-        ('ordered', 'paid'), ('ordered', 'active'), ('ordered', 'released'), ('ordered', 'failed'),
-        ('paid', 'registering'), ('paid', 'transferring'), ('paid', 'active'), ('paid', 'released'),
-        ('registering', 'active'), ('registering', 'released'),
-        ('transferring', 'active'), ('transferring', 'released'),
-        ('active', 'released')
+        ('ordered', 'paid'), ('ordered', 'verifying'), ('ordered', 'active'), ('ordered', 'released'), ('ordered', 'failed'),
+        ('paid', 'registering'), ('paid', 'transferring'), ('paid', 'active'), ('paid', 'released'), ('paid', 'failed'),
+        ('registering', 'transferring'), ('registering', 'active'), ('registering', 'released'), ('registering', 'failed'),
+        ('transferring', 'active'), ('transferring', 'released'), ('transferring', 'failed'),
+        ('verifying', 'active'), ('verifying', 'released'), ('verifying', 'failed'),
+        ('active', 'renewing'), ('active', 'expired'), ('active', 'redemption'), ('active', 'transferred_out'), ('active', 'released'),
+        ('renewing', 'active'), ('renewing', 'expired'), ('renewing', 'redemption'), ('renewing', 'transferred_out'), ('renewing', 'released'),
+        ('expired', 'renewing'), ('expired', 'active'), ('expired', 'redemption'), ('expired', 'transferred_out'), ('expired', 'released'),
+        ('redemption', 'renewing'), ('redemption', 'active'), ('redemption', 'expired'), ('redemption', 'transferred_out'), ('redemption', 'released'),
+        ('transferred_out', 'active'), ('transferred_out', 'released')
     ) THEN
         RAISE EXCEPTION 'The domain % does not go from % to %.', NEW.name, OLD.state, NEW.state
             USING ERRCODE = 'check_violation';
@@ -118,6 +174,34 @@ CREATE TRIGGER billing_check_domain_state
 BEFORE UPDATE ON billing_domains
 FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state)
 EXECUTE FUNCTION billing_check_domain_state();
+
+-- Kept as long as the domain: what was ordered at a registrar, and when.
+CREATE TABLE billing_registrar_calls (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    domain_id uuid NOT NULL REFERENCES billing_domains ON DELETE CASCADE,
+    driver text NOT NULL,
+    action text NOT NULL,
+    idempotency_key text NOT NULL,
+    request jsonb NOT NULL,
+    response jsonb,
+    outcome text NOT NULL CHECK (outcome IN ('done', 'already_done', 'retryable', 'permanent')),
+    error text,
+    duration_ms integer NOT NULL CHECK (duration_ms >= 0),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX billing_registrar_calls_domain_idx ON billing_registrar_calls (domain_id, id);
+COMMENT ON TABLE billing_registrar_calls IS 'Every command to a registrar, and what came of it';
+COMMENT ON COLUMN billing_registrar_calls.id IS 'In the order of the calls';
+COMMENT ON COLUMN billing_registrar_calls.domain_id IS 'The domain';
+COMMENT ON COLUMN billing_registrar_calls.driver IS 'The driver called';
+COMMENT ON COLUMN billing_registrar_calls.action IS 'register, transfer, renew, set_nameservers, set_auto_renew or release';
+COMMENT ON COLUMN billing_registrar_calls.idempotency_key IS 'By which the registrar recognises a retry';
+COMMENT ON COLUMN billing_registrar_calls.request IS 'What was sent, without registrant and auth code';
+COMMENT ON COLUMN billing_registrar_calls.response IS 'What came back, without an auth code; null: nothing';
+COMMENT ON COLUMN billing_registrar_calls.outcome IS 'done, already_done, retryable or permanent';
+COMMENT ON COLUMN billing_registrar_calls.error IS 'Why it failed';
+COMMENT ON COLUMN billing_registrar_calls.duration_ms IS 'Milliseconds';
+COMMENT ON COLUMN billing_registrar_calls.created_at IS 'When the call ended';
 
 CREATE TABLE checkout_sessions (
     subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
@@ -403,6 +487,7 @@ DROP TABLE idempotency_keys;
 DROP TABLE billing_trials;
 DROP TABLE subscription_charges;
 DROP TABLE checkout_sessions;
+DROP TABLE billing_registrar_calls;
 DROP TABLE billing_domains;
 DROP FUNCTION billing_check_domain_state();
 DROP TABLE orders;

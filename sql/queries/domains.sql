@@ -18,23 +18,50 @@
 --     held_at timestamp with time zone,
 --     paid_at timestamp with time zone,
 --     registered_at timestamp with time zone,
+--     expires_at timestamp with time zone,
+--     paid_until timestamp with time zone,
+--     auto_renew boolean DEFAULT false NOT NULL,
+--     driver text,
+--     external_ref text,
+--     name_servers text[] DEFAULT '{}'::text[] NOT NULL,
+--     auth_code text,
+--     needs text[] DEFAULT '{}'::text[] NOT NULL,
+--     generation bigint DEFAULT 0 NOT NULL,
+--     pending_action text,
+--     pending_request jsonb,
+--     is_confirmed boolean DEFAULT false NOT NULL,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     stopped_at timestamp with time zone,
+--     last_error text,
+--     inspected_at timestamp with time zone,
+--     next_attempt_at timestamp with time zone,
+--     version bigint DEFAULT 0 NOT NULL,
+--     lease_token uuid,
+--     leased_until timestamp with time zone,
 --     price bigint,
 --     order_total bigint,
 --     currency text,
 --     given_back_at timestamp with time zone,
---     last_error text,
+--     refund_error text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
 --     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+--     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
 --     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
 --     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check6 CHECK (((pending_action <> 'renew'::text) OR (paid_until IS NOT NULL))),
+--     CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
+--     CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
+--     CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
 --     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
 --     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+--     CONSTRAINT billing_domains_pending_action_check CHECK ((pending_action = ANY (ARRAY['register'::text, 'transfer'::text, 'renew'::text, 'set_nameservers'::text, 'set_auto_renew'::text]))),
 --     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
---     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'active'::text, 'released'::text, 'failed'::text])))
+--     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'verifying'::text, 'active'::text, 'renewing'::text, 'expired'::text, 'redemption'::text, 'transferred_out'::text, 'released'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
@@ -42,10 +69,12 @@
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 -- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
+-- CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
 -- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
--- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (last_error IS NULL));
+-- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 -- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
+-- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
 --
 -- CREATE TABLE domains (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -362,8 +391,8 @@ SELECT TRUE
 FROM held;
 
 -- name: list_lost(livemode, most)
--- What was paid for names that another customer had, with their part of the taxes. A trial's are not
--- charged at all.
+-- What was paid for names that could not be had, with their part of the taxes. What another customer
+-- had when a trial began is not charged at all.
 SELECT
     own.id,
     own.name,
@@ -379,11 +408,11 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS ours
 CROSS JOIN LATERAL (
-    SELECT 1 AS found
+    SELECT c.stripe_created
     FROM subscription_charges AS c
     WHERE c.subscription_id = own.subscription_id
       AND c.domain = own.name
-      AND c.state = 'with_checkout'
+      AND (c.state = 'with_checkout' OR (c.state = 'attached' AND own.paid_at IS NOT NULL))
     OFFSET 0
 ) AS charged
 CROSS JOIN LATERAL (
@@ -394,12 +423,14 @@ CROSS JOIN LATERAL (
     FROM invoices AS i
     WHERE i.subscription_id = own.subscription_id
       AND i.billing_reason IS DISTINCT FROM 'manual'
+      -- that of the end of a trial, which has what was added to it before
+      AND (charged.stripe_created IS NULL OR i.stripe_created >= charged.stripe_created)
     ORDER BY i.stripe_created, i.id
     LIMIT 1
 ) AS bill
 WHERE own.state = 'failed'
   AND own.given_back_at IS NULL
-  AND own.last_error IS NULL
+  AND own.refund_error IS NULL
   AND own.price > 0
   AND bill.stripe_status = 'paid'
   AND bill.amount_invoiced > 0
@@ -410,10 +441,22 @@ LIMIT :most;
 -- error: why it was not; a person has to do it.
 UPDATE billing_domains AS own
 SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
-    last_error = :error::text,
+    refund_error = :error::text,
     updated_at = now()
 WHERE own.id = :id::uuid
   AND own.given_back_at IS NULL;
+
+-- name: settle_failed(name, registrable)$
+-- What could not be had and cannot be refunded here, or cost nothing, is settled with its buyer.
+UPDATE billing_domains AS own
+SET given_back_at = now(),
+    updated_at = now()
+WHERE own.registrable = :registrable::text
+  AND own.name = :name::text
+  AND own.state = 'failed'
+  AND own.given_back_at IS NULL
+  AND (own.refund_error IS NOT NULL OR coalesce(own.price, 0) = 0)
+RETURNING own.id;
 
 -- name: list_domains(state, most)
 -- Newest first, without what is only ordered.
@@ -428,6 +471,11 @@ SELECT
     own.paid_at,
     own.registered_at,
     own.given_back_at,
+    own.expires_at,
+    own.auto_renew,
+    own.driver,
+    own.needs,
+    own.refund_error,
     own.last_error,
     own.created_at
 FROM billing_domains AS own
@@ -448,6 +496,11 @@ SELECT
     own.paid_at,
     own.registered_at,
     own.given_back_at,
+    own.expires_at,
+    own.auto_renew,
+    own.driver,
+    own.needs,
+    own.refund_error,
     own.last_error,
     own.created_at
 FROM billing_domains AS own
@@ -468,6 +521,11 @@ SELECT
     own.paid_at,
     own.registered_at,
     own.given_back_at,
+    own.expires_at,
+    own.auto_renew,
+    own.driver,
+    own.needs,
+    own.refund_error,
     own.last_error,
     own.created_at
 FROM billing_domains AS own
@@ -502,3 +560,24 @@ SET status = 'failed',
     updated_at = now()
 WHERE c.subscription_id = ANY(:subscription_ids::uuid[])
   AND c.status = 'creating';
+
+-- name: hand_in_auth_code(name, registrable, subscription_id, auth_code)$
+-- For a transfer that is to be asked for, or was refused. The next command has a number of its own, as it
+-- says something else. subscription_id: only of this one; null: whoever has the name.
+UPDATE billing_domains AS own
+SET auth_code = :auth_code::text,
+    version = own.version + 1,
+    generation = own.generation + 1,
+    attempts = 0,
+    stopped_at = NULL,
+    needs = '{}',
+    next_attempt_at = CASE WHEN own.driver IS NOT NULL THEN now() END,
+    updated_at = now()
+WHERE own.registrable = :registrable::text
+  AND own.name = :name::text
+  AND own.mode IN ('transfer', 'new-or-transfer')
+  AND own.state IN ('ordered', 'paid', 'registering', 'transferring')
+  AND NOT own.is_confirmed
+  AND (own.held_at IS NOT NULL OR :subscription_id::uuid IS NOT NULL)
+  AND (:subscription_id::uuid IS NULL OR own.subscription_id = :subscription_id::uuid)
+RETURNING own.id;

@@ -447,6 +447,16 @@ deleted_domains AS (
        OR customer_id = ANY(:customers::uuid[])
     RETURNING name
 ),
+deleted_registrar_calls AS (
+    DELETE FROM billing_registrar_calls AS c
+    USING billing_domains AS own
+    WHERE own.id = c.domain_id
+      AND (
+          own.subscription_id = ANY(:subscriptions::uuid[])
+          OR own.customer_id = ANY(:customers::uuid[])
+      )
+    RETURNING c.id
+),
 blanked_calls AS (
     UPDATE provisioning_log
     SET request = '{}',
@@ -540,6 +550,8 @@ FROM (
     SELECT 'tenant_services', (SELECT count(*) FROM blanked_services)
     UNION ALL
     SELECT 'billing_domains', (SELECT count(*) FROM deleted_domains)
+    UNION ALL
+    SELECT 'billing_registrar_calls', (SELECT count(*) FROM deleted_registrar_calls)
     UNION ALL
     SELECT 'provisioning_log', (SELECT count(*) FROM blanked_calls)
     UNION ALL
@@ -718,10 +730,18 @@ SELECT jsonb_build_object(
            OR t.subscription_id = ANY(:subscriptions::uuid[])
     ),
     'billing_domains', (
-        SELECT jsonb_agg(to_jsonb(t))
+        SELECT jsonb_agg(to_jsonb(t) - 'auth_code')
         FROM billing_domains AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
            OR t.customer_id = ANY(:customers::uuid[])
+    ),
+    'billing_registrar_calls', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_domains AS own
+        JOIN billing_registrar_calls AS t
+            ON t.domain_id = own.id
+        WHERE own.subscription_id = ANY(:subscriptions::uuid[])
+           OR own.customer_id = ANY(:customers::uuid[])
     ),
     'checkout_sessions', (
         SELECT jsonb_agg(to_jsonb(t))

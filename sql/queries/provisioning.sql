@@ -212,6 +212,7 @@ SELECT
     t.domain AS tenant_domain,
     CASE WHEN o.vouched THEN s.customer_id END AS vouched_customer_id,
     coalesce(named.states, '{}') AS domain_states,
+    coalesce(named.at_registrar, '[]') AS at_registrar,
     coalesce(rivals.pages, '[]') AS rival_pages,
     e.hold_reason,
     e.held_for_pause,
@@ -241,13 +242,15 @@ LEFT JOIN billing_takeovers AS takeover
 LEFT JOIN billing_adoptions AS adoption
     ON adoption.subscription_id = w.subscription_id
 LEFT JOIN LATERAL (
-    SELECT jsonb_object_agg(own.name, CASE
-        WHEN own.state = 'failed' THEN 'refused'
-        WHEN own.state = 'released' THEN 'released'
-        WHEN own.held_at IS NULL THEN 'ordered'
-        WHEN own.registered_at IS NOT NULL THEN 'registered'
-        ELSE 'held'
-    END) AS states
+    SELECT
+        jsonb_object_agg(own.name, CASE
+            WHEN own.state = 'failed' THEN 'refused'
+            WHEN own.state = 'released' THEN 'released'
+            WHEN own.held_at IS NULL THEN 'ordered'
+            WHEN own.registered_at IS NOT NULL THEN 'registered'
+            ELSE 'held'
+        END) AS states,
+        jsonb_agg(own.name) FILTER (WHERE own.driver IS NOT NULL) AS at_registrar
     FROM billing_domains AS own
     WHERE own.subscription_id = w.subscription_id
 ) AS named ON TRUE
@@ -290,6 +293,8 @@ LEFT JOIN LATERAL (
             WHERE own.subscription_id = charge.subscription_id
               AND own.name = charge.domain
               AND own.state = 'failed'
+              -- what was paid for is refunded instead
+              AND own.paid_at IS NULL
         ))
         ORDER BY charge.position
     ) AS charges
@@ -425,9 +430,10 @@ FROM own
 WHERE s.id = :subscription_id::uuid
 RETURNING own.id, own.domain;
 
--- name: write_desired(subscription_id, token, desired)
+-- name: write_desired(subscription_id, token, desired, domains, registrar, now)
 -- A service whose desired state is new or has changed starts again, and is returned. It stays with
--- the driver that has its account. A domain is named to a service once it is paid for.
+-- the driver that has its account. A domain is named to a service once it is paid for; those of `domains`
+-- to the registrar's driver, which the sweep and a job of their own have see to them.
 WITH held AS (
     SELECT
         w.subscription_id,
@@ -446,6 +452,19 @@ paid AS (
     CROSS JOIN jsonb_to_recordset(:desired::jsonb) AS wanted (domains text[])
     WHERE own.subscription_id = held.subscription_id
       AND own.name = ANY(wanted.domains)
+      AND own.state = 'ordered'
+      AND own.held_at IS NOT NULL
+),
+paid_at_registrar AS (
+    UPDATE billing_domains AS own
+    SET state = 'paid',
+        paid_at = now(),
+        driver = :registrar::text,
+        next_attempt_at = coalesce(:now::timestamptz, now()),
+        updated_at = now()
+    FROM held
+    WHERE own.subscription_id = held.subscription_id
+      AND own.name = ANY(:domains::text[])
       AND own.state = 'ordered'
       AND own.held_at IS NOT NULL
 )
@@ -512,6 +531,7 @@ asked AS (
     WHERE own.subscription_id = held.subscription_id
       AND own.name = ANY(:domains::text[])
       AND own.state = 'paid'
+      AND own.driver IS NULL
 )
 UPDATE tenant_services AS service
 SET pending_action = :action,
@@ -735,15 +755,20 @@ registered AS (
       AND NOT finished.releases_domain
       AND own.name = ANY(service.ordered_domains)
       AND own.held_at IS NOT NULL
+      AND own.driver IS NULL
       AND own.state IN ('ordered', 'paid', 'registering', 'transferring')
 ),
 names AS (
     -- what was registered stays its customer's, also if the run that ordered it did not get this far
     UPDATE billing_domains AS own
-    SET state = CASE WHEN kept.is_kept THEN 'active' ELSE 'released' END,
+    SET state = CASE
+            WHEN kept.is_kept AND own.driver IS NOT NULL THEN own.state
+            WHEN kept.is_kept THEN 'active'
+            ELSE 'released'
+        END,
         subscription_id = CASE WHEN NOT kept.is_kept THEN own.subscription_id END,
         registered_at = CASE
-            WHEN kept.is_kept THEN coalesce(own.registered_at, :now::timestamptz, now())
+            WHEN kept.is_kept AND own.driver IS NULL THEN coalesce(own.registered_at, :now::timestamptz, now())
             ELSE own.registered_at
         END,
         updated_at = now()
@@ -756,6 +781,8 @@ names AS (
             AND named.held_at IS NOT NULL
             AND (
                 named.registered_at IS NOT NULL
+                -- what was paid for is still registered, also after the end
+                OR named.driver IS NOT NULL
                 OR EXISTS (
                     SELECT 1
                     FROM tenant_services AS service

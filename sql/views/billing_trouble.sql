@@ -193,6 +193,54 @@ WHERE w.last_error IS NOT NULL
   ))
 UNION ALL
 SELECT
+    'domain_stuck',
+    d.subscription_id,
+    d.name,
+    d.updated_at,
+    d.last_error
+FROM billing_domains AS d
+WHERE d.driver IS NOT NULL
+  AND d.last_error IS NOT NULL
+  AND d.state NOT IN ('failed', 'released', 'transferred_out')
+  AND (d.needs = '{}' OR d.stopped_at IS NOT NULL)
+  AND (d.stopped_at IS NOT NULL OR d.attempts >= 5)
+UNION ALL
+SELECT
+    'domain_needs',
+    d.subscription_id,
+    d.name,
+    d.updated_at,
+    'the registrar needs: ' || array_to_string(d.needs, ', ')
+FROM billing_domains AS d
+WHERE d.driver IS NOT NULL
+  AND d.needs <> '{}'
+  AND d.stopped_at IS NULL
+  AND d.state IN ('paid', 'registering', 'transferring')
+UNION ALL
+SELECT
+    'domain_failed',
+    d.subscription_id,
+    d.name,
+    d.updated_at,
+    coalesce(d.last_error || '; not refunded: ' || d.refund_error, d.last_error)
+FROM billing_domains AS d
+WHERE d.driver IS NOT NULL
+  AND d.last_error IS NOT NULL
+  AND d.state = 'failed'
+  AND d.given_back_at IS NULL
+UNION ALL
+SELECT
+    'domain_lost',
+    d.subscription_id,
+    d.name,
+    d.updated_at,
+    d.last_error
+FROM billing_domains AS d
+WHERE d.driver IS NOT NULL
+  AND d.last_error IS NOT NULL
+  AND d.state = 'transferred_out'
+UNION ALL
+SELECT
     'suspended_by_service',
     t.subscription_id,
     t.product_type,

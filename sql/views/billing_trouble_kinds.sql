@@ -45,6 +45,34 @@ FROM (
         'mpanel-billing provision retry SUBSCRIPTION'
     ),
     (
+        'domain_stuck',
+        'trouble',
+        'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.',
+        'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees',
+        'mpanel-billing domains retry NAME'
+    ),
+    (
+        'domain_needs',
+        'trouble',
+        'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.',
+        'the auth code, or the data on the customer; the worker looks every hour',
+        'mpanel-billing domains show NAME'
+    ),
+    (
+        'domain_failed',
+        'trouble',
+        'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.',
+        'the refund, which the worker makes; or an agreement with the buyer and domains settled',
+        'mpanel-billing domains show NAME'
+    ),
+    (
+        'domain_lost',
+        'trouble',
+        'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.',
+        'its return; or domains moved, if its customer has taken it elsewhere',
+        'mpanel-billing domains show NAME'
+    ),
+    (
         'suspended_by_service',
         'trouble',
         'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.',

@@ -46,6 +46,7 @@ OF_TROUBLE = (
     "billing_invoices_attention_idx",
     "billing_checkout_sessions_paid_again_idx",
     "billing_orders_left_open_idx",
+    "billing_domains_troubled_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
     "unhandled_idx",

@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestServer
 from mpanel_billing.database.pool import Pool, acquired, create_pool
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
-from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.drivers.registry import open_drivers
+from mpanel_billing.provisioning.drivers.signed_client import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from mpanel_billing.provisioning.repository.runs import list_due_work
 from mpanel_billing.subscriptions.pauses import turn_pauses

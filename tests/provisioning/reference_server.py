@@ -13,8 +13,8 @@ from uuid import UUID
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
 from mpanel_billing.provisioning.drivers.protocol import Done, DriverCommand, Refused
+from mpanel_billing.provisioning.drivers.signed_client import SIGNATURE_HEADER, sign
 from tests.provisioning.world import HostedAccount, World
 
 TOKEN = "token-of-the-tests"

@@ -15,16 +15,22 @@ from tests.commands import run_command
 from tests.provisioning.conftest import ProvisioningSystem
 
 ENDED_LONG_AGO = int((datetime.now(UTC) - timedelta(days=31)).timestamp())
-STATES = ("ordered", "paid", "registering", "transferring", "active", "released", "failed")
+REGISTERED = {"active", "renewing", "expired", "redemption", "transferred_out", "released"}
 LEGAL = {
-    "ordered": {"paid", "active", "released", "failed"},
-    "paid": {"registering", "transferring", "active", "released"},
-    "registering": {"active", "released"},
-    "transferring": {"active", "released"},
-    "active": {"released"},
+    "ordered": {"paid", "verifying", "active", "released", "failed"},
+    "paid": {"registering", "transferring", "active", "released", "failed"},
+    "registering": {"transferring", "active", "released", "failed"},
+    "transferring": {"active", "released", "failed"},
+    "verifying": {"active", "released", "failed"},
+    "active": REGISTERED,
+    "renewing": REGISTERED,
+    "expired": REGISTERED,
+    "redemption": REGISTERED,
+    "transferred_out": {"active", "released"},
     "released": set(),
     "failed": set(),
 }
+STATES = tuple(LEGAL)
 
 
 async def add(pool: Pool, state: str = "ordered", **columns: Any) -> UUID:
@@ -40,6 +46,7 @@ async def add(pool: Pool, state: str = "ordered", **columns: Any) -> UUID:
         "customer_id": customer,
         "held_at": datetime.now(UTC),
         "paid_at": datetime.now(UTC),
+        "paid_until": datetime.now(UTC),
         **columns,
     }
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))

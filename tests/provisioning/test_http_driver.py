@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from mpanel_billing.provisioning.drivers.http import sign
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     Done,
@@ -20,6 +19,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
+from mpanel_billing.provisioning.drivers.signed_client import sign
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import Misbehaviour, ReferenceServer
 from tests.service import make_settings

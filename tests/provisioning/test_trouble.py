@@ -399,6 +399,10 @@ ELSEWHERE = {
     "dispute_due": "tests/subscriptions/test_disputes.py",
     "dispute_under_review": "tests/subscriptions/test_disputes.py",
     "fraud_warning": "tests/subscriptions/test_disputes.py",
+    "domain_stuck": "tests/provisioning/test_registrar.py",
+    "domain_needs": "tests/provisioning/test_registrar.py",
+    "domain_failed": "tests/provisioning/test_registrar.py",
+    "domain_lost": "tests/provisioning/test_registrar.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
 }

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from mpanel_billing.catalogue.file import read_catalogue_file
-from mpanel_billing.provisioning.drivers.http import SIGNATURE_HEADER, sign
+from mpanel_billing.provisioning.drivers.signed_client import SIGNATURE_HEADER, sign
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from tests.provisioning.reference_server import SECRET, TOKEN
 from tests.worlds.town import Commands, Town

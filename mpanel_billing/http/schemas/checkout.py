@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from mpanel_billing.catalogue.order import DomainMode
@@ -18,6 +18,7 @@ from mpanel_billing.checkout.cart import CartItem, DomainChoice, Selection
 from mpanel_billing.checkout.order_watcher import LONGEST_WAIT_SECONDS
 from mpanel_billing.checkout.repository import OrderState
 from mpanel_billing.checkout.sessions import PaymentPage
+from mpanel_billing.domains.auth_codes import LONGEST_AUTH_CODE
 from mpanel_billing.http.schemas.base import (
     Absent,
     Email,
@@ -38,6 +39,17 @@ Postcode = Annotated[Annotated[Line, Field(max_length=20)] | None, Absent]
 Phone = Annotated[Annotated[Line, Field(max_length=50)] | None, Absent]
 Country = Annotated[Annotated[str, AfterValidator(normalise_country)] | None, Absent]
 DomainName = Annotated[str, Field(max_length=253)]
+AuthCode = Annotated[
+    Annotated[
+        SecretStr,
+        Field(
+            max_length=LONGEST_AUTH_CODE,
+            description="Of a transfer: the code from the registrar that has the domain.",
+        ),
+    ]
+    | None,
+    Absent,
+]
 ReturnUrl = Annotated[Annotated[str, Field(max_length=2000)] | None, Absent]
 
 
@@ -103,6 +115,7 @@ class DomainSchema(_Form):
 
     mode: DomainMode
     value: DomainName = ""
+    auth_code: AuthCode = None
 
 
 class CartItemSchema(_Form):
@@ -116,6 +129,7 @@ class CartItemSchema(_Form):
     trial: bool | None = None
     price_id: OptionalId = None
     domain: DomainName = ""
+    auth_code: AuthCode = None
 
     def to_item(self) -> CartItem:
         """Return the item for checkout."""
@@ -154,7 +168,9 @@ class QuoteRequest(_Form):
             trial=self.trial_active,
             addon_ids=self.addon_ids,
             coupon_code=self.coupon_code,
-            domain=DomainChoice(self.domain.mode, self.domain.value) if self.domain else None,
+            domain=DomainChoice(self.domain.mode, self.domain.value, self.domain.auth_code)
+            if self.domain
+            else None,
             cart=tuple(item.to_item() for item in self.cart_items),
             quantities=self.quantities,
         )
@@ -269,12 +285,29 @@ class OrderServiceSchema(Schema):
 
 
 class OrderDomainSchema(Schema):
-    """A domain of the order; `failed`: another customer had it (docs/domains.md)."""
+    """A domain of the order (docs/domains.md); `failed`: it could not be had.
+
+    `needs`: what its registrar needs and nobody has told: `auth_code`, or fields of the customer.
+    """
 
     name: str
     unicode_name: str
     mode: str
-    state: Literal["ordered", "paid", "registering", "transferring", "active", "released", "failed"]
+    state: Literal[
+        "ordered",
+        "paid",
+        "registering",
+        "transferring",
+        "verifying",
+        "active",
+        "renewing",
+        "expired",
+        "redemption",
+        "transferred_out",
+        "released",
+        "failed",
+    ]
+    needs: tuple[str, ...]
 
 
 class OrderProvisioningSchema(Schema):

@@ -3,17 +3,13 @@
 docs/provisioning-service.yaml is the contract.
 """
 
-import hashlib
-import hmac
 import json
-import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Self
 
 import aiohttp
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from yarl import URL
+from pydantic import BaseModel, ValidationError
 
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
@@ -27,34 +23,20 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unknown,
     Unsettled,
 )
+from mpanel_billing.provisioning.drivers.signed_client import (
+    LONGEST_QUOTE,
+    ServiceAddress,
+    SignedClient,
+    describe_failure,
+    is_refusal,
+    seconds_of,
+)
 from mpanel_billing.provisioning.service_state import Actual
 from mpanel_billing.telemetry.quoting import quote
 
-SIGNATURE_HEADER = "X-Mpanel-Signature"
-
-_TRY_AGAIN = frozenset(
-    {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_EARLY,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }
-)
 _NOT_OFFERED = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 )
-_MAX_RESPONSE_BYTES = 64 * 1024
-_MAX_QUOTE = 200
-
-
-class HttpDriverSettings(BaseModel):
-    """Where the service is; `token` is its bearer key, `secret` signs the requests."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: AnyHttpUrl
-    token: SecretStr
-    secret: SecretStr
-    timeout_seconds: float = Field(default=20, gt=0, le=300)
 
 
 class CommandResponse(BaseModel):
@@ -88,27 +70,23 @@ class AccountResponse(BaseModel):
         """Why others than billing have suspended it; None if they have not."""
         if self.state != "suspended" or self.suspendedBy in {None, "billing"}:
             return None
-        return quote(self.suspensionReason or "no reason given", _MAX_QUOTE)
+        return quote(self.suspensionReason or "no reason given", LONGEST_QUOTE)
 
 
 class HttpDriver:
     """Sends commands to one service over HTTP."""
 
     name: ClassVar[str] = "http"
-    settings: ClassVar[type[BaseModel]] = HttpDriverSettings
+    settings: ClassVar[type[BaseModel]] = ServiceAddress
 
-    def __init__(self, settings: HttpDriverSettings, session: aiohttp.ClientSession) -> None:
-        """Call the service at `settings.url` over the session."""
-        self._session = session
-        self._token = settings.token.get_secret_value()
-        self._secret = settings.secret.get_secret_value()
-        self._base = URL(str(settings.url))
-        self._timeout = aiohttp.ClientTimeout(total=settings.timeout_seconds)
+    def __init__(self, client: SignedClient) -> None:
+        """Call the service of the client."""
+        self._client = client
 
     @classmethod
-    def open(cls, settings: HttpDriverSettings, session: aiohttp.ClientSession, /) -> Self:
+    def open(cls, settings: ServiceAddress, session: aiohttp.ClientSession, /) -> Self:
         """Return a driver for one service."""
-        return cls(settings, session)
+        return cls(SignedClient(settings, session))
 
     async def create(self, command: DriverCommand) -> Result:
         """Create the account."""
@@ -132,11 +110,11 @@ class HttpDriver:
 
     async def inspect(self, account: Account) -> Found | Unknown:
         """Return the account's state."""
-        path = self._base / "accounts" / account.product_type / str(account.created_for)
+        path = self._client.base / "accounts" / account.product_type / str(account.created_for)
         try:
-            status, body, _ = await self._send("GET", path, b"", {})
+            status, body, _ = await self._client.send("GET", path)
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Unknown(_describe_failure(error))
+            return Unknown(describe_failure(error))
         if status == HTTPStatus.NOT_FOUND:
             return Found("absent")
         if status != HTTPStatus.OK:
@@ -158,49 +136,27 @@ class HttpDriver:
         self, account: Account, resources: Mapping[str, Any]
     ) -> Fits | DoesNotFit | Unknown:
         """Ask the service whether what the account uses fits."""
-        path = self._base / "accounts" / account.product_type / str(account.created_for)
+        path = self._client.base / "accounts" / account.product_type / str(account.created_for)
         content = {"externalRef": account.external_ref, "resources": resources}
         headers = {"Content-Type": "application/json"}
         try:
-            status, body, _ = await self._send(
+            status, body, _ = await self._client.send(
                 "POST", path / "check-change", json.dumps(content, sort_keys=True).encode(), headers
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Unknown(_describe_failure(error))
+            return Unknown(describe_failure(error))
         return read_fit(status, body)
 
     async def _send_command(self, command: DriverCommand) -> Result:
         body = json.dumps(_body_of(command), sort_keys=True).encode()
         headers = {"Idempotency-Key": command.idempotency_key, "Content-Type": "application/json"}
         try:
-            status, text, retry_after = await self._send(
-                "POST", self._base / "orders", body, headers
+            status, text, retry_after = await self._client.send(
+                "POST", self._client.base / "orders", body, headers
             )
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Unsettled(_describe_failure(error))
+            return Unsettled(describe_failure(error))
         return read_response(status, text, retry_after)
-
-    async def _send(
-        self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[int, bytes, str | None]:
-        """Send a signed request; return status, body and Retry-After."""
-        signed = {
-            **headers,
-            "Authorization": f"Bearer {self._token}",
-            SIGNATURE_HEADER: sign(self._secret, int(time.time()), method, url.path, body),
-        }
-        async with self._session.request(
-            method, url, data=body, headers=signed, timeout=self._timeout, allow_redirects=False
-        ) as response:
-            text = await response.content.read(_MAX_RESPONSE_BYTES)
-            return response.status, text, response.headers.get("Retry-After")
-
-
-def sign(secret: str, timestamp: int, method: str, path: str, body: bytes) -> str:
-    """Return the signature header: HMAC-SHA256 over time, method, path and body."""
-    signed = f"{timestamp}.{method}.{path}.".encode() + body
-    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
 
 
 def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
@@ -218,12 +174,11 @@ def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
     already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
     if (is_done or already) and parsed.externalRef:
         return Done(parsed.externalRef, already, response)
-    said = f": {quote(parsed.message, _MAX_QUOTE)}" if parsed.message else ""
+    said = f": {quote(parsed.message, LONGEST_QUOTE)}" if parsed.message else ""
     error = f"HTTP {status}{said}"
-    is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_refusal and status not in _TRY_AGAIN and not already:
+    if is_refusal(status) and not already:
         return Refused(error, response)
-    return Unsettled(error, response, _seconds(retry_after))
+    return Unsettled(error, response, seconds_of(retry_after))
 
 
 def read_fit(status: int, body: bytes) -> Fits | DoesNotFit | Unknown:
@@ -238,7 +193,7 @@ def read_fit(status: int, body: bytes) -> Fits | DoesNotFit | Unknown:
         return Unknown("its response does not match the contract")
     if parsed.fits:
         return Fits()
-    return DoesNotFit(quote(parsed.message or "more is used than it would have", _MAX_QUOTE))
+    return DoesNotFit(quote(parsed.message or "more is used than it would have", LONGEST_QUOTE))
 
 
 def _body_of(command: DriverCommand) -> dict[str, Any]:
@@ -250,15 +205,3 @@ def _body_of(command: DriverCommand) -> dict[str, Any]:
         "externalRef": command.external_ref,
         "details": command.details,
     }
-
-
-def _describe_failure(error: Exception) -> str:
-    """Describe the failure without the address and whatever else the exception quotes."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return f"no response: {type(error).__name__}"
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Read Retry-After in seconds; a date, its other form, is ignored: our own backoff applies."""
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None

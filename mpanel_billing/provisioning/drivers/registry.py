@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 from mpanel_billing.errors import SettingsError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.provisioning.drivers.http import HttpDriver
+from mpanel_billing.provisioning.drivers.http_registrar import HttpRegistrar
 from mpanel_billing.provisioning.drivers.log import LogDriver
+from mpanel_billing.provisioning.drivers.log_registrar import LogRegistrar
 from mpanel_billing.provisioning.drivers.protocol import Driver
+from mpanel_billing.provisioning.drivers.registrar import Registrar
 from mpanel_billing.settings import ServiceSettings, Settings, describe_settings_error
 from mpanel_billing.telemetry.tracing import active_tracing
 
@@ -29,10 +32,31 @@ class DriverClass(Protocol):
         ...
 
 
+class RegistrarClass(Protocol):
+    """What the class of a registrar's driver declares, as that of any other driver."""
+
+    name: str
+    settings: type[BaseModel]
+
+    def open(self, settings: Any, session: aiohttp.ClientSession, /) -> Registrar:
+        """Return a driver for one registrar; `session` is shared."""
+        ...
+
+
 DRIVERS: tuple[DriverClass, ...] = (
     HttpDriver,
     LogDriver,
 )
+
+REGISTRARS: tuple[RegistrarClass, ...] = (
+    HttpRegistrar,
+    LogRegistrar,
+)
+
+ClassT = TypeVar("ClassT", DriverClass, RegistrarClass)
+
+DOMAIN = "domain"
+"""The product type whose driver is a registrar's: a domain is no account of a subscription."""
 
 
 class ConcurrencyLimit:
@@ -61,11 +85,23 @@ class LimitedDriver:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitedRegistrar:
+    """A registrar's driver and the limit under which it is called."""
+
+    registrar: Registrar
+    limit: ConcurrencyLimit
+
+
+@dataclass(frozen=True, slots=True)
 class Drivers:
-    """The drivers of a process: those of `by_type`, else the fallback."""
+    """The drivers of a process: those of `by_type`, else the fallback.
+
+    `registrar` sees to domains; None: the hosting service does.
+    """
 
     fallback: LimitedDriver
     by_type: Mapping[str, LimitedDriver] = field(default_factory=dict)
+    registrar: LimitedRegistrar | None = None
 
     def choose(self, product_type: str) -> LimitedDriver:
         """Return the driver for a new account of that type."""
@@ -78,12 +114,16 @@ class Drivers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Configured:
+class _Configured(Generic[ClassT]):
     """A service of PROVISIONING_SERVICES, checked: its driver, and that driver's settings."""
 
-    driver: DriverClass
+    driver: ClassT
     settings: BaseModel
     common: ServiceSettings
+
+    def limit(self, usual: int) -> ConcurrencyLimit:
+        """Return the limit under which it is called, `usual` if it has none of its own."""
+        return ConcurrencyLimit(self.common.concurrency or usual, self.common.per_second)
 
 
 def check_services(settings: Settings, known: Iterable[DriverClass] = DRIVERS) -> None:
@@ -109,7 +149,8 @@ async def open_drivers(
 
     Raises SettingsError as `check_services` does.
     """
-    configured = _configured(settings, known)
+    services = _configured(settings, known)
+    accounts, registrar = services.accounts, services.registrar
     concurrency = settings.provisioning_concurrency
     tracing = active_tracing()
     async with aiohttp.ClientSession(
@@ -120,33 +161,47 @@ async def open_drivers(
             fallback=LimitedDriver(LogDriver(), ConcurrencyLimit(concurrency)),
             by_type={
                 product_type: LimitedDriver(
-                    each.driver.open(each.settings, session),
-                    ConcurrencyLimit(
-                        each.common.concurrency or concurrency, each.common.per_second
-                    ),
+                    each.driver.open(each.settings, session), each.limit(concurrency)
                 )
-                for product_type, each in configured.items()
+                for product_type, each in accounts.items()
             },
+            registrar=None
+            if registrar is None
+            else LimitedRegistrar(
+                registrar.driver.open(registrar.settings, session), registrar.limit(concurrency)
+            ),
         )
 
 
-def _configured(settings: Settings, known: Iterable[DriverClass]) -> dict[str, _Configured]:
-    by_name = {driver.name: driver for driver in known}
-    configured: dict[str, _Configured] = {}
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """The services of PROVISIONING_SERVICES, checked."""
+
+    accounts: Mapping[str, _Configured[DriverClass]]
+    registrar: _Configured[RegistrarClass] | None
+
+
+def _configured(settings: Settings, known: Iterable[DriverClass]) -> _Services:
+    accounts: dict[str, _Configured[DriverClass]] = {}
+    registrar: _Configured[RegistrarClass] | None = None
     faults: list[str] = []
     for product_type, common in settings.provisioning_services.items():
         try:
-            configured[product_type] = _configure(product_type, common, by_name)
+            if product_type == DOMAIN:
+                registrar = _configure(product_type, common, REGISTRARS)
+            else:
+                accounts[product_type] = _configure(product_type, common, known)
         except SettingsError as error:
             faults.append(str(error))
     if faults:
         raise SettingsError("\n".join(faults))
-    return configured
+    return _Services(accounts, registrar)
 
 
 def _configure(
-    product_type: str, common: ServiceSettings, by_name: Mapping[str, DriverClass]
-) -> _Configured:
+    product_type: str, common: ServiceSettings, known: Iterable[ClassT]
+) -> _Configured[ClassT]:
+    by_name = {driver.name: driver for driver in known}
     driver = by_name.get(common.driver_name)
     if driver is None:
         names = ", ".join(sorted(by_name))

@@ -55,6 +55,7 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         predecessor_id=row["predecessor_id"],
         vouched_customer_id=row["vouched_customer_id"],
         domain_states=row["domain_states"],
+        at_registrar=frozenset(row["at_registrar"]),
         rival_pages=tuple(
             RivalPage(UUID(page["subscription_id"]), page["session_id"])
             for page in row["rival_pages"]
@@ -96,10 +97,14 @@ async def write_desired(
     desired: Desired,
     drivers: Mapping[str, str],
     domains: Mapping[str, Sequence[str]],
+    *,
+    registrar: str | None = None,
+    registrar_domains: Sequence[str] = (),
 ) -> dict[str, Service]:
     """Store the desired state of each service; `drivers` names the driver of a new account.
 
     `domains`: what each service should have registered or transferred, by product type.
+    `registrar_domains`: what the driver `registrar` should.
 
     Returns the services whose desired state is new or has changed, by product type.
     """
@@ -115,7 +120,13 @@ async def write_desired(
         for product_type, service in desired.services.items()
     ]
     rows = await _queries.write_desired.fetch(
-        conn, subscription_id=lease.subscription_id, token=lease.token, desired=states
+        conn,
+        subscription_id=lease.subscription_id,
+        token=lease.token,
+        desired=states,
+        domains=list(registrar_domains),
+        registrar=registrar,
+        now=lease.clock(),
     )
     return {row["service"]["product_type"]: service_of(row["service"]) for row in rows}
 
