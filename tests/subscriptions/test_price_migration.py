@@ -1,5 +1,7 @@
 """Another price for those who have one: each is told, and pays it from their own renewal on."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +25,7 @@ from mpanel_billing.subscriptions.price_announcements import (
 from mpanel_billing.subscriptions.price_changes import make_price_changes
 from tests.commands import run_command
 from tests.subscriptions.conftest import Backend
+from tests.waiting import until_true
 
 OPERATOR = Actor("cli:grace@panel")
 OLD, NEW = 799, 999
@@ -287,6 +290,51 @@ async def test_a_lost_response_is_made_up_for(
     made = "SELECT count(*) FROM billing_price_changes WHERE made_at IS NOT NULL"
     assert await backend.service.pool.fetchval(made) == 1
     assert (await plan_item(backend, bought))["unitAmount"] == NEW
+
+
+@pytest.mark.parametrize("how", ["in order", "badly", "killed"])
+async def test_rows_and_news_depend_on_no_webhook_and_on_no_worker_that_dies(
+    backend: Backend, bought: str, told: None, how: str
+) -> None:
+    """The worker is killed after Stripe has the price, and before it hears of it."""
+    pool, stripe = backend.service.pool, backend.service.stripe
+    await receivers.change(pool, OPERATOR, "panel", url=None, types=("*",))
+    await announce_migration(pool, await migration(backend), OPERATOR)
+    if how == "badly":
+        await stripe.set_delivery(reorder=True, duplicate=True, delay=0.02, seed=1)
+    near = await reach(backend, bought, timedelta(days=1))
+    if how == "killed":
+        await kill_after_stripe(backend, near)
+    await make_price_changes(mirror_of(backend), near)
+    await reach(backend, bought, timedelta(hours=-2))
+    assert (await plan_item(backend, bought))["unitAmount"] == NEW
+    made = "SELECT count(*) FROM billing_price_changes WHERE made_at IS NOT NULL"
+    assert (await pool.fetchval(made), await pool.fetchval(STANDING)) == (1, 0)
+    news = await pool.fetch(
+        "SELECT type FROM billing_messages WHERE type ~ '^(price|invoice|subscription)' ORDER BY 1"
+    )
+    assert [row["type"] for row in news if row["type"] != "invoice.upcoming"] == [
+        "invoice.created",
+        "invoice.paid",
+        "price.changing",
+        "subscription.changed",
+        "subscription.renewed",
+    ]
+
+
+async def kill_after_stripe(backend: Backend, near: datetime) -> None:
+    """Let a worker die while it waits for Stripe, which has the price; its lease is over then."""
+    pool = backend.service.pool
+    await backend.service.stripe.inject_fault(
+        "hang", method="POST", path="/v1/subscriptions/", after_work=True, seconds=30
+    )
+    worker = asyncio.create_task(make_price_changes(mirror_of(backend), near))
+    await until_true(pool, "SELECT bool_or(unit_amount = $1) IS TRUE FROM subscription_items", NEW)
+    worker.cancel()
+    with suppress(asyncio.CancelledError):
+        await worker
+    assert await pool.fetchval("SELECT state FROM billing_changes") == "asking"
+    await pool.execute("UPDATE billing_changes SET leased_until = now() - interval '1 second'")
 
 
 async def test_another_plan_in_the_meantime_is_at_the_price_on_sale(
