@@ -67,7 +67,7 @@ async def _drift_of_prices(
 def _drift_of_price(price: PriceToPush, offered: Offered, product_id: str) -> list[str]:
     name = f"price {price.lookup_key}"
     if not price.active:
-        still = price.stripe_price_id in offered.by_id
+        still = price.stripe_price_id in offered.retirable
         return [f"{name} ({price.stripe_price_id}) is still on sale"] if still else []
     theirs = offered.for_row(price)
     found = _compare(name, wanted_terms(price, product_id), theirs.terms if theirs else None)

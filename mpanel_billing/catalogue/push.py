@@ -4,7 +4,7 @@ Everything is looked up before it is created: a product by its id, a price by it
 key, a coupon by its code. So a push that failed halfway is simply run again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -140,17 +140,28 @@ async def _push_prices(push: _Push, product_ids: Mapping[UUID, str]) -> None:
             pushed[price.id] = await _push_price(push, price, terms, offered)
     await repository.set_stripe_price_ids(push.conn, pushed, push.livemode)
     for price in prices:
-        if not price.active and price.stripe_price_id in offered.by_id:
-            await _retire_price(push, price.id, offered.by_id[price.stripe_price_id])
+        current = offered.by_id.get(price.stripe_price_id or "")
+        if current is not None and not price.active and current.id in offered.retirable:
+            await _retire_price(push, price.id, current)
 
 
 class Offered:
-    """Stripe's prices on sale by id and by lookup key, and the rows that own them."""
+    """Stripe's active prices by id and by lookup key, and the rows that own them.
+
+    One that a subscription has stays active, though we no longer sell it: Stripe takes no schedule
+    with an inactive price, so nothing could be planned for that subscription.
+    """
 
     def __init__(self, found: Iterable[StripePrice], prices: Iterable[PriceToPush]) -> None:
         self.by_id = {price.id: price for price in found}
         self.by_lookup_key = {price.terms.lookup_key: price for price in self.by_id.values()}
         self.owners = {price.stripe_price_id: price.id for price in prices}
+        self._in_use = {price.stripe_price_id for price in prices if price.in_use}
+
+    @property
+    def retirable(self) -> Set[str]:
+        """The ids of those that may become inactive."""
+        return self.by_id.keys() - self._in_use
 
     def for_row(self, price: PriceToPush) -> StripePrice | None:
         """Find the price of a row, even if a push failed before storing its id."""
@@ -171,7 +182,7 @@ async def _push_price(push: _Push, price: PriceToPush, terms: PriceTerms, offere
     created = await push.gateway.create_price(terms, push.key("create-price", price.id))
     push.done.created.append(price.lookup_key)
     former = offered.by_lookup_key.get(price.lookup_key)
-    if former is not None:
+    if former is not None and former.id in offered.retirable:
         await _retire_price(push, price.id, former)
         del offered.by_id[former.id]
     return created.id

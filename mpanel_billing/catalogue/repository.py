@@ -44,7 +44,10 @@ class ProductToPush:
 
 @dataclass(frozen=True, slots=True)
 class PriceToPush:
-    """A price that Stripe should have, on sale or not."""
+    """A price that Stripe should have, on sale or not.
+
+    `in_use`: a subscription that lives has it.
+    """
 
     id: UUID
     product_id: UUID
@@ -53,6 +56,7 @@ class PriceToPush:
     unit_amount: int
     lookup_key: str
     active: bool
+    in_use: bool
     stripe_price_id: str | None
 
 

@@ -596,6 +596,14 @@ SELECT
     prices.unit_amount,
     prices.lookup_key,
     prices.active,
+    EXISTS (
+        SELECT 1
+        FROM subscription_items AS item
+        JOIN subscriptions AS s
+            ON s.id = item.subscription_id
+            AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+        WHERE item.price_id = prices.id
+    ) AS in_use,
     CASE
         WHEN prices.livemode = :livemode::boolean THEN prices.stripe_price_id
     END AS stripe_price_id

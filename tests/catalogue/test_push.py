@@ -123,6 +123,34 @@ async def test_a_changed_price_takes_the_lookup_key_over_and_retires_the_old_one
     assert "starter_annually_usd" not in offered, "no longer in the file, no longer on sale"
 
 
+async def test_a_price_that_somebody_has_stays_active_until_nobody_has_it(
+    applied: Pool, gateway: StripeCatalogue, client: stripe.StripeClient
+) -> None:
+    """Stripe takes no schedule with an inactive price: nothing could be planned for them."""
+    await push_catalogue(applied, gateway, livemode=False)
+    old = str((await stored_price_ids(applied))["starter_monthly_usd"])
+    held = await applied.fetchval(
+        """WITH s AS (
+               INSERT INTO subscriptions (price, status, billing_provider, livemode, currency,
+                   amount, auto_renew, stripe_status, stripe_as_of, stripe_as_of_since)
+               VALUES (7.99, 'active', 'stripe', FALSE, 'usd', 799, FALSE, 'active', now(), now())
+               RETURNING id
+           )
+           INSERT INTO subscription_items (subscription_id, price_id, stripe_price_id, currency)
+           SELECT s.id, p.id, p.stripe_price_id, 'usd' FROM s, prices AS p
+           WHERE p.stripe_price_id = $1 RETURNING subscription_id""",
+        old,
+    )
+    await apply_catalogue(applied, edited("monthly = 799, annually", "monthly = 899, annually"))
+    for _ in range(2):
+        assert old not in (await push_catalogue(applied, gateway, livemode=False)).retired
+    kept = await client.v1.prices.retrieve_async(old)
+    assert (kept.active, kept.lookup_key) == (True, None)
+    assert not [one for one in await find_drift(applied, gateway, livemode=False) if old in one]
+    await applied.execute("UPDATE subscriptions SET stripe_status = 'canceled' WHERE id = $1", held)
+    assert (await push_catalogue(applied, gateway, livemode=False)).retired == [old]
+
+
 @pytest.mark.parametrize("push_between", [True, False])
 async def test_a_price_that_changes_forth_and_back_ends_on_sale_once(
     applied: Pool, gateway: StripeCatalogue, shipped: CatalogueFile, push_between: bool

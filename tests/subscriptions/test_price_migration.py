@@ -417,8 +417,6 @@ async def test_a_change_at_the_end_of_a_term_puts_the_price_off_by_that_term_onl
     await backend.done(change, {**starter, "quantities": {"starter": 2}})
     wanted = await migration(backend)
     await announce_migration(pool, wanted, OPERATOR)
-    # the sandbox takes no phase with a price that is off sale
-    await backend.worker.gateway.client.v1.prices.update_async(wanted.old, {"active": True})
     planned = await backend.done(change, {**starter, "quantities": {"starter": 1}})
     assert planned["changed"]
     await reach(backend, bought, timedelta(hours=-2))
