@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -27,6 +29,32 @@ def retry(name: Name) -> None:
     """Have the worker look at a name now, and send again what its registrar has refused."""
     _change(name, "retry", repository.look_again, "No registrar sees to {name}.")
     typer.echo("the worker looks at it now")
+
+
+@app.command()
+def renew(
+    name: Name,
+    paid_until: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The day to which it is paid for, UTC.")
+    ],
+) -> None:
+    """Have a name renewed for what its customer has paid, such as with an invoice by hand."""
+
+    async def order(conn: Connection, name: DomainName) -> UUID | None:
+        id_ = await repository.look_again(conn, name)
+        if id_ is None:
+            return None
+        ordered = await repository.order_renewal(conn, id_, paid_until.replace(tzinfo=UTC))
+        return None if ordered is None else id_
+
+    _change(
+        name,
+        "renew",
+        order,
+        "{name} cannot be renewed: no registrar sees to it, it is not registered, or it is paid for"
+        " as long already (see `domains show`).",
+    )
+    typer.echo("the worker renews it")
 
 
 @app.command("auth-code")

@@ -58,6 +58,10 @@ INSERT INTO stripe_disputes (stripe_dispute_id, livemode, stripe_charge_id,
     FROM charge;
 INSERT INTO billing_deleted_subscriptions (subscription_id, stripe_customer_id, livemode,
     stripe_status, subscription) VALUES (gen_random_uuid(), $1, FALSE, 'canceled', '{}');
+UPDATE billing_domains
+    SET driver = 'log', pending_action = 'set_auto_renew', pending_request = '{}';
+INSERT INTO billing_registrar_calls (domain_id, driver, action, idempotency_key, request, outcome,
+    duration_ms) SELECT id, 'log', 'register', '', '{}', 'done', 0 FROM billing_domains;
 WITH receiver AS (
     INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
     VALUES ('panel', 'https://panel.test/', FALSE, '{*}', 'whsec_abc', 'grace') RETURNING id

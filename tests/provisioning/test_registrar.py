@@ -303,6 +303,21 @@ async def renew(shop: Shop) -> datetime:
     return paid_until
 
 
+async def test_an_operator_has_a_year_renewed_that_was_paid_by_hand(
+    shop: Shop, database_url: str
+) -> None:
+    await shop.sell("register")
+    row = await shop.look()
+    day = f"{row['expires_at'] + YEAR:%Y-%m-%d}"
+    ordered = await run_command(database_url, "domains", "renew", "ada.com", "--paid-until", day)
+    assert ordered.status == 0, ordered.out
+    again = await run_command(database_url, "domains", "renew", "ada.com", "--paid-until", day)
+    assert again.status == 1
+    assert "is paid for as long already" in again.err
+    renewed = await shop.look()
+    assert (renewed["state"], renewed["expires_at"] > row["expires_at"]) == ("active", True)
+
+
 @pytest.mark.parametrize("habit", ["503", "cut_after", "forget", None])
 async def test_a_year_that_is_paid_for_is_renewed_once(shop: Shop, habit: Habit | None) -> None:
     await shop.sell("register")
