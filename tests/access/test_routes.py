@@ -23,6 +23,8 @@ Route = tuple[str, str]
 
 ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 TRIED_ELSEWHERE = {
+    ("POST", "/api/billing/subscriptions/{id}/charges"),
+    ("POST", "/api/billing/subscriptions/{id}/charges/{charge_id}/withdraw"),
     ("POST", "/api/billing/subscriptions/{id}/end"),
     ("POST", "/api/billing/subscriptions/{id}/take-offer"),
     ("POST", "/api/billing/subscriptions/{id}/trial"),
@@ -35,8 +37,9 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/disputes/{id}/evidence"),
 }
 """They need a trial, an offer, an open invoice, a draft, a dispute or a Stripe, or leave an entry
-for each refund: test_endings.py, test_retention_offers.py, test_invoice_actions.py,
-test_manual_invoices.py, test_balances.py and test_disputes.py of tests/subscriptions."""
+for each refund: test_one_off_charges.py, test_endings.py, test_retention_offers.py,
+test_invoice_actions.py, test_manual_invoices.py, test_balances.py and test_disputes.py of
+tests/subscriptions."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -61,6 +64,7 @@ SCOPE_OF = {
 """What does more than read or change; the rest follows from the area and the method."""
 ONLY_LOOKING = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"),
+    ("POST", "/api/billing/subscriptions/{id}/preview-charge"),
     ("POST", "/api/billing/invoices/{id}/preview-refund"),
     ("POST", "/api/billing/invoices/{id}/preview-credit-note"),
     ("POST", "/api/billing/preview-balance"),
@@ -82,7 +86,8 @@ GUARDED = sorted(guarded_routes())
 LENIENT = {"reason": "pays by cheque", "graceDays": 30}
 CREDIT = {"amount": 100, "to": "balance"}
 MOVED = {"move": "add", "amount": 100, "currency": "usd", "reason": "an outage"}
-BILLED = {"currency": "usd", "lines": [{"description": "Migration", "unitAmount": 4900}]}
+CHARGED = {"description": "Migration", "unitAmount": 4900}
+BILLED = {"currency": "usd", "lines": [CHARGED]}
 FOR_ALL = ("GET", "/api/billing/disputes")
 """A list that does without a customer."""
 KEPT = {"reason": "refunded by bank transfer"}
@@ -100,6 +105,8 @@ LESS = {"planId": "starter", "billingCycle": "monthly"}
 REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"): ANOTHER_PLAN,
     ("POST", "/api/billing/subscriptions/{id}/change-plan"): ANOTHER_PLAN,
+    ("POST", "/api/billing/subscriptions/{id}/preview-charge"): CHARGED,
+    ("POST", "/api/billing/subscriptions/{id}/charges"): CHARGED,
     ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
     ("POST", "/api/billing/invoices/{id}/mark-paid"): {"reason": "by bank transfer"},
     ("POST", "/api/billing/invoices"): BILLED,
