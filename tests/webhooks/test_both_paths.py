@@ -19,7 +19,7 @@ from mpanel_billing.database.pool import Pool, create_pool, transaction
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.event import Event, parse_event
-from mpanel_billing.webhooks.fast_path import prepare_event, receive_on_fast_path
+from mpanel_billing.webhooks.fast_path import Received, prepare_event, receive_on_fast_path
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
 from mpanel_billing.webhooks.jsonb import Body
@@ -386,7 +386,7 @@ class World:
             async with self.both.acquire() as conn:
                 known = {e.event.id: row for e in ready if (row := self.recent.find(e))}
                 clear = [each for each in ready if each.event.id not in known]
-                received = await receive_on_fast_path(conn, clear)
+                received = await receive_on_fast_path(conn, clear) if clear else Received()
                 self.recent.note_all(clear, received.written)
                 stored = {**received.left, **known}
                 left = [
