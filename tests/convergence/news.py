@@ -17,7 +17,7 @@ TOLD = """
 
 _NEWS = """
     SELECT m.type, told.object, CASE
-        WHEN m.type ~ '^subscription.(resumed|suspended|kept|changed)$' THEN ''
+        WHEN m.type ~ '^subscription.(resumed|suspended|kept|changed|past_due)$' THEN ''
         ELSE m.transition
     END
     FROM billing_messages AS m
@@ -26,7 +26,8 @@ _NEWS = """
         AND m.type LIKE 'subscription.%'
     CROSS JOIN LATERAL (SELECT coalesce(s.stripe_subscription_id, m.object_id) AS object) AS told
     WHERE told.object LIKE $1"""
-"""Without the times of transactions, by which some transitions are known."""
+"""Without the times of transactions, by which some transitions are known, and without the
+unpaid term: of several that follow each other, the first that is seen is told."""
 
 _STANDING = """
     SELECT told.type, told.object
