@@ -11,7 +11,7 @@ from uuid import UUID
 from billing_client import AuthenticatedClient
 from billing_client.api.billing import (
     billing_invoices_get_all,
-    billing_invoices_post_refund,
+    billing_money_back_post_refund,
     billing_portal_post_portal_session,
     billing_subscriptions_get_all,
     billing_subscriptions_get_one,
@@ -66,7 +66,7 @@ def live(client: AuthenticatedClient, id_: UUID) -> None:
     invoices = done(billing_invoices_get_all.sync(client=client, customer_id=customer)).invoices
     paid = [each for each in invoices if each.amount_paid]
     refund = RefundRequest(amount=100)
-    refunded = billing_invoices_post_refund.sync(id=paid[-1].id, client=client, body=refund)
+    refunded = billing_money_back_post_refund.sync(id=paid[-1].id, client=client, body=refund)
     assert done(refunded).refund.amount == 100
     ended = billing_subscriptions_post_cancel.sync(
         id=id_, client=client, body=CancelRequest(reason="too dear")
