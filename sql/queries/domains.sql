@@ -423,8 +423,11 @@ CROSS JOIN LATERAL (
     FROM invoices AS i
     WHERE i.subscription_id = own.subscription_id
       AND i.billing_reason IS DISTINCT FROM 'manual'
-      -- that of the end of a trial, which has what was added to it before
-      AND (charged.stripe_created IS NULL OR i.stripe_created >= charged.stripe_created)
+      -- that of the end of a trial, which has what was added to it before; its beginning may be of the same second
+      AND (
+          charged.stripe_created IS NULL
+          OR (i.stripe_created >= charged.stripe_created AND i.billing_reason <> 'subscription_create')
+      )
     ORDER BY i.stripe_created, i.id
     LIMIT 1
 ) AS bill

@@ -1,7 +1,6 @@
 """Another price for those who have one: each is told, and pays it from their own renewal on."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -332,8 +331,7 @@ async def kill_after_stripe(backend: Backend, bought: str, near: datetime) -> No
         while (await plan_item(backend, bought))["unitAmount"] != NEW:
             await backend.worker.catch_up()  # its event may say too little: then Stripe is asked
     worker.cancel()
-    with suppress(asyncio.CancelledError):
-        await worker
+    await asyncio.wait([worker])
     assert await pool.fetchval("SELECT state FROM billing_changes") == "asking"
     await pool.execute("UPDATE billing_changes SET leased_until = now() - interval '1 second'")
 
