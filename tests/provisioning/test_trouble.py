@@ -403,6 +403,7 @@ ELSEWHERE = {
     "domain_needs": "tests/provisioning/test_registrar.py",
     "domain_failed": "tests/provisioning/test_registrar.py",
     "domain_lost": "tests/provisioning/test_registrar.py",
+    "domain_not_renewed": "tests/subscriptions/test_domain_renewals.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
 }
