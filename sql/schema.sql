@@ -674,6 +674,22 @@ END
 $$;
 COMMENT ON FUNCTION billing_check_domain_state() IS 'Holds the life of a domain: which state may follow which';
 
+CREATE FUNCTION billing_close_proof() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    UPDATE billing_domain_proofs
+    SET token = NULL,
+        check_at = NULL
+    WHERE domain_id = NEW.id
+      AND token IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_close_proof() IS 'Forgets the token of a domain that nobody has to prove any more';
+
 CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) RETURNS TABLE(subscription_id uuid, changed boolean, work_version bigint)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1654,6 +1670,27 @@ CREATE FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id
     ) AS deleted ON TRUE
 $$;
 COMMENT ON FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id text, order_id uuid) IS 'Where a Stripe subscription belongs: the row that mirrors it, or the order it names on the same Stripe customer';
+
+CREATE FUNCTION billing_proof_asked_v1(of_domain uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'recordName', '_mpanel-verification.' || d.name,
+        'recordType', 'TXT',
+        'recordValue', 'mpanel-verification=' || p.token,
+        'nameservers', to_jsonb(p.nameservers),
+        'checkedAt', p.checked_at,
+        'nextCheckAt', p.check_at,
+        'expiresAt', p.expires_at,
+        'missing', p.last_error
+    )
+    FROM billing_domain_proofs AS p
+    JOIN billing_domains AS d
+        ON d.id = p.domain_id
+    WHERE p.domain_id = of_domain
+      AND p.token IS NOT NULL
+$$;
+COMMENT ON FUNCTION billing_proof_asked_v1(of_domain uuid) IS 'What the buyer of a domain has to do to prove that it is theirs; null: nothing';
 
 CREATE FUNCTION billing_receive_events_v3(keys text[], holders text[], waits boolean, livemode boolean, ids text[], types text[], api_versions text[], createds text[], object_ids text[], statuses text[], reasons text[], payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, bills jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS TABLE(id text, outcome text, since timestamp with time zone, as_of timestamp with time zone, event_id text, event_type text, payload jsonb, seen text, facts jsonb)
     LANGUAGE plpgsql
@@ -2829,6 +2866,32 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_order() IS 'Records order.placed';
+
+CREATE FUNCTION billing_tell_proof() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'domain.' || told.type, d.id::text, told.type, s.livemode, s.id, d.customer_id, now(),
+        jsonb_build_object('domain', jsonb_build_object('id', d.id, 'provenBy', NEW.proven_by))
+    )
+    FROM (
+        VALUES
+            ('verification_needed', TG_OP = 'INSERT'),
+            ('verified', TG_OP = 'UPDATE' AND NEW.proven_at IS NOT NULL),
+            ('verification_expired', TG_OP = 'UPDATE' AND NEW.token IS NOT NULL AND NEW.check_at IS NULL)
+    ) AS told (type, happened)
+    CROSS JOIN billing_domains AS d
+    JOIN subscriptions AS s
+        ON s.id = d.subscription_id
+    WHERE told.happened
+      AND d.id = NEW.domain_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_proof() IS 'Records that a proof is needed, was given, or was not given in time';
 
 CREATE FUNCTION billing_tell_refund() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4833,6 +4896,37 @@ COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest r
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
 COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
 
+CREATE TABLE billing_domain_proofs (
+    domain_id uuid NOT NULL,
+    token text,
+    nameservers text[] DEFAULT '{}'::text[] NOT NULL,
+    elsewhere_at timestamp with time zone,
+    checked_at timestamp with time zone,
+    check_at timestamp with time zone,
+    expires_at timestamp with time zone NOT NULL,
+    last_error text,
+    proven_at timestamp with time zone,
+    proven_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_domain_proofs_check CHECK (((token IS NOT NULL) OR (check_at IS NULL))),
+    CONSTRAINT billing_domain_proofs_check1 CHECK (((proven_at IS NULL) OR (token IS NULL))),
+    CONSTRAINT billing_domain_proofs_check2 CHECK (((proven_at IS NULL) = (proven_by IS NULL))),
+    CONSTRAINT billing_domain_proofs_proven_by_check CHECK ((proven_by = ANY (ARRAY['txt'::text, 'nameservers'::text, 'operator'::text]))),
+    CONSTRAINT billing_domain_proofs_token_check CHECK ((token ~ '^[0-9a-f]{32}$'::text))
+);
+COMMENT ON TABLE billing_domain_proofs IS 'What buyers are asked for to prove that a domain is theirs, and how far that is; one row for each domain that had to be proven';
+COMMENT ON COLUMN billing_domain_proofs.domain_id IS 'The domain of one customer';
+COMMENT ON COLUMN billing_domain_proofs.token IS 'Random, for this row alone: part of the TXT record; null: the proof is closed';
+COMMENT ON COLUMN billing_domain_proofs.nameservers IS 'Those of ours that it may be delegated to instead; empty: only the TXT record counts';
+COMMENT ON COLUMN billing_domain_proofs.elsewhere_at IS 'When it was first seen to be delegated elsewhere: only a later delegation to ours proves something; null: it was not';
+COMMENT ON COLUMN billing_domain_proofs.checked_at IS 'When nameservers were last asked; null: not yet';
+COMMENT ON COLUMN billing_domain_proofs.check_at IS 'When the worker asks next; null: no more';
+COMMENT ON COLUMN billing_domain_proofs.expires_at IS 'When the worker stops asking';
+COMMENT ON COLUMN billing_domain_proofs.last_error IS 'What is missing, as it was last seen';
+COMMENT ON COLUMN billing_domain_proofs.proven_at IS 'When it was proven; null: it is not';
+COMMENT ON COLUMN billing_domain_proofs.proven_by IS 'txt, nameservers, or operator: one has accepted another proof';
+COMMENT ON COLUMN billing_domain_proofs.created_at IS 'When it was asked for';
+
 CREATE TABLE billing_domains (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name text NOT NULL,
@@ -6670,7 +6764,11 @@ CREATE VIEW billing_overview AS
            FROM billing_planned_changes p
           WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) AS planned_change,
     ( SELECT d.said
-           FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning
+           FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning,
+    ( SELECT string_agg((own.name || COALESCE((': '::text || proof.last_error), ''::text)), '; '::text ORDER BY own.name) AS string_agg
+           FROM (billing_domains own
+             JOIN billing_domain_proofs proof ON ((proof.domain_id = own.id)))
+          WHERE ((own.subscription_id = s.id) AND (proof.token IS NOT NULL))) AS to_be_proven
    FROM ((((subscriptions s
      LEFT JOIN LATERAL ( SELECT listed.ends_at,
             (sum(listed.amount))::bigint AS subtotal,
@@ -6727,6 +6825,7 @@ COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
+COMMENT ON COLUMN billing_overview.to_be_proven IS 'The domain that its buyer has still to prove, and what is missing; null: none';
 
 ALTER TABLE billing_pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_pauses_id_seq
@@ -7486,6 +7585,12 @@ ALTER TABLE ONLY billing_deleted_subscriptions
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_pkey PRIMARY KEY (receiver_id, message_id);
 
+ALTER TABLE ONLY billing_domain_proofs
+    ADD CONSTRAINT billing_domain_proofs_pkey PRIMARY KEY (domain_id);
+
+ALTER TABLE ONLY billing_domain_proofs
+    ADD CONSTRAINT billing_domain_proofs_token_key UNIQUE (token);
+
 ALTER TABLE ONLY billing_domains
     ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
 
@@ -7760,6 +7865,10 @@ CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries USING btree
 
 CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
 
+CREATE INDEX billing_domain_proofs_due_idx ON billing_domain_proofs USING btree (check_at) WHERE (check_at IS NOT NULL);
+
+CREATE INDEX billing_domain_proofs_unproven_idx ON billing_domain_proofs USING btree (expires_at) WHERE ((token IS NOT NULL) AND (check_at IS NULL));
+
 CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 
 CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
@@ -8018,6 +8127,8 @@ CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entrie
 
 CREATE TRIGGER billing_check_domain_state BEFORE UPDATE ON billing_domains FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION billing_check_domain_state();
 
+CREATE TRIGGER billing_close_proof AFTER UPDATE ON billing_domains FOR EACH ROW WHEN (((old.state = 'verifying'::text) AND (new.state <> 'verifying'::text))) EXECUTE FUNCTION billing_close_proof();
+
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
@@ -8050,6 +8161,8 @@ CREATE TRIGGER billing_tell_new_refund AFTER INSERT ON stripe_refunds FOR EACH R
 
 CREATE TRIGGER billing_tell_order AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION billing_tell_order();
 
+CREATE TRIGGER billing_tell_proof AFTER INSERT OR UPDATE OF proven_at, check_at ON billing_domain_proofs FOR EACH ROW EXECUTE FUNCTION billing_tell_proof();
+
 CREATE TRIGGER billing_tell_refund AFTER UPDATE ON stripe_refunds FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_refund();
 
 CREATE TRIGGER billing_tell_service AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((old.actual = 'active'::text) AND (new.actual = 'active'::text) AND (old.resources IS DISTINCT FROM new.resources))) EXECUTE FUNCTION billing_tell_service();
@@ -8081,6 +8194,9 @@ ALTER TABLE ONLY billing_deliveries
 
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES billing_receivers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_domain_proofs
+    ADD CONSTRAINT billing_domain_proofs_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_domains
     ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;

@@ -38,6 +38,12 @@ from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.provisioning.policy import policy_of
+from mpanel_billing.provisioning.proofs import (
+    ProofChecks,
+    check_due,
+    proof_checks_of,
+    proof_rules_of,
+)
 from mpanel_billing.provisioning.registrar.run import Registering, see_to_domain
 from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.reconciliation.compare import ReconcileContext
@@ -165,6 +171,7 @@ async def _open_queue(
         auth_codes = AuthCodes(settings.encryption_keys)
         register_domains(queue, Registering(pool, drivers, auth_codes, clock), progress)
         schedule_changes(queue, provisioning.mirror, clock)
+        schedule_proofs(queue, proof_checks_of(settings, pool))
         schedule_pruning(queue, pool, ages_of(settings))
         if settings.dispute_policy == "cancel":
             schedule_ending_disputed(queue, Mirror(pool, gateway, settings.livemode))
@@ -193,6 +200,7 @@ def _provisioning(
         policy=policy_of(settings),
         tenant_suffix=settings.tenant_suffix,
         livemode=settings.livemode,
+        proof_rules=proof_rules_of(settings),
         trials=TrialRules(
             PersonHasher(settings.person_secret), end_second=settings.second_trials == "end"
         ),
@@ -292,6 +300,14 @@ def schedule_changes(queue: PgQueuer, mirror: Mirror, clock: Clock) -> None:
     @queue.schedule("planned_changes", _EVERY_MINUTE)
     async def settle_planned(_: Schedule) -> None:
         await finish_planned(mirror)
+
+
+def schedule_proofs(queue: PgQueuer, checks: ProofChecks) -> None:
+    """Look every minute whether buyers have proven that their domains are theirs."""
+
+    @queue.schedule("domain_proofs", _EVERY_MINUTE)
+    async def check(_: Schedule) -> None:
+        await check_due(checks)
 
 
 def schedule_ending_disputed(queue: PgQueuer, mirror: Mirror) -> None:

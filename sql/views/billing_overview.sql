@@ -52,7 +52,15 @@ SELECT
           AND p.planned_at IS NOT NULL
           AND p.effective_at >= s.current_period_end
     ) AS planned_change,
-    (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning
+    (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning,
+    (
+        SELECT string_agg(own.name || coalesce(': ' || proof.last_error, ''), '; ' ORDER BY own.name)
+        FROM billing_domains AS own
+        JOIN billing_domain_proofs AS proof
+            ON proof.domain_id = own.id
+        WHERE own.subscription_id = s.id
+          AND proof.token IS NOT NULL
+    ) AS to_be_proven
 FROM subscriptions AS s
 LEFT JOIN LATERAL (
     -- items may have different terms: the next invoice has those that end first
@@ -135,3 +143,4 @@ COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
+COMMENT ON COLUMN billing_overview.to_be_proven IS 'The domain that its buyer has still to prove, and what is missing; null: none';
