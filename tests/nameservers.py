@@ -1,7 +1,7 @@
-"""A domain name system of its own: a root, registries and nameservers, on addresses of this host.
+"""A domain name system of its own: a root, a registry and nameservers, on this host.
 
-All listen on one port, as in the real one: the root on 127.0.0.1, each other server on an address of
-its own. They speak TCP only.
+All listen on one port, as in the real one: the root on 127.0.0.1, each other server on an address
+of its own. They speak TCP only.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ Records = dict[tuple[Name, RdataType], list[str]]
 
 @dataclass
 class NameServers:
-    """What each server knows, by address and zone; `manners` are those of servers that misbehave."""
+    """What each server knows, by address and zone; `manners`: how it misbehaves."""
 
     port: int
     zones: dict[str, dict[Name, Records]] = field(
@@ -59,7 +59,7 @@ class NameServers:
         del self.zones[address][from_text(zone)][from_text(name), kind]
 
     def delegate(self, name: str, servers: dict[str, str], by: str = REGISTRY) -> None:
-        """Have the registry name a domain's nameservers, with the addresses that lie in its zone."""
+        """Have the registry name a domain's nameservers, some with their addresses."""
         zone = name.partition(".")[2]
         self.put(by, zone, name, NS, *(f"{server}." for server in servers))
         for server, address in servers.items():
