@@ -80,6 +80,9 @@ COMMENT ON FUNCTION billing_tell_proof() IS 'Records that a proof is needed, was
 CREATE TRIGGER billing_tell_proof AFTER INSERT OR UPDATE OF proven_at, check_at ON billing_domain_proofs
 FOR EACH ROW EXECUTE FUNCTION billing_tell_proof();
 
+-- nobody else may have them as triggers of their own
+REVOKE EXECUTE ON FUNCTION billing_close_proof(), billing_tell_proof() FROM PUBLIC;
+
 -- migrate:down
 DROP TRIGGER billing_close_proof ON billing_domains;
 DROP FUNCTION billing_close_proof();
