@@ -54,6 +54,7 @@ async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any)
                 "unicodeName": "bücher.com",
                 "mode": "register",
                 "state": "ordered",
+                "proof": None,
             }
         ],
         "loginUrl": "http://panel.test",
