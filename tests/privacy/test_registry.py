@@ -58,6 +58,8 @@ INSERT INTO stripe_disputes (stripe_dispute_id, livemode, stripe_charge_id,
     FROM charge;
 INSERT INTO billing_deleted_subscriptions (subscription_id, stripe_customer_id, livemode,
     stripe_status, subscription) VALUES (gen_random_uuid(), $1, FALSE, 'canceled', '{}');
+INSERT INTO billing_domain_proofs (domain_id, expires_at)
+    SELECT id, now() FROM billing_domains LIMIT 1;
 WITH receiver AS (
     INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
     VALUES ('panel', 'https://panel.test/', FALSE, '{*}', 'whsec_abc', 'grace') RETURNING id
