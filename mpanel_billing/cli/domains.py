@@ -153,16 +153,16 @@ def accept(name: Name, customer: Customer, reason: Reason) -> None:
     typer.echo("accepted; its tenant gets the name")
 
 
-@app.command("give-up")
-def give_up(name: Name, customer: Customer, reason: Reason) -> None:
+@app.command()
+def reject(name: Name, customer: Customer, reason: Reason) -> None:
     """End the wait for a proof; the tenant keeps its name in our zone."""
-    from mpanel_billing.provisioning.proofs import give_up as end_waiting  # noqa: PLC0415
+    from mpanel_billing.provisioning.proofs import reject as end_waiting  # noqa: PLC0415
 
     async def decide(conn: Connection, row: asyncpg.Record) -> None:
         await end_waiting(conn, row["id"], row["subscription_id"])
 
-    with_pool(lambda pool: _decide(pool, name, customer, ("domain.give_up", reason), decide))
-    typer.echo("given up; the tenant keeps its name in our zone")
+    with_pool(lambda pool: _decide(pool, name, customer, ("domain.reject", reason), decide))
+    typer.echo("rejected; the tenant keeps its name in our zone")
 
 
 async def _unproven(

@@ -182,7 +182,7 @@ async def accept(conn: Connection, domain_id: UUID) -> None:
     await settle(conn, proof, "operator")
 
 
-async def give_up(conn: Connection, domain_id: UUID, subscription_id: UUID) -> None:
+async def reject(conn: Connection, domain_id: UUID, subscription_id: UUID) -> None:
     """End the wait for a proof: the tenant keeps its name in our zone."""
     await _trigger(conn, {subscription_id})
     await proofs.refuse(conn, [domain_id], None)

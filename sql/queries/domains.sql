@@ -48,7 +48,7 @@
 --     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
 --     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
 --     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
---     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'verifying'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
 --     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),

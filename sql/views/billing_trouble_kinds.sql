@@ -76,7 +76,7 @@ FROM (
         'domain_unproven',
         'trouble',
         'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.',
-        'the proof, which is looked for again with the command; domains accept, after another proof; or domains give-up',
+        'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject',
         'mpanel-billing domains verify NAME'
     ),
     (

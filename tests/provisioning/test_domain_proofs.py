@@ -422,9 +422,7 @@ async def test_the_end_of_the_subscription_closes_the_proof(system: Provisioning
     assert (row["state"], row["token"], row["check_at"]) == ("released", None, None)
 
 
-async def test_an_operator_sees_accepts_and_gives_up(
-    system: ProvisioningSystem, database_url: str
-) -> None:
+async def test_an_operator_sees_and_accepts(system: ProvisioningSystem, database_url: str) -> None:
     id_ = await sell(system)
     row = await row_of(system, id_)
     shown = await run_command(database_url, "domains", "show", "ada.com")
@@ -441,13 +439,13 @@ async def test_an_operator_sees_accepts_and_gives_up(
     assert noted["action"] == "domain.accept"
 
 
-async def test_what_is_given_up_leaves_the_tenant_its_name(
+async def test_what_is_rejected_leaves_the_tenant_its_name(
     system: ProvisioningSystem, database_url: str
 ) -> None:
     id_ = await sell(system)
     customer = str((await row_of(system, id_))["customer_id"])
-    give_up = ("domains", "give-up", "ada.com", "--customer", customer, "--reason", "asked to")
-    assert (await run_command(database_url, *give_up)).status == 0
+    reject = ("domains", "reject", "ada.com", "--customer", customer, "--reason", "asked to")
+    assert (await run_command(database_url, *reject)).status == 0
     assert (await system.run()).done
     row = await row_of(system, id_)
     assert (row["state"], row["token"]) == ("failed", None)
