@@ -17,6 +17,12 @@ pytestmark = [
 ]
 
 
+TAKEN_FROM_WEBHOOKS = """
+SELECT count(*) - coalesce((SELECT sum(found) FROM stripe_event_polls), 0) FROM stripe_events
+"""
+"""The worker stores what it finds in Stripe's list of events, as nothing was delivered."""
+
+
 def shifted(seconds: int) -> Mapping[str, str]:
     """Return the environment of a process whose clock is that far ahead."""
     return {
@@ -42,6 +48,7 @@ async def test_a_clock_that_is_wrong(
         for attempt in delivery["attempts"]
     ]
     assert set(attempts) - {None} == {400}  # None: those of the catalogue, before all started
+    assert await deployment.pool.fetchval(TAKEN_FROM_WEBHOOKS) == 0
     assert "clock" in await deployment.run_command("doctor", "--json", status=1, environment=wrong)
     assert await web.stop() == 0
     await deployment.start_web()
