@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 # The interpreter of a new .venv; if unset, scripts/setup.sh chooses one.
 export PYTHON
+# Tests start hundreds of processes: without bytecode each compiles all modules.
+unexport PYTHONDONTWRITEBYTECODE
 # Test processes: two more than cores, because some tests wait for clocks and other processes.
 JOBS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )))
 # How often make test-ha breaks everything.
