@@ -18,7 +18,7 @@ from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.repository import hand_in_auth_code, settle_failed
+from mpanel_billing.domains.repository import hand_in_auth_code, retry_refund, settle_failed
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.registrar import repository
 from mpanel_billing.settings import load_settings
@@ -26,8 +26,20 @@ from mpanel_billing.settings import load_settings
 
 @app.command()
 def retry(name: Name) -> None:
-    """Have the worker look at a name now, and send again what its registrar has refused."""
-    _change(name, "retry", repository.look_again, "No registrar sees to {name}.")
+    """Have the worker look at a name now, and send again what was refused.
+
+    By its registrar; or by Stripe, if it could not be had and its price is to go back.
+    """
+
+    async def look(conn: Connection, name: DomainName) -> UUID | None:
+        return await repository.look_again(conn, name) or await retry_refund(conn, name)
+
+    _change(
+        name,
+        "retry",
+        look,
+        "No registrar sees to {name}, and no refund of it has failed (see `domains show`).",
+    )
     typer.echo("the worker looks at it now")
 
 

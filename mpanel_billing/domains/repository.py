@@ -172,23 +172,47 @@ async def release_kept(conn: Connection, name: DomainName) -> UUID | None:
 
 @dataclass(frozen=True, slots=True)
 class LostDomain:
-    """A name that was paid for and that another customer had; `amount` in minor units."""
+    """A name that was paid for and could not be had; `amount` in minor units.
+
+    `attempts`: how often its refund was tried in vain.
+    """
 
     id: UUID
     name: str
     invoice_id: UUID
     amount: int
+    attempts: int
 
 
 async def list_lost(conn: Connection, *, livemode: bool, most: int) -> list[LostDomain]:
-    """Return what is still to be given back, oldest first."""
+    """Return what is to be given back now, oldest first."""
     rows = await _queries.list_lost.fetch(conn, livemode=livemode, most=most)
     return [LostDomain(**row) for row in rows]
 
 
-async def note_given_back(conn: Connection, id_: UUID, error: str | None = None) -> None:
-    """Record that the price of a lost name was refunded, or why it cannot be."""
-    await _queries.note_given_back.execute(conn, id=id_, error=error)
+async def note_given_back(conn: Connection, id_: UUID) -> None:
+    """Record that the price of a lost name was refunded."""
+    await _queries.note_given_back.execute(conn, id=id_)
+
+
+async def note_not_given_back(
+    conn: Connection, id_: UUID, error: str, retry_seconds: float | None
+) -> None:
+    """Record why the price of a lost name was not refunded, and when that is tried again.
+
+    None: it was refused, and a person has to do it.
+    """
+    await _queries.note_not_given_back.execute(
+        conn, id=id_, error=error, retry_seconds=retry_seconds
+    )
+
+
+async def retry_refund(conn: Connection, name: DomainName) -> UUID | None:
+    """Have the worker try again to refund a lost name; None if no refund of one has failed."""
+    found: UUID | None = await _queries.retry_refund.fetch_value(
+        conn, name=name.ascii, registrable=name.registrable
+    )
+    return found
 
 
 async def settle_failed(conn: Connection, name: DomainName) -> UUID | None:

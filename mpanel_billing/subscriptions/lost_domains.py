@@ -1,4 +1,4 @@
-"""Refund what was paid for a domain that another customer got first; by the worker.
+"""Refund what was paid for a domain that could not be had; by the worker.
 
 The rest of the order is as it was ordered. The refund has a key made of our row's id, so a run
 that crashed is repeated without a second one.
@@ -10,7 +10,8 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains import repository
 from mpanel_billing.domains.repository import LostDomain
-from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
+from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
@@ -22,20 +23,15 @@ MOST = 100
 
 
 async def give_back_lost(mirror: Mirror) -> int:
-    """Refund lost domains that were paid for, and return how many; the rest is tried again.
+    """Refund lost domains that were paid for, and return how many.
 
-    What cannot be refunded, because it was paid otherwise or was refunded before, is left to a
-    person: the reason is on its row.
+    What Stripe could not be asked, or what another change stands in the way of, is tried again
+    later. What is refused for good, because it was paid otherwise or was refunded before, is left
+    to a person: the reason is on its row.
     """
     async with acquired(mirror.pool) as conn:
         lost = await repository.list_lost(conn, livemode=mirror.livemode, most=MOST)
-    given_back = 0
-    for domain in lost:
-        try:
-            given_back += await _give_back(mirror, domain)
-        except BillingError as error:
-            logger.warning("not refunded yet: %s", error, extra={"domain": domain.name})
-    return given_back
+    return sum([await _give_back(mirror, domain) for domain in lost])
 
 
 async def _give_back(mirror: Mirror, domain: LostDomain) -> bool:
@@ -46,14 +42,33 @@ async def _give_back(mirror: Mirror, domain: LostDomain) -> bool:
         amount=domain.amount,
         key=f"lost-domain-{domain.id}",
     )
-    refused = None
     try:
         await refund_invoice(mirror, request)
-    except (ConflictError, InvalidRequestError) as error:
-        if error.retry_after:  # another change of the invoice, or a run that was killed in its own
-            raise
-        refused = str(error)
-        logger.warning("a person has to refund it: %s", error, extra={"domain": domain.name})
+    except DatabaseUnavailableError:
+        raise
+    except BillingError as error:
+        await _put_off(mirror, domain, error)
+        return False
     async with acquired(mirror.pool) as conn:
-        await repository.note_given_back(conn, domain.id, refused)
-    return refused is None
+        await repository.note_given_back(conn, domain.id)
+    return True
+
+
+def _may_succeed_later(error: BillingError) -> bool:
+    """Whether the refund was not refused for good; a wrong key is no refusal of it."""
+    if error.retry_after is not None:  # another change of the invoice runs, or was killed
+        return True
+    return isinstance(error, StripeError) and (
+        not error.definite or error.code == "stripe_key_refused"
+    )
+
+
+async def _put_off(mirror: Mirror, domain: LostDomain, error: BillingError) -> None:
+    """Record why it was not refunded, and when it is tried again: never, if it was refused."""
+    seconds = None
+    if _may_succeed_later(error):
+        seconds = retry_seconds(domain.attempts + 1, error.retry_after)
+    then = "a person has to refund it" if seconds is None else "not refunded yet"
+    logger.warning("%s: %s", then, error, extra={"domain": domain.name})
+    async with acquired(mirror.pool) as conn:
+        await repository.note_not_given_back(conn, domain.id, str(error), seconds)

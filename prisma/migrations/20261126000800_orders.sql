@@ -79,6 +79,8 @@ CREATE TABLE billing_domains (
     currency text CHECK (currency ~ '^[a-z]{3}$'),
     given_back_at timestamptz,
     refund_error text,
+    refund_attempts integer NOT NULL DEFAULT 0,
+    next_refund_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (subscription_id, name),
@@ -92,7 +94,8 @@ CREATE TABLE billing_domains (
     CHECK (state <> 'renewing' OR paid_until IS NOT NULL),
     CHECK ((pending_action IS NULL) = (pending_request IS NULL)),
     CHECK (num_nonnulls(pending_action, next_attempt_at) = 0 OR driver IS NOT NULL),
-    CHECK ((lease_token IS NULL) = (leased_until IS NULL))
+    CHECK ((lease_token IS NULL) = (leased_until IS NULL)),
+    CHECK (next_refund_at IS NULL OR refund_error IS NOT NULL)
 );
 -- A name has one live row: of two that pay for it at once, one gets it.
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains (name)
@@ -100,7 +103,9 @@ WHERE held_at IS NOT NULL AND state NOT IN ('released', 'failed');
 CREATE INDEX billing_domains_created_idx ON billing_domains (created_at)
 WHERE state <> 'ordered';
 CREATE INDEX billing_domains_lost_idx ON billing_domains (updated_at)
-WHERE state = 'failed' AND given_back_at IS NULL AND refund_error IS NULL;
+WHERE state = 'failed' AND given_back_at IS NULL AND (refund_error IS NULL OR next_refund_at IS NOT NULL);
+CREATE INDEX billing_domains_not_refunded_idx ON billing_domains (subscription_id)
+WHERE state = 'failed' AND given_back_at IS NULL AND refund_error IS NOT NULL;
 CREATE INDEX billing_domains_troubled_idx ON billing_domains (subscription_id)
 WHERE driver IS NOT NULL AND (last_error IS NOT NULL OR needs <> '{}');
 CREATE INDEX billing_domains_due_idx ON billing_domains (next_attempt_at)
@@ -145,7 +150,9 @@ COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, l
 COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
 COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
 COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
-COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded';
+COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded; null: it was, or nothing has been tried';
+COMMENT ON COLUMN billing_domains.refund_attempts IS 'How often the refund of its price was tried in vain';
+COMMENT ON COLUMN billing_domains.next_refund_at IS 'When the worker tries again to refund its price; null: at once if there is no refund_error, else a person has to';
 COMMENT ON COLUMN billing_domains.created_at IS 'When it was ordered';
 COMMENT ON COLUMN billing_domains.updated_at IS 'When this row was last changed';
 

@@ -43,11 +43,14 @@
 --     currency text,
 --     given_back_at timestamp with time zone,
 --     refund_error text,
+--     refund_attempts integer DEFAULT 0 NOT NULL,
+--     next_refund_at timestamp with time zone,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
 --     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
 --     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
+--     CONSTRAINT billing_domains_check11 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
 --     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
 --     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
@@ -71,7 +74,8 @@
 -- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 -- CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
 -- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
--- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NULL));
+-- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND ((refund_error IS NULL) OR (next_refund_at IS NOT NULL)));
+-- CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 -- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 -- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
@@ -397,7 +401,8 @@ SELECT
     own.id,
     own.name,
     bill.id AS invoice_id,
-    round(own.price::numeric * bill.amount_invoiced / own.order_total)::bigint AS amount
+    round(own.price::numeric * bill.amount_invoiced / own.order_total)::bigint AS amount,
+    own.refund_attempts AS attempts
 FROM billing_domains AS own
 CROSS JOIN LATERAL (
     -- OFFSET 0 keeps these look-ups for each row
@@ -433,21 +438,44 @@ CROSS JOIN LATERAL (
 ) AS bill
 WHERE own.state = 'failed'
   AND own.given_back_at IS NULL
-  AND own.refund_error IS NULL
+  AND (own.refund_error IS NULL OR own.next_refund_at <= now())
   AND own.price > 0
   AND bill.stripe_status = 'paid'
   AND bill.amount_invoiced > 0
 ORDER BY own.updated_at
 LIMIT :most;
 
--- name: note_given_back(id, error)!
--- error: why it was not; a person has to do it.
+-- name: note_given_back(id)!
 UPDATE billing_domains AS own
-SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
-    refund_error = :error::text,
+SET given_back_at = now(),
+    refund_error = NULL,
+    next_refund_at = NULL,
     updated_at = now()
 WHERE own.id = :id::uuid
   AND own.given_back_at IS NULL;
+
+-- name: note_not_given_back(id, error, retry_seconds)!
+-- retry_seconds: until the worker tries again; null: it was refused, and a person has to do it.
+UPDATE billing_domains AS own
+SET refund_error = :error::text,
+    refund_attempts = own.refund_attempts + 1,
+    next_refund_at = now() + make_interval(secs => :retry_seconds::float8),
+    updated_at = now()
+WHERE own.id = :id::uuid
+  AND own.given_back_at IS NULL;
+
+-- name: retry_refund(name, registrable)$
+-- The worker tries again now to refund what could not be had, whatever was refused.
+UPDATE billing_domains AS own
+SET refund_attempts = 0,
+    next_refund_at = now(),
+    updated_at = now()
+WHERE own.registrable = :registrable::text
+  AND own.name = :name::text
+  AND own.state = 'failed'
+  AND own.given_back_at IS NULL
+  AND own.refund_error IS NOT NULL
+RETURNING own.id;
 
 -- name: settle_failed(name, registrable)$
 -- What could not be had and cannot be refunded here, or cost nothing, is settled with its buyer.
@@ -458,7 +486,7 @@ WHERE own.registrable = :registrable::text
   AND own.name = :name::text
   AND own.state = 'failed'
   AND own.given_back_at IS NULL
-  AND (own.refund_error IS NOT NULL OR coalesce(own.price, 0) = 0)
+  AND ((own.refund_error IS NOT NULL AND own.next_refund_at IS NULL) OR coalesce(own.price, 0) = 0)
 RETURNING own.id;
 
 -- name: list_domains(state, most)

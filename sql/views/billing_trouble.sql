@@ -222,12 +222,26 @@ SELECT
     d.subscription_id,
     d.name,
     d.updated_at,
-    coalesce(d.last_error || '; not refunded: ' || d.refund_error, d.last_error)
+    d.last_error
 FROM billing_domains AS d
 WHERE d.driver IS NOT NULL
   AND d.last_error IS NOT NULL
   AND d.state = 'failed'
   AND d.given_back_at IS NULL
+  -- shown as domain_not_refunded
+  AND (d.refund_error IS NULL OR (d.next_refund_at IS NOT NULL AND d.refund_attempts < 5))
+UNION ALL
+SELECT
+    'domain_not_refunded',
+    d.subscription_id,
+    d.name,
+    d.updated_at,
+    coalesce(d.last_error || '; not refunded: ', 'it could not be had; not refunded: ') || d.refund_error
+FROM billing_domains AS d
+WHERE d.state = 'failed'
+  AND d.given_back_at IS NULL
+  AND d.refund_error IS NOT NULL
+  AND (d.next_refund_at IS NULL OR d.refund_attempts >= 5)
 UNION ALL
 SELECT
     'domain_lost',

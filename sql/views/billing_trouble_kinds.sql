@@ -66,6 +66,13 @@ FROM (
         'mpanel-billing domains show NAME'
     ),
     (
+        'domain_not_refunded',
+        'trouble',
+        'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.',
+        'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled',
+        'mpanel-billing domains retry NAME'
+    ),
+    (
         'domain_lost',
         'trouble',
         'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.',

@@ -16,6 +16,8 @@ from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.settings import Settings
 from mpanel_billing.subscriptions import lost_domains
 from mpanel_billing.subscriptions.lost_domains import give_back_lost
+from mpanel_billing.subscriptions.refunds import Refunded, RequestedRefund
+from tests.commands import run_command
 from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service, make_settings
 from tests.waiting import until_blocking
@@ -311,6 +313,22 @@ WITH_FURTHER = {
 }
 
 
+async def lose_a_name(service: Service, worker: InlineWorker, order: dict[str, Any]) -> Mirror:
+    """Have Eve pay for a name that another customer gets first."""
+    first = await service.order(order | of("ada.com", "register"))
+    second = await service.order(order | EVE | WITH_FURTHER)
+    for page in (first, second):
+        assert (await service.stripe.pay(page["url"])).status == 303
+        await service.stripe.wait_idle()
+    await worker.catch_up()
+    return Mirror(service.pool, worker.gateway, livemode=False)
+
+
+async def troubles(service: Service) -> list[str]:
+    rows = await service.pool.fetch("SELECT trouble FROM billing_trouble ORDER BY trouble")
+    return [row["trouble"] for row in rows]
+
+
 async def refunds(service: Service) -> list[int]:
     rows = await service.pool.fetch("SELECT amount FROM stripe_refunds")
     return [row["amount"] for row in rows]
@@ -348,23 +366,64 @@ async def test_a_refund_that_has_to_wait_for_another_change_is_tried_again(
     order_a: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = await service.order(order_a | of("ada.com", "register"))
-    second = await service.order(order_a | EVE | WITH_FURTHER)
-    for order in (first, second):
-        assert (await service.stripe.pay(order["url"])).status == 303
-        await service.stripe.wait_idle()
-    await worker.catch_up()
-    mirror = Mirror(service.pool, worker.gateway, livemode=False)
+    mirror = await lose_a_name(service, worker, order_a)
 
     async def wait(*_: object) -> None:
         raise ConflictError("Another change is in progress.", retry_after=5)
 
     with monkeypatch.context() as patched:
         patched.setattr(lost_domains, "refund_invoice", wait)
-        assert await give_back_lost(mirror) == 0
+        for tries in range(1, 6):
+            assert "domain_not_refunded" not in await troubles(service)
+            assert await give_back_lost(mirror) == 0
+            assert await give_back_lost(mirror) == 0, "it is not asked again before its time"
+            lost = await service.row("SELECT * FROM billing_domains WHERE state = 'failed'")
+            assert lost["refund_attempts"] == tries
+            assert lost["next_refund_at"] - lost["updated_at"] >= timedelta(seconds=10)
+            await service.pool.execute(
+                "UPDATE billing_domains SET next_refund_at = now() WHERE state = 'failed'"
+            )
+    assert "domain_not_refunded" in await troubles(service)
     assert await give_back_lost(mirror) == 1
     await worker.catch_up()
     assert await refunds(service) == [1299]
+    assert "domain_not_refunded" not in await troubles(service)
+
+
+async def test_a_refused_refund_is_trouble_and_not_asked_for_again_until_somebody_says_so(
+    service: Service,
+    worker: InlineWorker,
+    order_a: dict[str, Any],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mirror = await lose_a_name(service, worker, order_a)
+    real, asked = lost_domains.refund_invoice, []
+
+    async def refuse(mirror: Mirror, request: RequestedRefund) -> Refunded:
+        asked.append(request)
+        return await real(mirror, replace(request, amount=1_000_000))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lost_domains, "refund_invoice", refuse)
+        for _ in range(3):
+            assert await give_back_lost(mirror) == 0
+    assert len(asked) == 1
+    trouble = await service.row(
+        "SELECT * FROM billing_trouble WHERE trouble = 'domain_not_refunded'"
+    )
+    assert trouble["object_id"] == "ada.com"
+    assert "not refunded: " in trouble["detail"]
+    shown = await run_command(database_url, "domains", "show", "ada.com")
+    assert "not refunded: " in shown.out
+
+    assert (await run_command(database_url, "domains", "retry", "ada.com")).status == 0
+    settled = await run_command(database_url, "domains", "settled", "ada.com")
+    assert settled.status == 1, "it is being refunded"
+    assert await give_back_lost(mirror) == 1
+    await worker.catch_up()
+    assert await refunds(service) == [1299]
+    assert "domain_not_refunded" not in await troubles(service)
 
 
 async def test_a_trial_is_not_charged_for_a_name_that_another_has_got(

@@ -47,6 +47,7 @@ OF_TROUBLE = (
     "billing_checkout_sessions_paid_again_idx",
     "billing_orders_left_open_idx",
     "billing_domains_troubled_idx",
+    "billing_domains_not_refunded_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
     "unhandled_idx",
