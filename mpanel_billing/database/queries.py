@@ -1,13 +1,15 @@
 """The named queries of sql/queries, as typed callables.
 
-aiosql reads the files and turns named parameters into PostgreSQL's. This module adds checks: a
-call with unknown or missing parameters is an error, and an unknown name fails when the program
-starts, not when the query is first used. Why: docs/decisions/0002-named-queries.md.
+aiosql reads the queries and turns named parameters into PostgreSQL's. This module adds checks: a
+call with unknown or missing parameters is an error. A query is read when it is first used, because
+reading all takes a third of the CPU in which `serve` starts. Why:
+docs/decisions/0002-named-queries.md.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import aiosql
@@ -23,7 +25,7 @@ Connection: TypeAlias = (
 
 
 _NAMES: dict[str, str] = {}
-"""The name of each loaded statement, for traces."""
+"""The name of each statement that was used, for traces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +60,36 @@ class Query:
 
 
 class Queries:
-    """The queries of one file, each an attribute."""
+    """The queries of one file, each an attribute; each is read when it is first used."""
 
     def __init__(self, aggregate: str) -> None:
-        """Read `sql/queries/<aggregate>.sql`."""
-        adapter = AsyncPGAdapter()  # type: ignore[no-untyped-call]
-        loaded = aiosql.from_str(_statements_of(aggregate), lambda: adapter)
+        """Take `sql/queries/<aggregate>.sql`."""
         self.aggregate = aggregate
-        self.by_name = {
-            name: Query(name, getattr(loaded, name).sql, tuple(adapter.var_sorted[name]))
-            for name in loaded.available_queries
-            if not name.endswith("_cursor")
-        }
-        _NAMES.update((query.sql, f"{aggregate}.{name}") for name, query in self.by_name.items())
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """The text of each query by its name, as the file has it."""
+        text = (QUERIES / f"{self.aggregate}.sql").read_text()
+        return {match["name"]: match[0] for match in _QUERY.finditer(text)}
+
+    @property
+    def by_name(self) -> Mapping[str, Query]:
+        """All queries of the file."""
+        return {name: getattr(self, name) for name in self.texts}
 
     def __getattr__(self, name: str) -> Query:
-        try:
-            return self.by_name[name]
-        except KeyError:
+        if name not in self.texts:
             msg = f"sql/queries/{self.aggregate}.sql has no query {name}"
-            raise AttributeError(msg) from None
+            raise AttributeError(msg)
+        adapter = AsyncPGAdapter()  # type: ignore[no-untyped-call]
+        loaded = aiosql.from_str(self.texts[name], lambda: adapter)
+        query = Query(name, getattr(loaded, name).sql, tuple(adapter.var_sorted[name]))
+        _NAMES[query.sql] = f"{self.aggregate}.{name}"
+        setattr(self, name, query)
+        return query
 
 
-def _statements_of(aggregate: str) -> str:
-    """Return the text of a file without its header: aiosql takes long for each character."""
-    text = (QUERIES / f"{aggregate}.sql").read_text()
-    return text[text.index("-- name:") :]
+_QUERY = re.compile(r"^-- name: (?P<name>\w+).*?(?=^-- name: |\Z)", re.MULTILINE | re.DOTALL)
 
 
 def load_queries(aggregate: str) -> Queries:

@@ -1,5 +1,6 @@
 """Every named query is valid on the migrated schema."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mpanel_billing.database.queries import Query, load_queries
 from mpanel_billing.resources import QUERIES
 
 _FILES = sorted(path.stem for path in Path(QUERIES).glob("*.sql"))
+_LOADED = re.compile(r'^(\w+) = load_queries\("(\w+)"\)', re.MULTILINE)
 _ALL = [(file, query) for file in _FILES for query in load_queries(file).by_name.values()]
 
 
@@ -34,6 +36,19 @@ async def test_every_query_can_be_prepared(file: str, query: Query, read_only_ur
         assert len(statement.get_parameters()) == len(query.parameters)
     finally:
         await conn.close()
+
+
+def test_every_query_that_a_repository_names_exists() -> None:
+    unknown = []
+    for path in Path(mpanel_billing.__file__).parent.rglob("*.py"):
+        files = dict(_LOADED.findall(text := path.read_text()))
+        used = {(name, query) for name in files for query in re.findall(rf"\b{name}\.(\w+)", text)}
+        unknown += [
+            f"{path.name}: {files[name]}.{query}"
+            for name, query in used
+            if query not in load_queries(files[name]).texts
+        ]
+    assert not unknown
 
 
 async def test_a_query_refuses_parameters_that_it_does_not_declare(read_only_url: str) -> None:
