@@ -220,6 +220,8 @@ class Settings(DatabaseSettings, StripeSettings):
     reserved_domains: Path | None = None
     grace_days: int = Field(default=7, ge=0, le=365)
     retention_days: int = Field(default=30, ge=0, le=3650)
+    domain_renewal_days: int = Field(default=30, ge=2, le=90)
+    domains_after_end: Literal["renew", "release"] = "renew"
     paused_collection: Literal["keep", "suspend"] = "keep"
     second_trials: Literal["flag", "end"] = "flag"
     debtor_orders: Literal["accept", "refuse"] = "accept"

@@ -102,15 +102,17 @@ async def store_auth_codes(
 
 
 def domain_rows(purchase: Purchase) -> list[Row]:
-    """Return the names that the order is for, and what it says that they cost."""
+    """Return the names that the order is for, and what it says that they cost, now and later."""
     priced = purchase.priced
     nets = {domain.ascii: domain.net for domain in priced.domains if domain.first_year}
+    renewals = {domain.ascii: domain.renewal for domain in priced.domains}
     return [
         {
             **repository.domain_row(name_of(domain), domain.mode),
             "price": nets.get(domain.ascii),
             "order_total": priced.total if domain.ascii in nets else None,
-            "currency": priced.currency if domain.ascii in nets else None,
+            "currency": priced.currency if domain.ascii in renewals else None,
+            "renewal_price": renewals.get(domain.ascii),
         }
         for domain in purchase.order.domains
         if domain.mode != "later"

@@ -10,6 +10,7 @@ from mpanel_billing.settings import DatabaseSettings, load_database_settings, lo
 
 if TYPE_CHECKING:
     from mpanel_billing.mirror.mirror import Mirror
+    from mpanel_billing.provisioning.drivers.registry import Drivers
 
 T = TypeVar("T")
 
@@ -30,6 +31,17 @@ def with_mirror(do: Callable[["Mirror"], Awaitable[T]]) -> T:
     async def run() -> T:
         async with open_mirror() as mirror:
             return await do(mirror)
+
+    return asyncio.run(run())
+
+
+def with_drivers(do: Callable[["Mirror", "Drivers"], Awaitable[T]]) -> T:
+    """Run a function with the mirror and the drivers of services and registrar."""
+    from mpanel_billing.provisioning.drivers.registry import open_drivers  # noqa: PLC0415
+
+    async def run() -> T:
+        async with open_mirror() as mirror, open_drivers(load_settings()) as drivers:
+            return await do(mirror, drivers)
 
     return asyncio.run(run())
 

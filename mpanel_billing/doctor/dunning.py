@@ -14,8 +14,10 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import Resource
 
 _NAME = "dunning"
+_ONE_OFF = "domain_renewals"
 _DAY = 86_400
 _SUBSCRIPTIONS = Resource("/v1/subscriptions")
+_INVOICES = Resource("/v1/invoices")
 _ADVICE = "see Stripe's Dashboard, Settings > Billing > Subscriptions and emails"
 
 Outcome = Literal["canceled", "unpaid", "past_due"]
@@ -41,6 +43,40 @@ async def check_dunning(gateway: StripeGateway, settings: Settings) -> list[Find
         page = await gateway.list_page(_SUBSCRIPTIONS, params)
         found += [given_up for each in page.objects if (given_up := read_given_up(each))]
     return [judge_dunning(found, settings.grace_days, settings.retention_days)]
+
+
+async def check_one_off_invoices(gateway: StripeGateway, settings: Settings) -> list[Finding]:
+    """Say whether Stripe tries again to collect invoices of no subscription, as of domains."""
+    if "domain" not in settings.provisioning_services:
+        return []
+    page = await gateway.list_page(_INVOICES, {"status": "open"})
+    return [judge_one_off(page.objects)]
+
+
+def judge_one_off(open_invoices: Sequence[Mapping[str, Any]]) -> Finding:
+    """Say what becomes of a domain whose card fails once; the account's setting is not told."""
+    failed = [
+        each
+        for each in open_invoices
+        if each.get("billing_reason") == "manual"
+        and each["attempt_count"]
+        and each["collection_method"] == "charge_automatically"
+    ]
+    retried = [each for each in failed if each["next_payment_attempt"] is not None]
+    if failed and not retried:
+        text = (
+            f"Stripe does not try again to collect {len(failed)} invoices of no subscription:"
+            " a domain whose card fails once expires, unless its customer pays on the page of the"
+            " invoice"
+        )
+        return warning(_ONE_OFF, text, f"have Stripe retry one-off invoices: {_ADVICE}")
+    if retried:
+        return ok(_ONE_OFF, "Stripe tries again to collect invoices of no subscription")
+    return ok(
+        _ONE_OFF,
+        "no invoice of a domain has failed lately; whether Stripe would try again is a setting of"
+        f" one-off invoices: {_ADVICE}",
+    )
 
 
 def read_given_up(subscription: Mapping[str, Any]) -> GivenUp | None:

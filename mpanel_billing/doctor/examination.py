@@ -70,6 +70,12 @@ async def examine(
     first = [*_basics(db), *_stripe_checks(stripe), *_service_checks(service)]
     if stripe and service:
         first.append(Check("dunning", partial(dunning.check_dunning, stripe.gateway, service)))
+        first.append(
+            Check(
+                "domain_renewals",
+                partial(dunning.check_one_off_invoices, stripe.gateway, service),
+            )
+        )
     findings = await _run_all(first, limit)
     schema = next((finding for finding in findings if finding.name == "schema"), None)
     rest = list(_schema_checks(db, stripe))

@@ -159,17 +159,6 @@ async def list_of_name(conn: Connection, name: DomainName) -> Sequence[asyncpg.R
     return await _queries.list_of_name.fetch(conn, name=name.ascii, registrable=name.registrable)
 
 
-async def release_kept(conn: Connection, name: DomainName) -> UUID | None:
-    """Let others have a name that a customer has kept; returns the customer.
-
-    None if nobody has it, or a tenant does.
-    """
-    customer_id: UUID | None = await _queries.release_kept.fetch_value(
-        conn, name=name.ascii, registrable=name.registrable
-    )
-    return customer_id
-
-
 @dataclass(frozen=True, slots=True)
 class LostDomain:
     """A name that was paid for and could not be had; `amount` in minor units.

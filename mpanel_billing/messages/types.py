@@ -36,6 +36,8 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "dispute.lost": "The money is lost.",
         "card.expiring": "The card that pays for a subscription expires within 30 days.",
         "price.changing": "The price of something that it has changes with a renewal to come.",
+        "domain.expiring": "A domain expires within a month, and again: within a week.",
+        "domain.expired": "A domain has expired: it was not renewed.",
         "tenant.ready": "All services of a tenant are there.",
         "tenant.changed": "The resources of a service changed.",
         "tenant.suspended": "The tenant was suspended.",

@@ -19,6 +19,7 @@ ERASED: Mapping[str, frozenset[str]] = {
         "name unicode_name skeleton registrable external_ref name_servers auth_code pending_request"
         " last_error refund_error"
     ),
+    "billing_domain_renewals": _words("params last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
     "billing_reconcile_drift": _words("ours found"),
@@ -102,6 +103,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_planned_changes": _words(
         "stripe_schedule_id plan_code billing_cycle addon_codes quantities"
     ),
+    "billing_domain_renewals": _words("state currency stripe_item_id stripe_invoice_id"),
     "billing_registrar_calls": _words("driver action idempotency_key outcome"),
     "billing_receivers": _words("name url types secret former_secret disabled_reason created_by"),
     "billing_reconcile_drift": _words("object_type object_id field"),

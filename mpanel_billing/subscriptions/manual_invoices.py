@@ -136,7 +136,7 @@ async def _terms_of(mirror: Mirror, payer: Payer, request: ManualInvoice) -> dic
     if stripe_id is None:
         return {}
     fields = await mirror.refresh("subscription", stripe_id)
-    terms = _taxes(fields) if named else {}
+    terms = taxes_of(fields) if named else {}
     card = fields.get("default_payment_method")
     return {**terms, "default_payment_method": card} if card and charges else terms
 
@@ -153,7 +153,8 @@ async def _subscription_of(mirror: Mirror, payer: Payer, request: ManualInvoice)
         )
 
 
-def _taxes(subscription: Mapping[str, Any]) -> dict[str, Any]:
+def taxes_of(subscription: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the params that tax an invoice as a subscription is taxed."""
     if (subscription.get("automatic_tax") or {}).get("enabled"):
         return {"automatic_tax": {"enabled": True}}
     rates = [one["id"] for one in subscription.get("default_tax_rates") or ()]

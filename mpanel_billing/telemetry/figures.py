@@ -87,6 +87,12 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "orders_unprovisioned": Family("Orders paid or on trial that have no tenant yet"),
     "orders_unprovisioned_oldest_seconds": Family("Age of the oldest of these, 0 without one"),
+    "domain_renewals": Family(
+        "Further years of domains that are due, charged or paid, and not renewed yet", ("state",)
+    ),
+    "domain_renewals_paid_oldest_seconds": Family(
+        "How long the oldest further year has been paid and not renewed, 0 without one"
+    ),
     "provisioning_troubled": Family("Subscriptions whose provisioning failed or needs a person"),
     "worker_swept_seconds": Family("Seconds since a worker last looked for due work"),
     "reconcile_finished_seconds": Family("Seconds since the latest reconcile ended"),

@@ -77,6 +77,9 @@ CREATE TABLE billing_domains (
     price bigint CHECK (price >= 0),
     order_total bigint CHECK (order_total >= price),
     currency text CHECK (currency ~ '^[a-z]{3}$'),
+    renewal_price bigint CHECK (renewal_price >= 0),
+    coming_price bigint CHECK (coming_price >= 0),
+    coming_price_from timestamptz,
     given_back_at timestamptz,
     refund_error text,
     refund_attempts integer NOT NULL DEFAULT 0,
@@ -95,7 +98,10 @@ CREATE TABLE billing_domains (
     CHECK ((pending_action IS NULL) = (pending_request IS NULL)),
     CHECK (num_nonnulls(pending_action, next_attempt_at) = 0 OR driver IS NOT NULL),
     CHECK ((lease_token IS NULL) = (leased_until IS NULL)),
-    CHECK (next_refund_at IS NULL OR refund_error IS NOT NULL)
+    CHECK (next_refund_at IS NULL OR refund_error IS NOT NULL),
+    -- nobody is charged what they were not told
+    CHECK (NOT auto_renew OR num_nulls(renewal_price, currency) = 0),
+    CHECK ((coming_price IS NULL) = (coming_price_from IS NULL))
 );
 -- A name has one live row: of two that pay for it at once, one gets it.
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains (name)
@@ -110,6 +116,8 @@ CREATE INDEX billing_domains_troubled_idx ON billing_domains (subscription_id)
 WHERE driver IS NOT NULL AND (last_error IS NOT NULL OR needs <> '{}');
 CREATE INDEX billing_domains_due_idx ON billing_domains (next_attempt_at)
 WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX billing_domains_expires_idx ON billing_domains (expires_at)
+WHERE driver IS NOT NULL AND state = 'active';
 CREATE INDEX billing_domains_registrable_idx ON billing_domains (registrable);
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains (skeleton);
 CREATE INDEX billing_domains_customer_idx ON billing_domains (customer_id);
@@ -148,7 +156,10 @@ COMMENT ON COLUMN billing_domains.lease_token IS 'The run that works on it';
 COMMENT ON COLUMN billing_domains.leased_until IS 'Until then that run is taken to be alive';
 COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, less its share of the discount, in minor units; null: nothing, or not known';
 COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
-COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domains.currency IS 'Of the prices, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domains.renewal_price IS 'What its customer was told that a further year costs, in minor units; null: nothing was told';
+COMMENT ON COLUMN billing_domains.coming_price IS 'Another one that they were told of; null: none';
+COMMENT ON COLUMN billing_domains.coming_price_from IS 'From when that one is charged';
 COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
 COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded; null: it was, or nothing has been tried';
 COMMENT ON COLUMN billing_domains.refund_attempts IS 'How often the refund of its price was tried in vain';

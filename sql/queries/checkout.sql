@@ -307,7 +307,9 @@ names AS (
         mode,
         price,
         order_total,
-        currency
+        currency,
+        renewal_price,
+        auto_renew
     )
     SELECT
         provisional.id,
@@ -319,7 +321,9 @@ names AS (
         d.mode,
         d.price,
         d.order_total,
-        d.currency
+        d.currency,
+        d.renewal_price,
+        d.renewal_price IS NOT NULL
     FROM provisional
     CROSS JOIN jsonb_to_recordset(:domains::jsonb) AS d (
         name text,
@@ -329,7 +333,8 @@ names AS (
         mode text,
         price bigint,
         order_total bigint,
-        currency text
+        currency text,
+        renewal_price bigint
     )
 ),
 placed AS (

@@ -41,6 +41,9 @@
 --     price bigint,
 --     order_total bigint,
 --     currency text,
+--     renewal_price bigint,
+--     coming_price bigint,
+--     coming_price_from timestamp with time zone,
 --     given_back_at timestamp with time zone,
 --     refund_error text,
 --     refund_attempts integer DEFAULT 0 NOT NULL,
@@ -51,6 +54,8 @@
 --     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
 --     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
 --     CONSTRAINT billing_domains_check11 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
+--     CONSTRAINT billing_domains_check11 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
+--     CONSTRAINT billing_domains_check12 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
 --     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
 --     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
@@ -59,11 +64,13 @@
 --     CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
 --     CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
 --     CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
+--     CONSTRAINT billing_domains_coming_price_check CHECK ((coming_price >= 0)),
 --     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
 --     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
 --     CONSTRAINT billing_domains_pending_action_check CHECK ((pending_action = ANY (ARRAY['register'::text, 'transfer'::text, 'renew'::text, 'set_nameservers'::text, 'set_auto_renew'::text]))),
 --     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
+--     CONSTRAINT billing_domains_renewal_price_check CHECK ((renewal_price >= 0)),
 --     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'verifying'::text, 'active'::text, 'renewing'::text, 'expired'::text, 'redemption'::text, 'transferred_out'::text, 'released'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
@@ -73,6 +80,7 @@
 -- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 -- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 -- CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+-- CREATE INDEX billing_domains_expires_idx ON billing_domains USING btree (expires_at) WHERE ((driver IS NOT NULL) AND (state = 'active'::text));
 -- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 -- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND ((refund_error IS NULL) OR (next_refund_at IS NOT NULL)));
 -- CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
@@ -563,18 +571,6 @@ FROM billing_domains AS own
 WHERE own.registrable = :registrable::text
   AND own.name = :name::text
 ORDER BY own.held_at IS NOT NULL AND own.state NOT IN ('released', 'failed') DESC, own.created_at DESC;
-
--- name: release_kept(name, registrable)$
--- Only what no tenant has.
-UPDATE billing_domains AS own
-SET state = 'released',
-    updated_at = now()
-WHERE own.registrable = :registrable::text
-  AND own.name = :name::text
-  AND own.subscription_id IS NULL
-  AND own.held_at IS NOT NULL
-  AND own.state NOT IN ('released', 'failed')
-RETURNING own.customer_id;
 
 -- name: call_off_rivals(subscription_ids)!
 -- Unpaid orders for a name that another order has got. If one is paid by its recovery link after all,

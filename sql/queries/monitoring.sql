@@ -222,6 +222,21 @@ SELECT
 FROM troubled AS t
 UNION ALL
 SELECT
+    'domain_renewals',
+    ARRAY[r.state],
+    count(*)::float8
+FROM billing_domain_renewals AS r
+WHERE r.state IN ('due', 'charged', 'paid')
+GROUP BY r.state
+UNION ALL
+SELECT
+    'domain_renewals_paid_oldest_seconds',
+    ARRAY[]::text[],
+    coalesce(extract(epoch FROM now() - min(r.paid_at)), 0)::float8
+FROM billing_domain_renewals AS r
+WHERE r.state = 'paid'
+UNION ALL
+SELECT
     'worker_swept_seconds',
     ARRAY[]::text[],
     extract(epoch FROM now() - max(coalesce(c.last_run, c.created)))::float8

@@ -441,6 +441,16 @@ blanked_services AS (
     WHERE subscription_id = ANY(:subscriptions::uuid[])
     RETURNING subscription_id
 ),
+deleted_renewals AS (
+    DELETE FROM billing_domain_renewals AS r
+    USING billing_domains AS own
+    WHERE own.id = r.domain_id
+      AND (
+          own.subscription_id = ANY(:subscriptions::uuid[])
+          OR own.customer_id = ANY(:customers::uuid[])
+      )
+    RETURNING r.id
+),
 deleted_domains AS (
     DELETE FROM billing_domains
     WHERE subscription_id = ANY(:subscriptions::uuid[])
@@ -552,6 +562,8 @@ FROM (
     SELECT 'billing_domains', (SELECT count(*) FROM deleted_domains)
     UNION ALL
     SELECT 'billing_registrar_calls', (SELECT count(*) FROM deleted_registrar_calls)
+    UNION ALL
+    SELECT 'billing_domain_renewals', (SELECT count(*) FROM deleted_renewals)
     UNION ALL
     SELECT 'provisioning_log', (SELECT count(*) FROM blanked_calls)
     UNION ALL
@@ -740,6 +752,14 @@ SELECT jsonb_build_object(
         FROM billing_domains AS own
         JOIN billing_registrar_calls AS t
             ON t.domain_id = own.id
+        WHERE own.subscription_id = ANY(:subscriptions::uuid[])
+           OR own.customer_id = ANY(:customers::uuid[])
+    ),
+    'billing_domain_renewals', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_domain_renewals AS t
+        JOIN billing_domains AS own
+            ON own.id = t.domain_id
         WHERE own.subscription_id = ANY(:subscriptions::uuid[])
            OR own.customer_id = ANY(:customers::uuid[])
     ),

@@ -52,7 +52,31 @@ SELECT
           AND p.planned_at IS NOT NULL
           AND p.effective_at >= s.current_period_end
     ) AS planned_change,
-    (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning
+    (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning,
+    (
+        SELECT string_agg(
+            concat_ws(
+                ', ',
+                own.name || ' ' || own.state || coalesce(' until ' || (own.expires_at AT TIME ZONE 'UTC')::date, ''),
+                CASE WHEN own.auto_renew THEN own.renewal_price || ' ' || own.currency || ' a year' END,
+                (
+                    SELECT r.state
+                    FROM billing_domain_renewals AS r
+                    WHERE r.domain_id = own.id
+                      AND r.state <> 'renewed'
+                      AND r.expires_on >= (own.expires_at AT TIME ZONE 'UTC')::date - 300
+                    ORDER BY r.expires_on DESC
+                    LIMIT 1
+                )
+            ),
+            '; '
+            ORDER BY own.name
+        )
+        FROM billing_domains AS own
+        WHERE own.subscription_id = s.id
+          AND own.held_at IS NOT NULL
+          AND own.state NOT IN ('released', 'failed')
+    ) AS domains
 FROM subscriptions AS s
 LEFT JOIN LATERAL (
     -- items may have different terms: the next invoice has those that end first
@@ -134,4 +158,5 @@ COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that 
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
+COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs in minor units if it is charged, and how far the next one is';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';

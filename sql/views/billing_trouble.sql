@@ -754,6 +754,29 @@ WHERE w.actionable
   AND w.stripe_created > now() - interval '30 days'
 UNION ALL
 SELECT
+    'domain_not_renewed',
+    own.subscription_id,
+    own.name,
+    coalesce(r.paid_at, r.updated_at),
+    CASE r.state
+        WHEN 'paid' THEN 'a further year is paid, and not renewed yet: ' || coalesce(own.last_error, 'no answer of the registrar')
+        ELSE 'a further year is ' || r.state || ': ' || r.last_error
+    END
+FROM billing_domain_renewals AS r
+JOIN billing_domains AS own
+    ON own.id = r.domain_id
+LEFT JOIN invoices AS i
+    ON i.stripe_invoice_id = r.stripe_invoice_id
+WHERE (r.last_error IS NOT NULL OR r.state = 'paid')
+  AND CASE r.state
+      WHEN 'paid' THEN r.paid_at < now() - interval '1 day'
+      WHEN 'refused' THEN
+          (own.state = 'active' AND (own.expires_at AT TIME ZONE 'UTC')::date <= r.expires_on + 300)
+          OR (r.given_back_at IS NULL AND (i.amount_refunded + i.amount_credited >= r.amount) IS NOT TRUE)
+      ELSE r.failures >= 3
+  END
+UNION ALL
+SELECT
     'receiver_disabled',
     NULL,
     r.name,

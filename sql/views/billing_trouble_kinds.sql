@@ -108,6 +108,13 @@ FROM (
         NULL
     ),
     (
+        'domain_not_renewed',
+        'trouble',
+        'A further year of a domain cannot be charged, or was paid and the registrar does not renew it; or its money could not be given back. object_id is the name.',
+        'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice',
+        'mpanel-billing domains show NAME'
+    ),
+    (
         'trial_twice',
         'trouble',
         'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.',

@@ -64,6 +64,7 @@ OF_TROUBLE = (
     "billing_deliveries_unfinished_idx",
     "stripe_disputes_unanswered_idx",
     "stripe_fraud_warnings_actionable_idx",
+    "billing_domain_renewals_troubled_idx",
 )
 WATCHED = (
     "provisioning_work_owed_idx",

@@ -143,6 +143,19 @@ async def _draft_invoice(service: Service, worker: InlineWorker, customer: str) 
     return str(made.invoice.id)
 
 
+async def _keep_domain(service: Service, customer: str, name: str) -> str:
+    """Give a customer a name that a registrar has, and return our id of it."""
+    kept: str = await service.pool.fetchval(
+        "INSERT INTO billing_domains (name, unicode_name, skeleton, registrable, mode, state,"
+        " customer_id, held_at, registered_at, expires_at, driver, currency)"
+        " VALUES ($1, $1, $1, $1, 'register', 'active', $2::text::uuid, now(), now(),"
+        " now() + interval '1 year', 'log', 'usd') RETURNING id::text",
+        name,
+        customer,
+    )
+    return kept
+
+
 async def _dispute(service: Service, worker: InlineWorker, id_: str) -> str:
     """Let a bank dispute what was paid for a subscription, and return Stripe's id of that."""
     charge = await service.pool.fetchval(
@@ -246,6 +259,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     one_off = {"description": "Migration", "unitAmount": 4900}
     charge = await _charge(service, worker, ids[1])
     plan = {"planId": "premium", "billingCycle": "monthly"}
+    domains = [await _keep_domain(service, customer, f"kept{number}.com") for number in range(3)]
+    domain = "/api/billing/domains/{id}"
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
     deleted = "/api/admin/deleted-subscriptions/{id}"
@@ -313,6 +328,13 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
             "id": dispute,
             "body": {"fields": {"service_date": "2026-11-01"}},
         },
+        "/api/billing/domains": {"customerId": customer},
+        domain: {"id": domains[0], "customerId": customer},
+        f"{domain}/auto-renew": {"id": domains[0], "body": {"autoRenew": True}},
+        f"{domain}/renew": {"id": domains[0], "body": {}},
+        f"{domain}/transfer-out": {"id": domains[0], "body": {}},
+        f"{domain}/release": {"id": domains[1], "body": {}},
+        f"{domain}/move": {"id": domains[2], "body": {"subscriptionId": ids[0]}},
         "/api/billing/portal-session": {"body": {"customerId": customer}},
         "/api/admin/audit": {"target": ids[1]},
         "/api/admin/audit/{id}/settle": {

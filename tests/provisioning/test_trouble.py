@@ -404,6 +404,7 @@ ELSEWHERE = {
     "domain_failed": "tests/provisioning/test_registrar.py",
     "domain_not_refunded": "tests/checkout/test_taken_domains.py",
     "domain_lost": "tests/provisioning/test_registrar.py",
+    "domain_not_renewed": "tests/subscriptions/test_domain_renewals.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
 }

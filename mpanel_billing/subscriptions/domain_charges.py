@@ -1,0 +1,247 @@
+"""Charge a further year of a domain, and take back what was not paid.
+
+It is a line on the plan's own invoice if that is made before the domain expires, else an invoice of
+its own, which is of no subscription: an unpaid domain is no debt of the hosting. What an attempt
+sends is stored before it is sent. A try that has begun before looks at Stripe first: an idempotency
+key alone would help for a day.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from mpanel_billing.database.pool import acquired
+from mpanel_billing.domains import renewals
+from mpanel_billing.domains.renewals import Renewal
+from mpanel_billing.errors import ConflictError, StripeError, StripeObjectMissingError
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.charges import delete_pending_item, void_invoice
+from mpanel_billing.stripe_gateway.domain_charges import (
+    ATTEMPT,
+    RENEWAL_ID,
+    ChargedItem,
+    OwnInvoice,
+    create_invoice,
+    create_item,
+    find_invoice,
+    find_item,
+    get_item,
+)
+from mpanel_billing.stripe_gateway.drafts import delete_draft
+from mpanel_billing.stripe_gateway.invoices import act_on_invoice
+from mpanel_billing.subscriptions.manual_invoices import taxes_of
+
+WHILE_WAITING = timedelta(hours=1)
+"""How often an item is looked at whose invoice should be there."""
+
+_FINAL = frozenset({"void", "deleted"})
+
+
+async def charge(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
+    """Have Stripe collect a renewal that is due; StripeError, ConflictError without a payer."""
+    params = renewal.params or await _begin(mirror, renewal, now)
+    if params is None:
+        return
+    if params["way"] == "plan":
+        await _charge_with_plan(mirror, renewal, params, now)
+    else:
+        await _charge_alone(mirror, renewal, params)
+
+
+async def _begin(mirror: Mirror, renewal: Renewal, now: datetime) -> Mapping[str, Any] | None:
+    """Decide how to charge it, and store that; None: it is not due any more."""
+    if renewal.stripe_subscription_id is None:
+        raise ConflictError(f"The customer of {renewal.name} pays for nothing at Stripe.")
+    fields = await mirror.refresh("subscription", renewal.stripe_subscription_id)
+    params = _with_plan(renewal, fields) if renewal.fits_plan else _alone(renewal, fields)
+    async with acquired(mirror.pool) as conn:
+        return await renewals.begin_charge(conn, renewal, params | {"at": now.isoformat()})
+
+
+def _with_plan(renewal: Renewal, subscription: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "way": "plan",
+        "customer": renewal.stripe_customer_id,
+        "line": {**_line(renewal), "subscription": subscription["id"]},
+        "charged_at": renewal.plan_charged_at and renewal.plan_charged_at.isoformat(),
+    }
+
+
+def _alone(renewal: Renewal, subscription: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the card of the subscription: Checkout saves it for that only."""
+    card = subscription.get("default_payment_method")
+    return {
+        "way": "own",
+        "customer": renewal.stripe_customer_id,
+        "line": _line(renewal),
+        "invoice": {
+            "currency": renewal.currency,
+            **taxes_of(subscription),
+            **({"default_payment_method": card} if card else {}),
+        },
+    }
+
+
+def _line(renewal: Renewal) -> dict[str, Any]:
+    return {
+        "amount": renewal.amount,
+        "currency": renewal.currency,
+        "description": renewal.description,
+        "discountable": False,
+        "metadata": _metadata(renewal),
+    }
+
+
+def _metadata(renewal: Renewal) -> dict[str, str]:
+    return {RENEWAL_ID: str(renewal.id), ATTEMPT: str(renewal.attempt)}
+
+
+async def _charge_with_plan(
+    mirror: Mirror, renewal: Renewal, params: Mapping[str, Any], now: datetime
+) -> None:
+    item = await _find_item(mirror, renewal, params) if renewal.params else None
+    if item is None:
+        sent = {"customer": params["customer"], **params["line"]}
+        item = await create_item(mirror.stripe, sent, f"{renewal.key}-item")
+    charged_at = params["charged_at"]
+    look_at = datetime.fromisoformat(charged_at) if charged_at else now
+    await _note(mirror, renewal, item.id, item.invoice, look_at)
+
+
+async def _find_item(
+    mirror: Mirror, renewal: Renewal, params: Mapping[str, Any]
+) -> ChargedItem | None:
+    return await find_item(mirror.stripe, params["customer"], str(renewal.id), renewal.attempt)
+
+
+async def _charge_alone(mirror: Mirror, renewal: Renewal, params: Mapping[str, Any]) -> None:
+    invoice = await _find_invoice(mirror, renewal, params) if renewal.params else None
+    if invoice is None:
+        sent = {
+            "customer": params["customer"],
+            **params["invoice"],
+            "metadata": _metadata(renewal),
+        }
+        invoice = await create_invoice(mirror.stripe, sent, f"{renewal.key}-invoice")
+    await _complete(mirror, renewal, params, invoice)
+    await mirror.refresh("invoice", invoice.id)
+    found = await _find_invoice(mirror, renewal, params)
+    await _note(mirror, renewal, found.item if found else None, invoice.id, None)
+
+
+async def _complete(
+    mirror: Mirror, renewal: Renewal, params: Mapping[str, Any], invoice: OwnInvoice
+) -> None:
+    """Give a draft its line, and finalize it; from then on Stripe collects it.
+
+    What Stripe refuses is deleted: the next attempt makes one of its own.
+    """
+    try:
+        if invoice.item is None:
+            await _add_line(mirror, renewal, params, invoice)
+        if invoice.status == "draft":
+            collects = {"auto_advance": True}
+            key = f"{renewal.key}-finalize"
+            await act_on_invoice(mirror.stripe, "finalize_invoice", invoice.id, collects, key)
+    except StripeError as error:
+        if not error.definite:
+            raise
+        if (await mirror.refresh("invoice", invoice.id))["status"] != "draft":
+            return  # it was finalized all the same
+        await delete_draft(mirror.stripe, invoice.id)
+        await mirror.refresh_or_bury("invoice", invoice.id)
+        raise
+
+
+async def _find_invoice(
+    mirror: Mirror, renewal: Renewal, params: Mapping[str, Any]
+) -> OwnInvoice | None:
+    return await find_invoice(mirror.stripe, params["customer"], str(renewal.id), renewal.attempt)
+
+
+async def _add_line(
+    mirror: Mirror, renewal: Renewal, params: Mapping[str, Any], invoice: OwnInvoice
+) -> None:
+    sent = {"customer": params["customer"], "invoice": invoice.id, **params["line"]}
+    await create_item(mirror.stripe, sent, f"{renewal.key}-item")
+
+
+async def _note(
+    mirror: Mirror, renewal: Renewal, item: str | None, invoice: str | None, at: datetime | None
+) -> None:
+    async with acquired(mirror.pool) as conn:
+        await renewals.note_charged(conn, renewal, item=item, invoice=invoice, next_attempt_at=at)
+
+
+async def follow(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
+    """Look on which invoice of the plan a line is; charge it otherwise if there will be none.
+
+    StripeError.
+    """
+    item = await get_item(mirror.stripe, renewal.stripe_item_id or "")
+    if item.invoice is not None:
+        await mirror.refresh("invoice", item.invoice)
+        await _note(mirror, renewal, item.id, item.invoice, None)
+    elif renewal.fits_plan:
+        await _note(mirror, renewal, item.id, None, now + WHILE_WAITING)
+    else:
+        await take_back(mirror, renewal, now)
+
+
+async def take_back(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
+    """Leave nothing at Stripe by which a renewal could still be paid; StripeError.
+
+    A line on an open invoice of the plan stays: if that is paid, the domain is.
+    """
+    if await _is_taken_back(mirror, renewal):
+        async with acquired(mirror.pool) as conn:
+            await renewals.note_taken_back(conn, renewal, now)
+    else:
+        async with acquired(mirror.pool) as conn:
+            await renewals.put_off(conn, renewal, now + timedelta(days=1))
+
+
+async def _is_taken_back(mirror: Mirror, renewal: Renewal) -> bool:
+    if renewal.params is None:
+        return True
+    if renewal.params["way"] == "own":
+        return await _is_voided(mirror, renewal, renewal.params)
+    return await _is_removed(mirror, renewal, renewal.params)
+
+
+async def _is_removed(mirror: Mirror, renewal: Renewal, params: Mapping[str, Any]) -> bool:
+    with suppress(StripeObjectMissingError):
+        item = (
+            await get_item(mirror.stripe, renewal.stripe_item_id)
+            if renewal.stripe_item_id
+            else await _find_item(mirror, renewal, params)
+        )
+        if item and item.invoice:
+            invoice = await mirror.refresh("invoice", item.invoice)
+            await _note_invoice(mirror, renewal, item)
+            return invoice["status"] in _FINAL
+        if item:
+            await delete_pending_item(mirror.stripe, item.id)
+    return True
+
+
+async def _note_invoice(mirror: Mirror, renewal: Renewal, item: ChargedItem) -> None:
+    async with acquired(mirror.pool) as conn:
+        await renewals.note_invoice(conn, renewal, item.id, item.invoice or "")
+
+
+async def _is_voided(mirror: Mirror, renewal: Renewal, params: Mapping[str, Any]) -> bool:
+    invoice = await _find_invoice(mirror, renewal, params)
+    if invoice is None:
+        return True
+    if invoice.status == "draft":
+        await delete_draft(mirror.stripe, invoice.id)
+    elif invoice.status in {"open", "uncollectible"}:
+        await void_invoice(mirror.stripe, invoice.id, f"{renewal.key}-void")
+    elif invoice.status == "paid":
+        await mirror.refresh("invoice", invoice.id)
+        await _note_invoice(mirror, renewal, ChargedItem(invoice.item or "", invoice.id))
+        return False
+    await mirror.refresh_or_bury("invoice", invoice.id)
+    return True

@@ -1,0 +1,173 @@
+"""Renew domains: tell, charge before they expire, have the registrar renew what was paid.
+
+What is to be done is read from `billing_domain_renewals`: each run does a step of each that is due.
+A crash between two steps is made good by the next run. The registrar is told through the row of the
+domain (`paid_until`); `provisioning` calls it. Why: docs/decisions/0049-a-renewal-is-a-row.md.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.database.pool import acquired, transaction
+from mpanel_billing.database.queries import Connection
+from mpanel_billing.domains import renewals
+from mpanel_billing.domains.renewals import PaidYear, Renewal
+from mpanel_billing.errors import (
+    BillingError,
+    ConflictError,
+    DatabaseUnavailableError,
+    InvalidRequestError,
+    StripeError,
+)
+from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.jobs.queue import enqueue_domains
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.registrar.repository import order_renewal
+from mpanel_billing.stripe_gateway.domain_charges import get_line_total
+from mpanel_billing.subscriptions.domain_charges import charge, follow, take_back
+from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
+
+logger = logging.getLogger(__name__)
+
+MOST = 100
+"""The limit of a run; the rest waits a minute."""
+
+PRICE_NOTICE_DAYS = 30
+"""A higher price counts so long after its customer was told of it."""
+
+TOLD_DAYS = 30
+"""A customer is told so long before a domain expires, and again a week before."""
+
+_CALLS = 6
+"""A renewal is leased for the time of so many calls to Stripe."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalRules:
+    """The rules of the host.
+
+    `days`: so long before it expires a domain is charged. `outlives_plan`: also after the plan
+    that it came with has ended.
+    """
+
+    days: int = 30
+    outlives_plan: bool = True
+
+
+async def tell_of_renewals(mirror: Mirror, at: datetime | None = None) -> None:
+    """Tell customers of domains that expire, and of prices that rise, once each."""
+    now = at or datetime.now(UTC)
+    async with transaction(mirror.pool) as conn:
+        await renewals.announce_prices(conn, now, PRICE_NOTICE_DAYS, MOST)
+        await renewals.record_expiring(conn, now, TOLD_DAYS)
+
+
+async def renew_domains(mirror: Mirror, rules: RenewalRules, at: datetime | None = None) -> int:
+    """Do what is due of all renewals, and return of how many Stripe was asked."""
+    now = at or datetime.now(UTC)
+    live = mirror.livemode
+    lease_seconds = _CALLS * mirror.stripe.longest_call_seconds
+    await settle_renewals(mirror, now)
+    async with transaction(mirror.pool) as conn:
+        await renewals.open_due(
+            conn, now, rules.days, MOST, outlives_plan=rules.outlives_plan, livemode=live
+        )
+        due = await renewals.claim_due(conn, now, lease_seconds, MOST, livemode=live)
+    for renewal in due:
+        await _do(mirror, renewal, now)
+    await settle_renewals(mirror, now)
+    return len(due)
+
+
+async def settle_renewals(mirror: Mirror, now: datetime) -> None:
+    """Store what follows from our rows: what was paid, what has become of it, what has expired."""
+    live = mirror.livemode
+    async with transaction(mirror.pool) as conn:
+        for domain in await renewals.note_paid(conn, livemode=live):
+            await _have_renewed(conn, domain)
+        await renewals.note_settled(conn, now, livemode=live)
+        await renewals.note_unpaid(conn, now, livemode=live)
+        for name in await renewals.note_expired(conn, now):
+            logger.info("expired", extra={"domain": name})
+
+
+async def _have_renewed(conn: Connection, domain: PaidYear) -> None:
+    """Have the registrar renew what was paid; what it cannot renew is settled as refused."""
+    logger.info("renewal paid", extra={"domain": domain.name})
+    if not domain.is_renewable:
+        return
+    due = await order_renewal(conn, domain.id, domain.paid_until)
+    if due is not None:
+        await enqueue_domains(conn, [(domain.id, due)])
+
+
+async def _do(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
+    """Do the next step of a renewal; a failure is stored, and repeated later."""
+    try:
+        await _step(mirror, renewal, now)
+    except DatabaseUnavailableError:
+        raise
+    except BillingError as error:
+        fields = {"domain": renewal.name, "renewalId": str(renewal.id)}
+        logger.warning("renewal, %s: %s", renewal.state, error, extra=fields)
+        definite = not isinstance(error, StripeError) or error.definite
+        again = now + timedelta(seconds=retry_seconds(renewal.failures + 1))
+        async with acquired(mirror.pool) as conn:
+            await renewals.note_failed(conn, renewal, str(error), again, is_definite=definite)
+
+
+async def _step(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
+    match renewal.state:
+        case "due" if renewal.amount > 0:
+            await charge(mirror, renewal, now)
+        case "charged":
+            await follow(mirror, renewal, now)
+        case "unpaid" | "withdrawn":
+            await take_back(mirror, renewal, now)
+        case "refused":
+            await _give_back(mirror, renewal)
+
+
+async def _give_back(mirror: Mirror, renewal: Renewal) -> None:
+    """Refund what was paid for a renewal that the registrar refuses, once.
+
+    What cannot be refunded, because it was paid otherwise or was refunded before, is left to a
+    person: the reason is on its row.
+    """
+    refused = None
+    if renewal.amount > 0 and renewal.invoice_id is not None:
+        refused = await _refund(mirror, renewal, renewal.invoice_id)
+    async with acquired(mirror.pool) as conn:
+        await renewals.note_given_back(conn, renewal.id, refused)
+
+
+async def _refund(mirror: Mirror, renewal: Renewal, invoice_id: UUID) -> str | None:
+    """Refund it; returns why Stripe or we refuse for good."""
+    request = RequestedRefund(
+        by=Actor("worker"),
+        invoice_id=invoice_id,
+        named=CustomerRef(),
+        amount=await _paid_for_it(mirror, renewal),
+        key=renewal.key,
+    )
+    try:
+        await refund_invoice(mirror, request)
+    except (ConflictError, InvalidRequestError) as error:
+        if error.retry_after:  # another change of the invoice, or a run that was killed in its own
+            raise
+        logger.warning("a person has to refund it: %s", error, extra={"domain": renewal.name})
+        return f"not refunded: {error}"
+    return None
+
+
+async def _paid_for_it(mirror: Mirror, renewal: Renewal) -> int | None:
+    """Return its part of an invoice, with taxes; None: all of it."""
+    if renewal.params and renewal.params["way"] == "own":
+        return None
+    return await get_line_total(
+        mirror.stripe, renewal.stripe_invoice_id or "", renewal.stripe_item_id or ""
+    )

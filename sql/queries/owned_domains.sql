@@ -1,0 +1,407 @@
+-- The domains that customers have, and what they or an operator do about them.
+
+-- Tables: billing_domains, billing_domain_renewals
+--
+-- CREATE TABLE billing_domains (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     name text NOT NULL,
+--     unicode_name text NOT NULL,
+--     skeleton text NOT NULL,
+--     registrable text NOT NULL,
+--     mode text NOT NULL,
+--     state text DEFAULT 'ordered'::text NOT NULL,
+--     customer_id uuid,
+--     subscription_id uuid,
+--     held_at timestamp with time zone,
+--     paid_at timestamp with time zone,
+--     registered_at timestamp with time zone,
+--     expires_at timestamp with time zone,
+--     paid_until timestamp with time zone,
+--     auto_renew boolean DEFAULT false NOT NULL,
+--     driver text,
+--     external_ref text,
+--     name_servers text[] DEFAULT '{}'::text[] NOT NULL,
+--     auth_code text,
+--     needs text[] DEFAULT '{}'::text[] NOT NULL,
+--     generation bigint DEFAULT 0 NOT NULL,
+--     pending_action text,
+--     pending_request jsonb,
+--     is_confirmed boolean DEFAULT false NOT NULL,
+--     attempts integer DEFAULT 0 NOT NULL,
+--     stopped_at timestamp with time zone,
+--     last_error text,
+--     inspected_at timestamp with time zone,
+--     next_attempt_at timestamp with time zone,
+--     version bigint DEFAULT 0 NOT NULL,
+--     lease_token uuid,
+--     leased_until timestamp with time zone,
+--     price bigint,
+--     order_total bigint,
+--     currency text,
+--     renewal_price bigint,
+--     coming_price bigint,
+--     coming_price_from timestamp with time zone,
+--     given_back_at timestamp with time zone,
+--     refund_error text,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
+--     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
+--     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
+--     CONSTRAINT billing_domains_check11 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
+--     CONSTRAINT billing_domains_check12 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
+--     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
+--     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check6 CHECK (((pending_action <> 'renew'::text) OR (paid_until IS NOT NULL))),
+--     CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
+--     CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
+--     CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
+--     CONSTRAINT billing_domains_coming_price_check CHECK ((coming_price >= 0)),
+--     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
+--     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
+--     CONSTRAINT billing_domains_pending_action_check CHECK ((pending_action = ANY (ARRAY['register'::text, 'transfer'::text, 'renew'::text, 'set_nameservers'::text, 'set_auto_renew'::text]))),
+--     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
+--     CONSTRAINT billing_domains_renewal_price_check CHECK ((renewal_price >= 0)),
+--     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'verifying'::text, 'active'::text, 'renewing'::text, 'expired'::text, 'redemption'::text, 'transferred_out'::text, 'released'::text, 'failed'::text])))
+-- );
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
+-- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
+-- CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+-- CREATE INDEX billing_domains_expires_idx ON billing_domains USING btree (expires_at) WHERE ((driver IS NOT NULL) AND (state = 'active'::text));
+-- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
+-- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NULL));
+-- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
+-- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
+-- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
+--
+-- CREATE TABLE billing_domain_renewals (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     domain_id uuid NOT NULL,
+--     expires_on date NOT NULL,
+--     state text DEFAULT 'due'::text NOT NULL,
+--     amount bigint NOT NULL,
+--     currency text NOT NULL,
+--     livemode boolean NOT NULL,
+--     pay_by timestamp with time zone NOT NULL,
+--     attempt integer DEFAULT 1 NOT NULL,
+--     params jsonb,
+--     stripe_item_id text,
+--     stripe_invoice_id text,
+--     failures integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     next_attempt_at timestamp with time zone,
+--     leased_until timestamp with time zone,
+--     paid_at timestamp with time zone,
+--     renewed_at timestamp with time zone,
+--     given_back_at timestamp with time zone,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_domain_renewals_amount_check CHECK ((amount >= 0)),
+--     CONSTRAINT billing_domain_renewals_attempt_check CHECK ((attempt > 0)),
+--     CONSTRAINT billing_domain_renewals_check CHECK (((state <> 'charged'::text) OR (num_nonnulls(stripe_item_id, stripe_invoice_id) > 0))),
+--     CONSTRAINT billing_domain_renewals_check1 CHECK (((state = ANY (ARRAY['paid'::text, 'renewed'::text, 'refused'::text])) = (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domain_renewals_check2 CHECK (((state = 'renewed'::text) = (renewed_at IS NOT NULL))),
+--     CONSTRAINT billing_domain_renewals_check3 CHECK (((given_back_at IS NULL) OR (state = 'refused'::text))),
+--     CONSTRAINT billing_domain_renewals_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+--     CONSTRAINT billing_domain_renewals_failures_check CHECK ((failures >= 0)),
+--     CONSTRAINT billing_domain_renewals_params_check CHECK (((params ->> 'way'::text) = ANY (ARRAY['plan'::text, 'own'::text]))),
+--     CONSTRAINT billing_domain_renewals_state_check CHECK ((state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text, 'renewed'::text, 'unpaid'::text, 'withdrawn'::text, 'refused'::text])))
+-- );
+-- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_expires_on_key UNIQUE (domain_id, expires_on);
+-- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_pkey PRIMARY KEY (id);
+-- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals USING btree (domain_id) WHERE (state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text]));
+-- CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (updated_at) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
+-- CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals USING btree (stripe_invoice_id) WHERE ((state = ANY (ARRAY['charged'::text, 'unpaid'::text, 'withdrawn'::text])) AND (stripe_invoice_id IS NOT NULL));
+-- CREATE INDEX billing_domain_renewals_work_idx ON billing_domain_renewals USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
+-- name: list_ids_of_customer(customer_id, before_at, before_id, most)
+-- Newest first, without what is only ordered.
+SELECT own.id
+FROM billing_domains AS own
+WHERE own.customer_id = :customer_id::uuid
+  AND own.held_at IS NOT NULL
+  AND (own.created_at, own.id) < (
+      coalesce(:before_at::timestamptz, 'infinity'),
+      coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+  )
+ORDER BY own.created_at DESC, own.id DESC
+LIMIT :most;
+
+-- name: list_ids_of_subscription(subscription_id)
+-- Few: those of its tenant.
+SELECT own.id
+FROM billing_domains AS own
+WHERE own.subscription_id = :subscription_id::uuid;
+
+-- name: list_owned_domains(ids, livemode)
+-- With the latest of their further years.
+SELECT
+    own.id,
+    own.name,
+    own.unicode_name,
+    own.mode,
+    own.state,
+    own.customer_id,
+    own.subscription_id,
+    own.driver,
+    own.registered_at,
+    own.expires_at,
+    own.auto_renew,
+    coalesce(own.currency, lower(payer.currency)) AS currency,
+    own.renewal_price AS told_price,
+    billing_renewal_price_v1(own.name, coalesce(own.currency, lower(payer.currency))) AS listed_price,
+    own.coming_price,
+    own.coming_price_from,
+    own.needs,
+    own.last_error,
+    own.created_at,
+    latest.state AS renewal_state,
+    latest.amount AS renewal_amount,
+    latest.expires_on AS renewal_of,
+    latest.pay_by AS renewal_pay_by,
+    latest.invoice_id AS renewal_invoice_id
+FROM billing_domains AS own
+LEFT JOIN LATERAL (
+    SELECT s.id
+    FROM subscriptions AS s
+    WHERE s.customer_id = own.customer_id
+      AND s.livemode IS NOT NULL
+    ORDER BY s.id IS NOT DISTINCT FROM own.subscription_id DESC, s.created_at DESC
+    LIMIT 1
+    OFFSET 0
+) AS known ON TRUE
+LEFT JOIN subscriptions AS payer
+    ON payer.id = coalesce(own.subscription_id, known.id)
+LEFT JOIN LATERAL (
+    SELECT
+        r.state,
+        r.amount,
+        r.expires_on,
+        r.pay_by,
+        i.id AS invoice_id
+    FROM billing_domain_renewals AS r
+    LEFT JOIN invoices AS i
+        ON i.stripe_invoice_id = r.stripe_invoice_id
+    WHERE r.domain_id = own.id
+    ORDER BY r.expires_on DESC
+    LIMIT 1
+    OFFSET 0
+) AS latest ON TRUE
+WHERE own.id = ANY(:ids::uuid[])
+  AND own.held_at IS NOT NULL
+  AND (payer.livemode = :livemode::boolean) IS NOT FALSE
+ORDER BY own.created_at DESC, own.id DESC;
+
+-- name: lock_domain(id)$
+-- Until the transaction ends nobody else changes what is wanted of it.
+SELECT own.id
+FROM billing_domains AS own
+WHERE own.id = :id::uuid
+FOR NO KEY UPDATE;
+
+-- name: find_live(name, registrable)$
+SELECT own.id
+FROM billing_domains AS own
+WHERE own.registrable = :registrable::text
+  AND own.name = :name::text
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed');
+
+-- name: get_owner(id)^
+SELECT
+    own.customer_id,
+    own.driver
+FROM billing_domains AS own
+WHERE own.id = :id::uuid;
+
+-- name: renew_yearly(id, currency, renewal_price)!
+UPDATE billing_domains AS own
+SET auto_renew = TRUE,
+    currency = coalesce(own.currency, :currency::text),
+    renewal_price = :renewal_price::bigint,
+    updated_at = now()
+WHERE own.id = :id::uuid;
+
+-- name: renew_no_more(id, now)!
+-- What is not paid yet is taken back.
+WITH stopped AS (
+    UPDATE billing_domains AS own
+    SET auto_renew = FALSE,
+        updated_at = now()
+    WHERE own.id = :id::uuid
+)
+UPDATE billing_domain_renewals AS r
+SET state = 'withdrawn',
+    next_attempt_at = :now::timestamptz,
+    updated_at = now()
+WHERE r.domain_id = :id::uuid
+  AND r.state IN ('due', 'charged');
+
+-- name: order_year(id, amount, currency, livemode, pay_by, now)$
+-- The year that follows, charged now, also if it is late; once. Nothing while it is charged, or was.
+INSERT INTO billing_domain_renewals AS r (domain_id, expires_on, amount, currency, livemode, pay_by, next_attempt_at)
+SELECT
+    own.id,
+    (own.expires_at AT TIME ZONE 'UTC')::date,
+    :amount::bigint,
+    :currency,
+    :livemode::boolean,
+    :pay_by::timestamptz,
+    :now::timestamptz
+FROM billing_domains AS own
+WHERE own.id = :id::uuid
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_domain_renewals AS other
+      WHERE other.domain_id = own.id
+        AND (
+            other.state IN ('due', 'charged', 'paid')
+            OR (
+                other.expires_on > (own.expires_at AT TIME ZONE 'UTC')::date - 300
+                AND other.expires_on <> (own.expires_at AT TIME ZONE 'UTC')::date
+                AND other.state = 'renewed'
+            )
+        )
+  )
+ON CONFLICT (domain_id, expires_on) DO UPDATE
+SET state = 'due',
+    amount = excluded.amount,
+    currency = excluded.currency,
+    attempt = r.attempt + 1,
+    params = NULL,
+    stripe_item_id = NULL,
+    stripe_invoice_id = NULL,
+    failures = 0,
+    last_error = NULL,
+    pay_by = excluded.pay_by,
+    next_attempt_at = excluded.next_attempt_at,
+    updated_at = now()
+WHERE r.state IN ('unpaid', 'withdrawn')
+  AND r.next_attempt_at IS NULL
+RETURNING r.id;
+
+-- name: release_domain(id)$
+-- Only what no tenant has.
+UPDATE billing_domains AS own
+SET state = 'released',
+    auto_renew = FALSE,
+    updated_at = now()
+WHERE own.id = :id::uuid
+  AND own.subscription_id IS NULL
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed')
+RETURNING own.customer_id;
+
+-- name: number_command(id, driver)^
+-- The next command to the driver about it; a run that is under way looks again.
+UPDATE billing_domains AS own
+SET generation = own.generation + 1,
+    version = own.version + 1,
+    updated_at = now()
+WHERE own.id = :id::uuid
+  AND own.driver = :driver
+  AND own.pending_action IS NULL
+  AND own.state IN ('active', 'renewing', 'expired')
+RETURNING own.generation, own.external_ref;
+
+-- name: move_domain(id, subscription_id)$
+-- To another living subscription of its customer. The domain by which a tenant is known stays with it.
+WITH moved AS (
+    UPDATE billing_domains AS own
+    SET subscription_id = target.id,
+        updated_at = now()
+    FROM billing_domains AS before
+    CROSS JOIN subscriptions AS target
+    WHERE own.id = :id::uuid
+      AND before.id = own.id
+      AND target.id = :subscription_id::uuid
+      AND target.customer_id = own.customer_id
+      AND target.status IN ('pending', 'active', 'suspended')
+      AND own.state IN ('active', 'renewing', 'expired')
+      AND own.subscription_id IS DISTINCT FROM target.id
+      AND NOT EXISTS (
+          SELECT 1
+          FROM tenants AS t
+          WHERE t.billing_subscription_id = own.subscription_id
+            AND t.domain = own.name
+      )
+    RETURNING own.name, before.subscription_id AS former_id
+),
+cleared AS (
+    DELETE FROM billing_domains AS wanted
+    USING moved
+    WHERE wanted.subscription_id = :subscription_id::uuid
+      AND wanted.name = moved.name
+      AND wanted.id <> :id::uuid
+),
+forgotten AS (
+    -- else its former plan would claim it again
+    UPDATE subscriptions AS s
+    SET metadata = jsonb_set(s.metadata, '{furtherDomains}', (s.metadata -> 'furtherDomains') - moved.name)
+    FROM moved
+    WHERE s.id = moved.former_id
+      AND s.metadata -> 'furtherDomains' ? moved.name
+)
+SELECT TRUE
+FROM moved;
+
+-- name: adopt_domain(name, unicode_name, skeleton, registrable, customer_id, subscription_id, driver, external_ref, registered_at, expires_at)$
+-- A name that the registrar has in the host's account, and no row has yet.
+INSERT INTO billing_domains (
+    name,
+    unicode_name,
+    skeleton,
+    registrable,
+    mode,
+    state,
+    customer_id,
+    subscription_id,
+    held_at,
+    registered_at,
+    expires_at,
+    driver,
+    external_ref,
+    next_attempt_at
+)
+SELECT
+    :name,
+    :unicode_name,
+    :skeleton,
+    :registrable,
+    'register',
+    'active',
+    owner.id,
+    plan.id,
+    now(),
+    coalesce(:registered_at::timestamptz, now()),
+    :expires_at::timestamptz,
+    :driver,
+    :external_ref::text,
+    now()
+FROM customers AS owner
+LEFT JOIN subscriptions AS plan
+    ON plan.id = :subscription_id::uuid
+WHERE owner.id = :customer_id::uuid
+  AND (plan.id IS NULL) = (:subscription_id::uuid IS NULL)
+  AND (plan.customer_id = owner.id) IS NOT FALSE
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: take_in(id, driver, external_ref, registered_at, expires_at)!
+-- A row from before there was a registrar's driver: from now on that sees to it.
+UPDATE billing_domains AS own
+SET driver = :driver,
+    external_ref = :external_ref::text,
+    registered_at = coalesce(own.registered_at, :registered_at::timestamptz, now()),
+    expires_at = :expires_at::timestamptz,
+    next_attempt_at = now(),
+    updated_at = now()
+WHERE own.id = :id::uuid;

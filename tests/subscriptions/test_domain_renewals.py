@@ -1,0 +1,301 @@
+"""Further years of a domain: charged once, renewed when they are paid, and never at our cost."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mpanel_billing.messages import receivers
+from mpanel_billing.subscriptions.domain_renewals import RenewalRules, renew_domains
+from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
+from tests.subscriptions.domain_years import NAME, Years, sell, years
+from tests.subscriptions.test_price_migration import OPERATOR
+
+__all__ = ["years"]  # a fixture
+
+RENEWAL, DEARER = 1299, 1599
+
+
+@pytest.fixture
+async def told(backend: Backend) -> None:
+    await receivers.add(
+        backend.service.pool,
+        OPERATOR,
+        name="panel",
+        url="http://127.0.0.1:9/",
+        types=("*",),
+        livemode=False,
+    )
+
+
+async def raise_price(years: Years) -> None:
+    await years.backend.service.pool.execute(
+        "UPDATE prices SET unit_amount = $1 WHERE active AND billing_cycle IS NULL"
+        " AND product_id = (SELECT id FROM products WHERE code = 'domain-com')",
+        DEARER,
+    )
+
+
+async def test_five_years_with_a_card_that_fails_and_a_price_that_rises(years: Years) -> None:
+    backend, registry = years.backend, years.registry
+    first = registry.expires[NAME]
+    assert (await years.domain())["renewal_price"] == RENEWAL
+
+    await years.before_expiry(31)
+    assert (await years.renewals(), await years.messages()) == ([], [])
+    await years.before_expiry(29)
+    assert await years.charged() == [(RENEWAL, "paid")]
+    assert await years.states() == ["renewed"]
+    assert (await years.domain())["state"] == "active"
+    await years.before_expiry(6 + 365)
+    assert await years.messages() == ["domain.expiring"], "it is renewed already"
+
+    # year two: the card fails, nobody renews at our cost, then the customer wants it after all
+    await backend.give_card(years.subscription, NO_FUNDS_LATER)
+    for days in (29, 6):
+        await years.before_expiry(days)
+    assert await years.states() == ["renewed", "charged"]
+    await years.reach(registry.expires[NAME] + timedelta(hours=1))
+    assert await years.states() == ["renewed", "unpaid"]
+    assert (await years.domain())["state"] == "expired"
+    assert await years.charged() == [(RENEWAL, "void"), (RENEWAL, "paid")]
+    assert await years.messages() == ["domain.expiring"] * 3 + ["domain.expired"]
+    assert len(registry.sold) == 2
+    await backend.give_card(years.subscription, GOOD_CARD)
+    path = f"domains/{(await years.domain())['id']}"
+    refused = await backend.post(f"{path}/renew", {"renewalPrice": RENEWAL - 1})
+    assert (refused.status, refused.body["code"]) == (409, "price_changed")
+    await backend.done(f"{path}/renew", {"renewalPrice": RENEWAL})
+    await years.work()
+    assert await years.states() == ["renewed", "renewed"], await years.charged()
+    again = await backend.get(path)
+    assert again.body["domain"]["latestYear"]["state"] == "renewed"
+
+    # year three: told too late for this year
+    await years.before_expiry(40)
+    await raise_price(years)
+    await years.before_expiry(39)
+    assert await years.messages("price.changing") == ["price.changing"]
+    for days in (29, 6):
+        await years.before_expiry(days)
+    assert (await years.charged())[0] == (RENEWAL, "paid")
+    # years four and five: the price that they were told
+    for _ in range(2):
+        for days in (40, 29, 6):
+            await years.before_expiry(days)
+        assert (await years.charged())[0] == (DEARER, "paid")
+    assert await years.messages("price.changing") == ["price.changing"]
+
+    assert await years.states() == ["renewed"] * 5
+    assert registry.expires[NAME].year == first.year + 5
+    paid = [total for total, status in await years.charged() if status == "paid"]
+    assert paid == [DEARER, DEARER, RENEWAL, RENEWAL, RENEWAL]
+    assert len(registry.sold) == 1 + len(paid)
+
+
+async def test_an_unpaid_domain_is_no_debt_of_the_hosting(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, billingCycle="triennially")
+    await backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(29)
+    assert await years.states() == ["charged"]
+    await years.before_expiry(-60)
+    assert (await years.domain())["state"] == "expired"
+    shown = await backend.subscription(years.subscription)
+    assert (shown["status"], shown["stripeStatus"]) == ("active", "active")
+    pool = backend.service.pool
+    owed = await pool.fetchval("SELECT inputs ->> 'owedSince' FROM provisioning_work")
+    assert owed is None
+    assert await pool.fetchval("SELECT count(*) FROM billing_unpaid_terms") == 0
+    services = await pool.fetch("SELECT DISTINCT actual FROM tenant_services")
+    assert [row["actual"] for row in services] == ["active"]
+
+
+async def test_it_is_a_line_on_the_invoice_of_the_plan_that_comes_before(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, late=10)
+    await years.before_expiry(29)
+    assert await years.states() == ["charged"]
+    assert await years.charged() == []
+    plan = await backend.subscription(years.subscription)
+    await years.reach(datetime.fromisoformat(plan["currentPeriodEnd"]) + timedelta(hours=2))
+    await years.reach(years.registry.now + timedelta(hours=2))
+    newest = (await backend.invoices(years.subscription))[0]
+    assert newest["amountPaid"] == plan["nextCharge"]["amount"] + RENEWAL
+    assert (await years.states(), len(years.registry.sold)) == (["renewed"], 2)
+
+
+async def test_a_line_that_waits_is_taken_back_when_the_plan_will_end(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, late=10)
+    await years.before_expiry(29)
+    assert (await years.charged(), await years.states()) == ([], ["charged"])
+    await backend.done(f"subscriptions/{years.subscription}/cancel")
+    plan = await backend.subscription(years.subscription)
+    await years.reach(datetime.fromisoformat(plan["currentPeriodEnd"]) - timedelta(hours=1))
+    await years.backend.service.pool.execute(
+        "UPDATE billing_domain_renewals SET next_attempt_at = now() - interval '1 day'"
+    )
+    await years.work()
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+    items = await years.worker.gateway.client.v1.invoice_items.list_async({"pending": True})
+    assert items.data == []
+
+
+async def test_two_workers_at_one_instant_charge_once(years: Years) -> None:
+    row = await years.domain()
+    await years.reach(row["expires_at"] - timedelta(days=40))
+    near = row["expires_at"] - timedelta(days=20)
+    years.registry.now = near
+    await years.backend.service.stripe.advance_time(int(near.timestamp()))
+    runs = (renew_domains(years.mirror, years.rules, near) for _ in range(6))
+    await asyncio.gather(*runs)
+    await years.work()
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+
+
+@pytest.mark.parametrize("lost", ["/v1/invoices", "/v1/invoiceitems", "/finalize"])
+@pytest.mark.parametrize("after_work", [True, False])
+async def test_a_worker_that_is_killed_while_it_charges_charges_once(
+    years: Years, lost: str, after_work: bool
+) -> None:
+    """A lost response and a killed process leave the same: an attempt that has begun."""
+    await years.backend.service.stripe.inject_fault(
+        "reset", method="POST", path=lost, after_work=after_work, times=3
+    )
+    near = (await years.domain())["expires_at"] - timedelta(days=29)
+    for hours in (0, 1, 2):
+        await years.reach(near + timedelta(hours=hours))
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+
+
+async def test_a_crash_between_the_charge_and_its_row_charges_once(years: Years) -> None:
+    pool = years.backend.service.pool
+    await pool.execute(
+        "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'killed'; END$$;"
+        "CREATE TRIGGER die BEFORE UPDATE ON billing_domain_renewals FOR EACH ROW"
+        " WHEN (NEW.state = 'charged') EXECUTE FUNCTION die()"
+    )
+    near = (await years.domain())["expires_at"] - timedelta(days=29)
+    years.registry.now = near
+    await years.backend.service.stripe.advance_time(int(near.timestamp()))
+    with pytest.raises(Exception, match="killed"):
+        await renew_domains(years.mirror, years.rules, near)
+    await pool.execute("DROP TRIGGER die ON billing_domain_renewals")
+    await pool.execute("UPDATE billing_domain_renewals SET leased_until = NULL")
+    await years.work()
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+
+
+async def test_what_the_registrar_refuses_for_good_is_given_back(years: Years) -> None:
+    years.registry.refuses = "the registry has locked it"
+    await years.before_expiry(29)
+    assert await years.states() == ["refused"]
+    row = (await years.renewals())[0]
+    assert row["given_back_at"] is not None
+    refund = await years.backend.service.row("SELECT amount, status FROM stripe_refunds")
+    assert (refund["amount"], refund["status"]) == (RENEWAL, "succeeded")
+    trouble = await years.backend.service.row("SELECT * FROM billing_trouble")
+    assert (trouble["trouble"], trouble["object_id"]) == ("domain_not_renewed", NAME)
+    assert "locked it" in trouble["detail"]
+    assert (await years.domain())["paid_until"] is None
+    years.registry.refuses = None
+    await years.before_expiry(20)
+    assert len(years.registry.sold) == 1, "not renewed at our cost"
+    await years.before_expiry(-1)
+    assert await years.backend.service.pool.fetchval("SELECT count(*) FROM billing_trouble") == 0
+
+
+async def test_an_ordinary_renewal_is_no_trouble_and_shows_in_the_overview(years: Years) -> None:
+    pool = years.backend.service.pool
+    await years.backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(29)
+    assert await pool.fetchval("SELECT count(*) FROM billing_trouble") == 0
+    shown = await pool.fetchval("SELECT domains FROM billing_overview")
+    expiry = years.registry.expires[NAME].date()
+    assert shown == f"{NAME} active until {expiry}, 1299 usd a year, charged"
+
+
+async def test_who_wants_no_further_year_is_charged_none(years: Years) -> None:
+    backend = years.backend
+    path = f"domains/{(await years.domain())['id']}"
+    await backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(29)
+    shown = await backend.done(f"{path}/auto-renew", {"autoRenew": False})
+    assert shown["domain"]["autoRenew"] is False
+    await years.work()
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "void")], ["withdrawn"])
+    await backend.give_card(years.subscription, GOOD_CARD)
+    await backend.done(f"{path}/auto-renew", {"autoRenew": True})
+    await years.work()
+    assert await years.charged() == [(RENEWAL, "paid"), (RENEWAL, "void")]
+    assert await years.states() == ["renewed"]
+
+
+@pytest.mark.parametrize("outlives", [True, False])
+async def test_after_the_end_of_its_plan_it_is_renewed_alone_unless_it_is_let_go(
+    backend: Backend, order_a: dict[str, Any], told: None, outlives: bool
+) -> None:
+    years = await sell(backend, order_a)
+    years.rules, expiry = RenewalRules(outlives_plan=outlives), years.registry.expires[NAME]
+    stripe_id, _ = await backend.stripe_ids(years.subscription)
+    await years.worker.gateway.client.v1.subscriptions.cancel_async(stripe_id)
+    await years.before_expiry(200)
+    assert (await years.domain())["state"] == "active"
+    await years.before_expiry(29)
+    await years.reach(expiry + timedelta(hours=1))
+    charged = await years.charged()
+    if outlives:
+        assert (charged, (await years.domain())["state"]) == ([(RENEWAL, "paid")], "active")
+    else:
+        assert (charged, (await years.domain())["state"]) == ([], "expired")
+
+
+async def test_an_auth_code_goes_out_once_it_is_on_record(years: Years) -> None:
+    backend = years.backend
+    id_ = (await years.domain())["id"]
+    refused = await backend.post(f"domains/{id_}/transfer-out")
+    assert (refused.status, refused.body["code"]) == (409, "not_at_registrar")
+    assert backend.service.client.app is not None
+    from mpanel_billing.http import keys
+
+    app = backend.service.client.app
+    object.__setattr__(app[keys.DRIVERS], "registrar", years.worker.provisioning.drivers.registrar)
+    done = await backend.done(f"domains/{id_}/transfer-out")
+    assert done["authCode"] == f"code-of-{NAME}"
+    assert (await backend.audit())[-2:] == [
+        ("domain.transfer_out", "failed"),
+        ("domain.transfer_out", "done"),
+    ]
+    stored = await backend.service.pool.fetch("SELECT * FROM billing_registrar_calls")
+    assert "code-of" not in str(stored)
+
+
+async def test_a_domain_goes_to_another_tenant_of_its_customer_and_to_no_other(
+    years: Years, order_a: dict[str, Any]
+) -> None:
+    backend, pool = years.backend, years.backend.service.pool
+    other = await backend.service.buy(order_a | {"customer": {"name": "Eve", "email": "e@e.com"}})
+    second = await backend.service.buy(order_a)
+    await backend.worker.catch_up()
+    id_ = (await years.domain())["id"]
+    path = f"domains/{id_}/move"
+    for to in (other, second):
+        refused = await backend.post(path, {"subscriptionId": to["subscriptionId"]})
+        assert (refused.status, refused.body["code"]) == (409, "domain_not_movable")
+    await pool.execute("UPDATE tenants SET domain = 'other.test' WHERE domain = $1", NAME)
+    moved = await backend.done(path, {"subscriptionId": second["subscriptionId"]})
+    assert moved["domain"]["subscriptionId"] == second["subscriptionId"]
+    listed = await backend.get("domains", subscriptionId=second["subscriptionId"])
+    assert [one["name"] for one in listed.body["domains"]] == [NAME]
+    owner = await backend.customer_of(second["subscriptionId"])
+    listed = await backend.get("domains", customerId=owner)
+    assert [one["id"] for one in listed.body["domains"]] == [str(id_)]
+    stranger = await backend.customer_of(other["subscriptionId"])
+    hidden = await backend.get(f"domains/{id_}", customerId=stranger)
+    assert (hidden.status, hidden.body["code"]) == (404, "unknown_domain")
