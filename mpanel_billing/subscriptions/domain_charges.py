@@ -54,7 +54,10 @@ async def _begin(mirror: Mirror, renewal: Renewal, now: datetime) -> Mapping[str
     if renewal.stripe_subscription_id is None:
         raise ConflictError(f"The customer of {renewal.name} pays for nothing at Stripe.")
     fields = await mirror.refresh("subscription", renewal.stripe_subscription_id)
-    params = _with_plan(renewal, fields) if renewal.fits_plan else _alone(renewal, fields)
+    if renewal.fits_plan:
+        params = _with_plan(renewal, fields)
+    else:
+        params = _alone(renewal, fields, await _card_of(mirror, renewal, fields))
     async with acquired(mirror.pool) as conn:
         return await renewals.begin_charge(conn, renewal, params | {"at": now.isoformat()})
 
@@ -68,9 +71,20 @@ def _with_plan(renewal: Renewal, subscription: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _alone(renewal: Renewal, subscription: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the card of the subscription: Checkout saves it for that only."""
-    card = subscription.get("default_payment_method")
+async def _card_of(mirror: Mirror, renewal: Renewal, subscription: Mapping[str, Any]) -> str | None:
+    """Return the card to name: Checkout saves it for the subscription only.
+
+    None: the customer's default, which is newer than that of a subscription that has ended.
+    """
+    card: str | None = subscription.get("default_payment_method")
+    if subscription.get("ended_at") is None:
+        return card
+    customer = await mirror.refresh("customer", renewal.stripe_customer_id or "")
+    settings = customer.get("invoice_settings") or {}
+    return None if settings.get("default_payment_method") else card
+
+
+def _alone(renewal: Renewal, subscription: Mapping[str, Any], card: str | None) -> dict[str, Any]:
     return {
         "way": "own",
         "customer": renewal.stripe_customer_id,

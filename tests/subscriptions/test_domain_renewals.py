@@ -50,6 +50,7 @@ async def test_five_years_with_a_card_that_fails_and_a_price_that_rises(years: Y
     assert (await years.domain())["state"] == "active"
     await years.before_expiry(6 + 365)
     assert await years.messages() == ["domain.expiring"], "it is renewed already"
+    await years.before_expiry(300)
 
     # year two: the card fails, nobody renews at our cost, then the customer wants it after all
     await backend.give_card(years.subscription, NO_FUNDS_LATER)
@@ -244,7 +245,9 @@ async def test_after_the_end_of_its_plan_it_is_renewed_alone_unless_it_is_let_go
     years = await sell(backend, order_a)
     years.rules, expiry = RenewalRules(outlives_plan=outlives), years.registry.expires[NAME]
     stripe_id, _ = await backend.stripe_ids(years.subscription)
+    await backend.give_card(years.subscription, NO_FUNDS_LATER)
     await years.worker.gateway.client.v1.subscriptions.cancel_async(stripe_id)
+    await backend.give_card(years.subscription, GOOD_CARD)
     await years.before_expiry(200)
     assert (await years.domain())["state"] == "active"
     await years.before_expiry(29)
