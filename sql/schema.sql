@@ -1142,6 +1142,43 @@ END
 $$;
 COMMENT ON FUNCTION billing_describe(described_table text, described_column text, description text) IS 'Comments on a column or, without one, on a table, unless mPanel had it before us';
 
+CREATE FUNCTION billing_domain_message(id uuid, name text, unicode_name text, state text, expires_at timestamp with time zone, auto_renew boolean, renewal_price bigint, currency text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT jsonb_build_object('domain', jsonb_build_object(
+        'id', id,
+        'name', name,
+        'unicodeName', unicode_name,
+        'state', state,
+        'expiresAt', expires_at,
+        'autoRenew', auto_renew,
+        'renewalPrice', renewal_price,
+        'currency', currency
+    ))
+$$;
+COMMENT ON FUNCTION billing_domain_message(id uuid, name text, unicode_name text, state text, expires_at timestamp with time zone, auto_renew boolean, renewal_price bigint, currency text) IS 'A domain as messages tell it';
+
+CREATE FUNCTION billing_domain_payer_v1(of_customer uuid, of_subscription uuid, in_currency text) RETURNS uuid
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT s.id
+    FROM subscriptions AS s
+    LEFT JOIN orders AS o
+        ON o.subscription_id = s.id
+    WHERE s.customer_id = of_customer
+      AND s.billing_provider = 'stripe'
+      AND s.stripe_subscription_id IS NOT NULL
+      AND lower(s.currency) = in_currency
+      AND (s.id = of_subscription OR s.order_paid OR o.vouched IS DISTINCT FROM FALSE)
+    ORDER BY
+        s.stripe_status IN ('trialing', 'active', 'past_due') DESC,
+        s.id IS NOT DISTINCT FROM of_subscription DESC,
+        s.created_at DESC,
+        s.id
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION billing_domain_payer_v1(of_customer uuid, of_subscription uuid, in_currency text) IS 'The subscription by which a customer pays for further years of a domain; null: there is none';
+
 CREATE FUNCTION billing_dunning_v1(of_subscription uuid) RETURNS TABLE(invoice_id uuid, amount_remaining bigint, currency text, attempt_count integer, next_attempt_at timestamp with time zone, last_reason text, said text)
     LANGUAGE sql STABLE
     AS $$
@@ -2225,6 +2262,24 @@ CREATE FUNCTION billing_renewal_after_v1(term_start timestamp with time zone, te
 $$;
 COMMENT ON FUNCTION billing_renewal_after_v1(term_start timestamp with time zone, term_end timestamp with time zone, months integer, not_before timestamp with time zone) IS 'The first renewal of a term of some months that is not before a time';
 
+CREATE FUNCTION billing_renewal_price_v1(of_name text, in_currency text) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT p.unit_amount
+    FROM products AS product
+    JOIN prices AS p
+        ON p.product_id = product.id
+        AND p.active
+        AND p.currency = in_currency
+        AND p.billing_cycle IS NULL
+        AND (p.purpose = 'renewal' OR p.purpose IS NULL)
+    WHERE product.code = 'domain-' || substr(of_name, strpos(of_name, '.') + 1)
+      AND product.kind = 'domain'
+    ORDER BY p.purpose IS NULL
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION billing_renewal_price_v1(of_name text, in_currency text) IS 'What a further year of a domain costs by the catalogue; null: it is not sold';
+
 CREATE FUNCTION billing_request_refetches_v1(requests jsonb) RETURNS TABLE(object_id text, version bigint, delay_seconds double precision)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -2746,6 +2801,38 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_dispute() IS 'Records the transitions of a dispute';
+
+CREATE FUNCTION billing_tell_domain() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'domain.expired',
+        NEW.id::text,
+        extract(epoch FROM NEW.expires_at)::text,
+        s.livemode,
+        NEW.subscription_id,
+        NEW.customer_id,
+        now(),
+        billing_domain_message(
+            NEW.id, NEW.name, NEW.unicode_name, NEW.state, NEW.expires_at, NEW.auto_renew, NEW.renewal_price,
+            NEW.currency
+        )
+    )
+    FROM (
+        SELECT theirs.livemode
+        FROM subscriptions AS theirs
+        WHERE theirs.customer_id = NEW.customer_id
+          AND theirs.livemode IS NOT NULL
+        ORDER BY theirs.id IS NOT DISTINCT FROM NEW.subscription_id DESC, theirs.created_at DESC
+        LIMIT 1
+    ) AS s;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_domain() IS 'Records domain.expired, once for each day of expiry';
 
 CREATE FUNCTION billing_tell_invoice() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4833,6 +4920,62 @@ COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest r
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
 COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
 
+CREATE TABLE billing_domain_renewals (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    domain_id uuid NOT NULL,
+    expires_on date NOT NULL,
+    state text DEFAULT 'due'::text NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    livemode boolean NOT NULL,
+    pay_by timestamp with time zone NOT NULL,
+    attempt integer DEFAULT 1 NOT NULL,
+    params jsonb,
+    stripe_item_id text,
+    stripe_invoice_id text,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    paid_at timestamp with time zone,
+    renewed_at timestamp with time zone,
+    given_back_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_domain_renewals_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT billing_domain_renewals_attempt_check CHECK ((attempt > 0)),
+    CONSTRAINT billing_domain_renewals_check CHECK (((state <> 'charged'::text) OR (num_nonnulls(stripe_item_id, stripe_invoice_id) > 0))),
+    CONSTRAINT billing_domain_renewals_check1 CHECK (((state = ANY (ARRAY['paid'::text, 'renewed'::text, 'refused'::text])) = (paid_at IS NOT NULL))),
+    CONSTRAINT billing_domain_renewals_check2 CHECK (((state = 'renewed'::text) = (renewed_at IS NOT NULL))),
+    CONSTRAINT billing_domain_renewals_check3 CHECK (((given_back_at IS NULL) OR (state = 'refused'::text))),
+    CONSTRAINT billing_domain_renewals_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT billing_domain_renewals_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT billing_domain_renewals_params_check CHECK (((params ->> 'way'::text) = ANY (ARRAY['plan'::text, 'own'::text]))),
+    CONSTRAINT billing_domain_renewals_state_check CHECK ((state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text, 'renewed'::text, 'unpaid'::text, 'withdrawn'::text, 'refused'::text])))
+);
+COMMENT ON TABLE billing_domain_renewals IS 'What is charged for further years of domains, once for each domain and year, and what became of it';
+COMMENT ON COLUMN billing_domain_renewals.id IS 'Ours; with attempt, part of the idempotency keys at Stripe and at the registrar';
+COMMENT ON COLUMN billing_domain_renewals.domain_id IS 'The domain';
+COMMENT ON COLUMN billing_domain_renewals.expires_on IS 'The day of expiry (UTC) that it moves by a year';
+COMMENT ON COLUMN billing_domain_renewals.state IS 'due; charged: Stripe collects it; paid: the registrar is to renew; renewed; unpaid: it was not paid by expiry; withdrawn: the customer does not want it; refused: the registrar does not renew it, the money goes back';
+COMMENT ON COLUMN billing_domain_renewals.amount IS 'In minor units, as the customer was told, before taxes that are not included';
+COMMENT ON COLUMN billing_domain_renewals.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domain_renewals.livemode IS 'Whether it is charged in Stripe''s live mode';
+COMMENT ON COLUMN billing_domain_renewals.pay_by IS 'When it is given up, if it is not paid: the moment of expiry, or later if it was asked for then';
+COMMENT ON COLUMN billing_domain_renewals.attempt IS 'Grows only after Stripe has certainly done nothing, or what it did was taken back';
+COMMENT ON COLUMN billing_domain_renewals.params IS 'How this attempt is charged: way (plan: a line on the invoice of the plan; own: an invoice of its own), and what Stripe is sent; null: not begun';
+COMMENT ON COLUMN billing_domain_renewals.stripe_item_id IS 'ii_... of the line';
+COMMENT ON COLUMN billing_domain_renewals.stripe_invoice_id IS 'in_... that it is on; null: on none yet';
+COMMENT ON COLUMN billing_domain_renewals.failures IS 'Tries in a row that have failed';
+COMMENT ON COLUMN billing_domain_renewals.last_error IS 'Why the latest try failed; null: it did not';
+COMMENT ON COLUMN billing_domain_renewals.next_attempt_at IS 'When a worker looks at it; null: there is nothing to do but to wait for Stripe';
+COMMENT ON COLUMN billing_domain_renewals.leased_until IS 'Until when one worker has it; null: none has';
+COMMENT ON COLUMN billing_domain_renewals.paid_at IS 'When it was found paid';
+COMMENT ON COLUMN billing_domain_renewals.renewed_at IS 'When the registrar''s expiry was seen to have moved';
+COMMENT ON COLUMN billing_domain_renewals.given_back_at IS 'When the money of a refused one was refunded';
+COMMENT ON COLUMN billing_domain_renewals.created_at IS 'When it became due';
+COMMENT ON COLUMN billing_domain_renewals.updated_at IS 'When this row was last changed';
+
 CREATE TABLE billing_domains (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name text NOT NULL,
@@ -4869,6 +5012,9 @@ CREATE TABLE billing_domains (
     price bigint,
     order_total bigint,
     currency text,
+    renewal_price bigint,
+    coming_price bigint,
+    coming_price_from timestamp with time zone,
     given_back_at timestamp with time zone,
     refund_error text,
     refund_attempts integer DEFAULT 0 NOT NULL,
@@ -4879,6 +5025,8 @@ CREATE TABLE billing_domains (
     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
     CONSTRAINT billing_domains_check11 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
+    CONSTRAINT billing_domains_check12 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
+    CONSTRAINT billing_domains_check13 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
@@ -4887,11 +5035,13 @@ CREATE TABLE billing_domains (
     CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
     CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
     CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
+    CONSTRAINT billing_domains_coming_price_check CHECK ((coming_price >= 0)),
     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
     CONSTRAINT billing_domains_pending_action_check CHECK ((pending_action = ANY (ARRAY['register'::text, 'transfer'::text, 'renew'::text, 'set_nameservers'::text, 'set_auto_renew'::text]))),
     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
+    CONSTRAINT billing_domains_renewal_price_check CHECK ((renewal_price >= 0)),
     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'verifying'::text, 'active'::text, 'renewing'::text, 'expired'::text, 'redemption'::text, 'transferred_out'::text, 'released'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_domains IS 'The domain names that orders are for, who has got them, and how far their registration is';
@@ -4929,7 +5079,10 @@ COMMENT ON COLUMN billing_domains.lease_token IS 'The run that works on it';
 COMMENT ON COLUMN billing_domains.leased_until IS 'Until then that run is taken to be alive';
 COMMENT ON COLUMN billing_domains.price IS 'What the order says that it costs, less its share of the discount, in minor units; null: nothing, or not known';
 COMMENT ON COLUMN billing_domains.order_total IS 'What all of that order costs, less the discount: the name''s part of the first bill is price / order_total';
-COMMENT ON COLUMN billing_domains.currency IS 'Of price and order_total, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domains.currency IS 'Of the prices, lower case as Stripe writes it';
+COMMENT ON COLUMN billing_domains.renewal_price IS 'What its customer was told that a further year costs, in minor units; null: nothing was told';
+COMMENT ON COLUMN billing_domains.coming_price IS 'Another one that they were told of; null: none';
+COMMENT ON COLUMN billing_domains.coming_price_from IS 'From when that one is charged';
 COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
 COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded; null: it was, or nothing has been tried';
 COMMENT ON COLUMN billing_domains.refund_attempts IS 'How often the refund of its price was tried in vain';
@@ -6533,6 +6686,24 @@ UNION ALL
          LIMIT 1) billed ON (true))
   WHERE (w.actionable AND (w.stripe_created > (now() - '30 days'::interval)))
 UNION ALL
+ SELECT 'domain_not_renewed'::text AS trouble,
+    own.subscription_id,
+    own.name AS object_id,
+    COALESCE(r.paid_at, r.updated_at) AS since,
+        CASE r.state
+            WHEN 'paid'::text THEN ('a further year is paid, and not renewed yet: '::text || COALESCE(own.last_error, 'no answer of the registrar'::text))
+            ELSE ((('a further year is '::text || r.state) || ': '::text) || r.last_error)
+        END AS detail
+   FROM ((billing_domain_renewals r
+     JOIN billing_domains own ON ((own.id = r.domain_id)))
+     LEFT JOIN invoices i ON ((i.stripe_invoice_id = r.stripe_invoice_id)))
+  WHERE (((r.last_error IS NOT NULL) OR (r.state = 'paid'::text)) AND
+        CASE r.state
+            WHEN 'paid'::text THEN (r.paid_at < (now() - '1 day'::interval))
+            WHEN 'refused'::text THEN (((own.state = 'active'::text) AND (((own.expires_at AT TIME ZONE 'UTC'::text))::date <= (r.expires_on + 300))) OR ((r.given_back_at IS NULL) AND (((i.amount_refunded + i.amount_credited) >= r.amount) IS NOT TRUE)))
+            ELSE (r.failures >= 3)
+        END)
+UNION ALL
  SELECT 'receiver_disabled'::text AS trouble,
     NULL::uuid AS subscription_id,
     r.name AS object_id,
@@ -6683,7 +6854,18 @@ CREATE VIEW billing_overview AS
            FROM billing_planned_changes p
           WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) AS planned_change,
     ( SELECT d.said
-           FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning
+           FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning,
+    ( SELECT string_agg(concat_ws(', '::text, (((own.name || ' '::text) || own.state) || COALESCE((' until '::text || ((own.expires_at AT TIME ZONE 'UTC'::text))::date), ''::text)),
+                CASE
+                    WHEN own.auto_renew THEN (((own.renewal_price || ' '::text) || own.currency) || ' a year'::text)
+                    ELSE NULL::text
+                END, ( SELECT r.state
+                   FROM billing_domain_renewals r
+                  WHERE ((r.domain_id = own.id) AND (r.state <> 'renewed'::text) AND (r.expires_on >= (((own.expires_at AT TIME ZONE 'UTC'::text))::date - 300)))
+                  ORDER BY r.expires_on DESC
+                 LIMIT 1)), '; '::text ORDER BY own.name) AS string_agg
+           FROM billing_domains own
+          WHERE ((own.subscription_id = s.id) AND (own.held_at IS NOT NULL) AND (own.state <> ALL (ARRAY['released'::text, 'failed'::text])))) AS domains
    FROM ((((subscriptions s
      LEFT JOIN LATERAL ( SELECT listed.ends_at,
             (sum(listed.amount))::bigint AS subtotal,
@@ -6740,6 +6922,7 @@ COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
+COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs in minor units if it is charged, and how far the next one is';
 
 ALTER TABLE billing_pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_pauses_id_seq
@@ -6888,7 +7071,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain cannot be charged, or was paid and the registrar does not renew it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -7499,6 +7682,12 @@ ALTER TABLE ONLY billing_deleted_subscriptions
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_pkey PRIMARY KEY (receiver_id, message_id);
 
+ALTER TABLE ONLY billing_domain_renewals
+    ADD CONSTRAINT billing_domain_renewals_domain_id_expires_on_key UNIQUE (domain_id, expires_on);
+
+ALTER TABLE ONLY billing_domain_renewals
+    ADD CONSTRAINT billing_domain_renewals_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_domains
     ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
 
@@ -7773,11 +7962,21 @@ CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries USING btree
 
 CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
 
+CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals USING btree (domain_id) WHERE (state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text]));
+
+CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (domain_id) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
+
+CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals USING btree (stripe_invoice_id) WHERE ((state = ANY (ARRAY['charged'::text, 'unpaid'::text, 'withdrawn'::text])) AND (stripe_invoice_id IS NOT NULL));
+
+CREATE INDEX billing_domain_renewals_work_idx ON billing_domain_renewals USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
 CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 
 CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 
 CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
+
+CREATE INDEX billing_domains_expires_idx ON billing_domains USING btree (expires_at) WHERE ((driver IS NOT NULL) AND (state = 'active'::text));
 
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 
@@ -8053,6 +8252,8 @@ CREATE TRIGGER billing_tell_credit_note AFTER UPDATE ON stripe_credit_notes FOR 
 
 CREATE TRIGGER billing_tell_dispute AFTER UPDATE ON stripe_disputes FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_dispute();
 
+CREATE TRIGGER billing_tell_domain AFTER UPDATE ON billing_domains FOR EACH ROW WHEN (((new.state = 'expired'::text) AND (old.state <> 'expired'::text))) EXECUTE FUNCTION billing_tell_domain();
+
 CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices FOR EACH ROW WHEN (((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text])) AND ((old.stripe_status IS DISTINCT FROM new.stripe_status) OR (old.attempt_count IS DISTINCT FROM new.attempt_count)))) EXECUTE FUNCTION billing_tell_invoice();
 
 CREATE TRIGGER billing_tell_new_credit_note AFTER INSERT ON stripe_credit_notes FOR EACH ROW EXECUTE FUNCTION billing_tell_credit_note();
@@ -8096,6 +8297,9 @@ ALTER TABLE ONLY billing_deliveries
 
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES billing_receivers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_domain_renewals
+    ADD CONSTRAINT billing_domain_renewals_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_domains
     ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;

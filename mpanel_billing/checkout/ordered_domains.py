@@ -8,9 +8,9 @@ from mpanel_billing.catalogue.order import Order, OrderedDomain
 from mpanel_billing.catalogue.pricing import CHARGED_DOMAIN_MODES
 from mpanel_billing.checkout.purchase import Purchase, Row
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.domains import repository
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import DomainName
+from mpanel_billing.domains.repository import names as repository
 from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 

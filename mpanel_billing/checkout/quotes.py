@@ -19,7 +19,7 @@ from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.repository import BUYERS_OWN, list_owned, list_taken
+from mpanel_billing.domains.repository.names import BUYERS_OWN, list_owned, list_taken
 
 Availability = Literal["available", "taken", "unknown"]
 """`taken`: another customer has the name, or nobody can order it, or it is registered for the

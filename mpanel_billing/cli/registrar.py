@@ -2,8 +2,6 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -12,13 +10,18 @@ from pydantic import SecretStr
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Target, command_line_actor
 from mpanel_billing.cli.database import with_pool
-from mpanel_billing.cli.domains import Name, app
+from mpanel_billing.cli.domains import Name
 from mpanel_billing.cli.options import Reason
+from mpanel_billing.cli.owned_domains import app
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.repository import hand_in_auth_code, retry_refund, settle_failed
+from mpanel_billing.domains.repository.names import (
+    hand_in_auth_code,
+    retry_refund,
+    settle_failed,
+)
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.registrar import repository
 from mpanel_billing.settings import load_settings
@@ -41,32 +44,6 @@ def retry(name: Name) -> None:
         "No registrar sees to {name}, and no refund of it has failed (see `domains show`).",
     )
     typer.echo("the worker looks at it now")
-
-
-@app.command()
-def renew(
-    name: Name,
-    paid_until: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="The day to which it is paid for, UTC.")
-    ],
-) -> None:
-    """Have a name renewed for what its customer has paid, such as with an invoice by hand."""
-
-    async def order(conn: Connection, name: DomainName) -> UUID | None:
-        id_ = await repository.look_again(conn, name)
-        if id_ is None:
-            return None
-        ordered = await repository.order_renewal(conn, id_, paid_until.replace(tzinfo=UTC))
-        return None if ordered is None else id_
-
-    _change(
-        name,
-        "renew",
-        order,
-        "{name} cannot be renewed: no registrar sees to it, it is not registered, or it is paid for"
-        " as long already (see `domains show`).",
-    )
-    typer.echo("the worker renews it")
 
 
 @app.command("auth-code")

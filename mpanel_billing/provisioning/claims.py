@@ -10,8 +10,8 @@ from typing import get_args
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.domains import repository as names
 from mpanel_billing.domains.names import DomainName, read_name
+from mpanel_billing.domains.repository import names
 from mpanel_billing.errors import StripeError, StripeObjectMissingError, StripeUnavailableError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from mpanel_billing.domains.names import is_name
-from mpanel_billing.domains.repository import NameState
+from mpanel_billing.domains.repository.names import NameState
 from mpanel_billing.provisioning.desired import Entitlement, Reason
 from mpanel_billing.provisioning.service_state import REGISTRAR_MODES, Service
 

@@ -7,10 +7,10 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.domains import owned
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.owned import AtRegistrar
-from mpanel_billing.domains.repository import domain_row, list_taken, lock_names
+from mpanel_billing.domains.repository import owned
+from mpanel_billing.domains.repository.names import domain_row, list_taken, lock_names
+from mpanel_billing.domains.repository.owned import AtRegistrar
 from mpanel_billing.errors import ConflictError, ServiceUnreachableError
 from mpanel_billing.provisioning.drivers.protocol import Unknown
 from mpanel_billing.provisioning.drivers.registrar import RegisteredName

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.domains import renewals
-from mpanel_billing.domains.renewals import Renewal
+from mpanel_billing.domains.repository import renewals
+from mpanel_billing.domains.repository.renewals import Renewal
 from mpanel_billing.errors import ConflictError, StripeError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.charges import delete_pending_item, void_invoice

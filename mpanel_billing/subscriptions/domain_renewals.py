@@ -13,8 +13,8 @@ from uuid import UUID
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.domains import renewals
-from mpanel_billing.domains.renewals import PaidYear, Renewal
+from mpanel_billing.domains.repository import renewals
+from mpanel_billing.domains.repository.renewals import PaidYear, Renewal
 from mpanel_billing.errors import (
     BillingError,
     ConflictError,

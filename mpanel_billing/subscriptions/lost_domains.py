@@ -8,8 +8,8 @@ import logging
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
-from mpanel_billing.domains import repository
-from mpanel_billing.domains.repository import LostDomain
+from mpanel_billing.domains.repository import names as repository
+from mpanel_billing.domains.repository.names import LostDomain
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.mirror.mirror import Mirror

@@ -9,12 +9,14 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.domains import owned
-from mpanel_billing.domains.owned import OrderedYear, OwnedDomain
+from mpanel_billing.domains.repository import owned
+from mpanel_billing.domains.repository.owned import OrderedYear, OwnedDomain
 from mpanel_billing.errors import ConflictError, NotFoundError
+from mpanel_billing.jobs.queue import enqueue_domains
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.provisioning.registrar.leaving import fetch_auth_code
+from mpanel_billing.provisioning.registrar.repository import order_renewal
 from mpanel_billing.subscriptions.lookup import (
     CustomerRef,
     may_reach,
@@ -116,6 +118,33 @@ async def order_year(
                 code="renewal_in_progress",
             )
         await _record(conn, request, "domain.renew", {"domain": domain.name, "amount": amount})
+        return await _require(conn, mirror, request.id, request.named)
+
+
+async def renew_paid(mirror: Mirror, request: DomainRequest, *, until: datetime) -> OwnedDomain:
+    """Have a domain renewed that its customer has paid for by hand until then.
+
+    ConflictError if it cannot be renewed, is paid for as long already, or is being charged: nobody
+    pays twice. NotFoundError.
+    """
+    async with transaction(mirror.pool) as conn:
+        domain = await _lock(conn, mirror, request)
+        if await owned.is_being_charged(conn, domain.id):
+            raise ConflictError(
+                "A further year of it is being charged: mark that invoice as paid, or take it back"
+                " first (`domains auto-renew NAME --off`).",
+                code="renewal_in_progress",
+            )
+        due = await order_renewal(conn, domain.id, until)
+        if due is None:
+            raise ConflictError(
+                f"{domain.name} cannot be renewed: no registrar sees to it, it is not registered,"
+                " or it is paid for as long already (see `domains show`).",
+                code="not_renewable",
+            )
+        await enqueue_domains(conn, [(domain.id, due)])
+        details = {"domain": domain.name, "paidUntil": until.date().isoformat()}
+        await _record(conn, request, "domain.renew", details)
         return await _require(conn, mirror, request.id, request.named)
 
 

@@ -49,11 +49,6 @@ from mpanel_billing.retention.service import ages_of, prune
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.subscriptions.disputes import end_disputed
-from mpanel_billing.subscriptions.domain_renewals import (
-    RenewalRules,
-    renew_domains,
-    tell_of_renewals,
-)
 from mpanel_billing.subscriptions.finders import FINDERS
 from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from mpanel_billing.subscriptions.price_changes import make_price_changes
@@ -64,6 +59,7 @@ from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with_pm2
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.outages import brief_outages
+from mpanel_billing.worker.renewals import renewal_rules_of, schedule_renewals
 from mpanel_billing.worker.stall import Progress, watch_queue
 from mpanel_billing.worker.sweep import sweep, trigger_undone
 
@@ -170,7 +166,7 @@ async def _open_queue(
         auth_codes = AuthCodes(settings.encryption_keys)
         register_domains(queue, Registering(pool, drivers, auth_codes, clock), progress)
         schedule_changes(queue, provisioning.mirror, clock)
-        schedule_renewals(queue, provisioning.mirror, _renewal_rules(settings), clock)
+        schedule_renewals(queue, provisioning.mirror, renewal_rules_of(settings), clock)
         schedule_pruning(queue, pool, ages_of(settings))
         if settings.dispute_policy == "cancel":
             schedule_ending_disputed(queue, Mirror(pool, gateway, settings.livemode))
@@ -298,24 +294,6 @@ def schedule_changes(queue: PgQueuer, mirror: Mirror, clock: Clock) -> None:
     @queue.schedule("planned_changes", _EVERY_MINUTE)
     async def settle_planned(_: Schedule) -> None:
         await finish_planned(mirror)
-
-
-def _renewal_rules(settings: Settings) -> RenewalRules:
-    return RenewalRules(
-        days=settings.domain_renewal_days, outlives_plan=settings.domains_after_end == "renew"
-    )
-
-
-def schedule_renewals(queue: PgQueuer, mirror: Mirror, rules: RenewalRules, clock: Clock) -> None:
-    """Charge domains that expire, every minute, and tell of them every hour."""
-
-    @queue.schedule("domain_renewals", _EVERY_MINUTE)
-    async def renew(_: Schedule) -> None:
-        await renew_domains(mirror, rules, clock())
-
-    @queue.schedule("domains_expiring", _EVERY_HOUR)
-    async def tell(_: Schedule) -> None:
-        await tell_of_renewals(mirror, clock())
 
 
 def schedule_ending_disputed(queue: PgQueuer, mirror: Mirror) -> None:

@@ -41,7 +41,7 @@ CREATE INDEX billing_domain_renewals_work_idx ON billing_domain_renewals (next_a
 WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals (stripe_invoice_id)
 WHERE state IN ('charged', 'unpaid', 'withdrawn') AND stripe_invoice_id IS NOT NULL;
-CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals (updated_at)
+CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals (domain_id)
 WHERE last_error IS NOT NULL OR state = 'paid';
 COMMENT ON TABLE billing_domain_renewals IS 'What is charged for further years of domains, once for each domain and year, and what became of it';
 COMMENT ON COLUMN billing_domain_renewals.id IS 'Ours; with attempt, part of the idempotency keys at Stripe and at the registrar';

@@ -1,127 +1,5 @@
 -- The domains that customers have, and what they or an operator do about them.
 
--- Tables: billing_domains, billing_domain_renewals
---
--- CREATE TABLE billing_domains (
---     id uuid DEFAULT gen_random_uuid() NOT NULL,
---     name text NOT NULL,
---     unicode_name text NOT NULL,
---     skeleton text NOT NULL,
---     registrable text NOT NULL,
---     mode text NOT NULL,
---     state text DEFAULT 'ordered'::text NOT NULL,
---     customer_id uuid,
---     subscription_id uuid,
---     held_at timestamp with time zone,
---     paid_at timestamp with time zone,
---     registered_at timestamp with time zone,
---     expires_at timestamp with time zone,
---     paid_until timestamp with time zone,
---     auto_renew boolean DEFAULT false NOT NULL,
---     driver text,
---     external_ref text,
---     name_servers text[] DEFAULT '{}'::text[] NOT NULL,
---     auth_code text,
---     needs text[] DEFAULT '{}'::text[] NOT NULL,
---     generation bigint DEFAULT 0 NOT NULL,
---     pending_action text,
---     pending_request jsonb,
---     is_confirmed boolean DEFAULT false NOT NULL,
---     attempts integer DEFAULT 0 NOT NULL,
---     stopped_at timestamp with time zone,
---     last_error text,
---     inspected_at timestamp with time zone,
---     next_attempt_at timestamp with time zone,
---     version bigint DEFAULT 0 NOT NULL,
---     lease_token uuid,
---     leased_until timestamp with time zone,
---     price bigint,
---     order_total bigint,
---     currency text,
---     renewal_price bigint,
---     coming_price bigint,
---     coming_price_from timestamp with time zone,
---     given_back_at timestamp with time zone,
---     refund_error text,
---     created_at timestamp with time zone DEFAULT now() NOT NULL,
---     updated_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
---     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
---     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
---     CONSTRAINT billing_domains_check11 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
---     CONSTRAINT billing_domains_check12 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
---     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
---     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
---     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
---     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
---     CONSTRAINT billing_domains_check6 CHECK (((pending_action <> 'renew'::text) OR (paid_until IS NOT NULL))),
---     CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
---     CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
---     CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
---     CONSTRAINT billing_domains_coming_price_check CHECK ((coming_price >= 0)),
---     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
---     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
---     CONSTRAINT billing_domains_name_check CHECK ((name = lower(name))),
---     CONSTRAINT billing_domains_pending_action_check CHECK ((pending_action = ANY (ARRAY['register'::text, 'transfer'::text, 'renew'::text, 'set_nameservers'::text, 'set_auto_renew'::text]))),
---     CONSTRAINT billing_domains_price_check CHECK ((price >= 0)),
---     CONSTRAINT billing_domains_renewal_price_check CHECK ((renewal_price >= 0)),
---     CONSTRAINT billing_domains_state_check CHECK ((state = ANY (ARRAY['ordered'::text, 'paid'::text, 'registering'::text, 'transferring'::text, 'verifying'::text, 'active'::text, 'renewing'::text, 'expired'::text, 'redemption'::text, 'transferred_out'::text, 'released'::text, 'failed'::text])))
--- );
--- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
--- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
--- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
--- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
--- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
--- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
--- CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
--- CREATE INDEX billing_domains_expires_idx ON billing_domains USING btree (expires_at) WHERE ((driver IS NOT NULL) AND (state = 'active'::text));
--- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
--- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NULL));
--- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
--- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
--- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
---
--- CREATE TABLE billing_domain_renewals (
---     id uuid DEFAULT gen_random_uuid() NOT NULL,
---     domain_id uuid NOT NULL,
---     expires_on date NOT NULL,
---     state text DEFAULT 'due'::text NOT NULL,
---     amount bigint NOT NULL,
---     currency text NOT NULL,
---     livemode boolean NOT NULL,
---     pay_by timestamp with time zone NOT NULL,
---     attempt integer DEFAULT 1 NOT NULL,
---     params jsonb,
---     stripe_item_id text,
---     stripe_invoice_id text,
---     failures integer DEFAULT 0 NOT NULL,
---     last_error text,
---     next_attempt_at timestamp with time zone,
---     leased_until timestamp with time zone,
---     paid_at timestamp with time zone,
---     renewed_at timestamp with time zone,
---     given_back_at timestamp with time zone,
---     created_at timestamp with time zone DEFAULT now() NOT NULL,
---     updated_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT billing_domain_renewals_amount_check CHECK ((amount >= 0)),
---     CONSTRAINT billing_domain_renewals_attempt_check CHECK ((attempt > 0)),
---     CONSTRAINT billing_domain_renewals_check CHECK (((state <> 'charged'::text) OR (num_nonnulls(stripe_item_id, stripe_invoice_id) > 0))),
---     CONSTRAINT billing_domain_renewals_check1 CHECK (((state = ANY (ARRAY['paid'::text, 'renewed'::text, 'refused'::text])) = (paid_at IS NOT NULL))),
---     CONSTRAINT billing_domain_renewals_check2 CHECK (((state = 'renewed'::text) = (renewed_at IS NOT NULL))),
---     CONSTRAINT billing_domain_renewals_check3 CHECK (((given_back_at IS NULL) OR (state = 'refused'::text))),
---     CONSTRAINT billing_domain_renewals_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
---     CONSTRAINT billing_domain_renewals_failures_check CHECK ((failures >= 0)),
---     CONSTRAINT billing_domain_renewals_params_check CHECK (((params ->> 'way'::text) = ANY (ARRAY['plan'::text, 'own'::text]))),
---     CONSTRAINT billing_domain_renewals_state_check CHECK ((state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text, 'renewed'::text, 'unpaid'::text, 'withdrawn'::text, 'refused'::text])))
--- );
--- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_expires_on_key UNIQUE (domain_id, expires_on);
--- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_pkey PRIMARY KEY (id);
--- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
--- CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals USING btree (domain_id) WHERE (state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text]));
--- CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (updated_at) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
--- CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals USING btree (stripe_invoice_id) WHERE ((state = ANY (ARRAY['charged'::text, 'unpaid'::text, 'withdrawn'::text])) AND (stripe_invoice_id IS NOT NULL));
--- CREATE INDEX billing_domain_renewals_work_idx ON billing_domain_renewals USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
-
 -- name: list_ids_of_customer(customer_id, before_at, before_id, most)
 -- Newest first, without what is only ordered.
 SELECT own.id
@@ -246,7 +124,8 @@ WHERE r.domain_id = :id::uuid
   AND r.state IN ('due', 'charged');
 
 -- name: order_year(id, amount, currency, livemode, pay_by, now)$
--- The year that follows, charged now, also if it is late; once. Nothing while it is charged, or was.
+-- The year that follows, charged now, also if it is late; once. Nothing while it is charged, or was, or is being
+-- renewed for what was paid by hand.
 INSERT INTO billing_domain_renewals AS r (domain_id, expires_on, amount, currency, livemode, pay_by, next_attempt_at)
 SELECT
     own.id,
@@ -258,6 +137,7 @@ SELECT
     :now::timestamptz
 FROM billing_domains AS own
 WHERE own.id = :id::uuid
+  AND own.state <> 'renewing'
   AND NOT EXISTS (
       SELECT 1
       FROM billing_domain_renewals AS other
@@ -287,6 +167,18 @@ SET state = 'due',
 WHERE r.state IN ('unpaid', 'withdrawn')
   AND r.next_attempt_at IS NULL
 RETURNING r.id;
+
+-- name: is_being_charged(id)$
+-- Also while what nobody wants any more could still be paid at Stripe.
+SELECT EXISTS (
+    SELECT 1
+    FROM billing_domain_renewals AS r
+    WHERE r.domain_id = :id::uuid
+      AND (
+          r.state IN ('due', 'charged', 'paid')
+          OR (r.state IN ('unpaid', 'withdrawn') AND r.next_attempt_at IS NOT NULL)
+      )
+);
 
 -- name: release_domain(id)$
 -- Only what no tenant has.

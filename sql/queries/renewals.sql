@@ -39,7 +39,7 @@
 -- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
 -- CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals USING btree (domain_id) WHERE (state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text]));
--- CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (updated_at) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
+-- CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (domain_id) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
 -- CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals USING btree (stripe_invoice_id) WHERE ((state = ANY (ARRAY['charged'::text, 'unpaid'::text, 'withdrawn'::text])) AND (stripe_invoice_id IS NOT NULL));
 -- CREATE INDEX billing_domain_renewals_work_idx ON billing_domain_renewals USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
 

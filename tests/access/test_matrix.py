@@ -17,6 +17,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.http.operation import Operation, operation_of
 from mpanel_billing.settings import Settings
 from tests.access.conftest import BILLING_KEY, Issue, bearer
+from tests.kept_domain import keep_domain
 from tests.service import Service, make_app, make_settings
 
 CREDIT = {"move": "add", "amount": 500, "currency": "usd", "reason": "for the outage"}
@@ -38,6 +39,8 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     },
     "/api/billing/preview-balance": CREDIT,
     "/api/billing/balance": CREDIT,
+    "/api/billing/domains/{id}/auto-renew": {"autoRenew": True},
+    "/api/billing/domains/{id}/move": {"subscriptionId": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"},
     "/api/billing/subscriptions/{id}/take-offer": {"reason": "stays for less"},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""
@@ -65,13 +68,16 @@ class Customer:
     customer: str
     subscription: str
     invoice: str
+    domain: str
     secrets: tuple[str, ...] = field(repr=False)
 
     def id_for(self, address: str) -> str:
+        if "/domains/" in address:
+            return self.domain
         return self.invoice if "/invoices/" in address else self.subscription
 
     def everything(self) -> tuple[str, ...]:
-        return (self.customer, self.subscription, self.invoice, *self.secrets)
+        return (self.customer, self.subscription, self.invoice, self.domain, *self.secrets)
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,9 @@ async def buy(service: Service, order: dict[str, Any], email: str) -> Customer:
         bought["subscriptionId"],
     )
     customer_id, subscription, invoice, *secrets = row
-    return Customer(customer_id, subscription, invoice, (*secrets, email))
+    name = f"{email.partition('@')[0]}-keeps.com"
+    domain = await keep_domain(service.pool, customer_id, name)
+    return Customer(customer_id, subscription, invoice, domain, (*secrets, email, name))
 
 
 def operations() -> Iterator[Operation]:

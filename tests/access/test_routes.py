@@ -16,6 +16,7 @@ from mpanel_billing.settings import Settings
 from tests import stripe_objects as made
 from tests.access.conftest import ADMIN_KEY, BILLING_KEY, Issue, bearer
 from tests.inbox import Inbox
+from tests.kept_domain import keep_domain
 from tests.service import CREATE_SESSION, AppClient, Service, make_app, make_settings
 
 Route = tuple[str, str]
@@ -35,11 +36,12 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/invoices"),
     ("POST", "/api/billing/balance"),
     ("POST", "/api/billing/disputes/{id}/evidence"),
+    ("POST", "/api/billing/domains/{id}/transfer-out"),
 }
-"""They need a trial, an offer, an open invoice, a draft, a dispute or a Stripe, or leave an entry
-for each refund: test_one_off_charges.py, test_endings.py, test_retention_offers.py,
-test_invoice_actions.py, test_manual_invoices.py, test_balances.py and test_disputes.py of
-tests/subscriptions."""
+"""They need a trial, an offer, an open invoice, a draft, a dispute, a registrar or a Stripe, or
+leave an entry for each refund: test_one_off_charges.py, test_endings.py, test_retention_offers.py,
+test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_disputes.py and
+test_domain_renewals.py of tests/subscriptions."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -87,6 +89,7 @@ LENIENT = {"reason": "pays by cheque", "graceDays": 30}
 CREDIT = {"amount": 100, "to": "balance"}
 MOVED = {"move": "add", "amount": 100, "currency": "usd", "reason": "an outage"}
 CHARGED = {"description": "Migration", "unitAmount": 4900}
+RENEWED = {"autoRenew": True}
 BILLED = {"currency": "usd", "lines": [CHARGED]}
 FOR_ALL = ("GET", "/api/billing/disputes")
 """A list that does without a customer."""
@@ -107,6 +110,8 @@ REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/change-plan"): ANOTHER_PLAN,
     ("POST", "/api/billing/subscriptions/{id}/preview-charge"): CHARGED,
     ("POST", "/api/billing/subscriptions/{id}/charges"): CHARGED,
+    ("POST", "/api/billing/domains/{id}/auto-renew"): RENEWED,
+    ("POST", "/api/billing/domains/{id}/move"): {"subscriptionId": ID},
     ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
     ("POST", "/api/billing/invoices/{id}/mark-paid"): {"reason": "by bank transfer"},
     ("POST", "/api/billing/invoices"): BILLED,
@@ -377,7 +382,8 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
     bought = await service.row("SELECT id, customer_id FROM subscriptions")
     id_, customer = str(bought["id"]), str(bought["customer_id"])
     invoice = str((await service.row("SELECT id FROM invoices"))["id"])
-    one = "/api/billing/subscriptions/{id}"
+    one, domain = "/api/billing/subscriptions/{id}", "/api/billing/domains/{id}"
+    kept, let_go = [await keep_domain(service.pool, customer, f"{n}.com") for n in ("ada", "eve")]
     acts: list[tuple[str, str, str, object]] = [
         ("/api/billing/portal-session", "customer.portal", customer, {"customerId": customer}),
         (f"{one}/change-plan", "subscription.change_plan", id_, ANOTHER_PLAN),
@@ -389,6 +395,10 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
         (f"{one}/resume", "subscription.resume", id_, {}),
         ("/api/billing/invoices/{id}/refund", "invoice.refund", invoice, {"amount": 100}),
         ("/api/billing/invoices/{id}/credit-notes", "invoice.credit_note", invoice, CREDIT),
+        (f"{domain}/auto-renew", "domain.auto_renew", kept, RENEWED),
+        (f"{domain}/renew", "domain.renew", kept, {}),
+        (f"{domain}/move", "domain.move", kept, {"subscriptionId": id_}),
+        (f"{domain}/release", "domain.release", let_go, {}),
     ]
     tried = {("POST", path) for path, *_ in acts} | TRIED_ELSEWHERE
     assert tried == {route for route in CHANGING if route[1].startswith("/api/billing")}

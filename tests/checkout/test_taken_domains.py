@@ -9,7 +9,7 @@ import pytest
 
 from mpanel_billing.database.pool import transaction
 from mpanel_billing.domains.names import read_name
-from mpanel_billing.domains.repository import lock_names
+from mpanel_billing.domains.repository.names import lock_names
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.desired import Policy

@@ -20,6 +20,7 @@ from mpanel_billing.subscriptions.manual_invoices import ManualInvoice, NewLine,
 from mpanel_billing.subscriptions.one_off_charges import add_charge
 from mpanel_billing.subscriptions.payers import PayerOf
 from tests.inline_worker import InlineWorker
+from tests.kept_domain import keep_domain
 from tests.service import Service, make_settings
 
 
@@ -143,19 +144,6 @@ async def _draft_invoice(service: Service, worker: InlineWorker, customer: str) 
     return str(made.invoice.id)
 
 
-async def _keep_domain(service: Service, customer: str, name: str) -> str:
-    """Give a customer a name that a registrar has, and return our id of it."""
-    kept: str = await service.pool.fetchval(
-        "INSERT INTO billing_domains (name, unicode_name, skeleton, registrable, mode, state,"
-        " customer_id, held_at, registered_at, expires_at, driver, currency)"
-        " VALUES ($1, $1, $1, $1, 'register', 'active', $2::text::uuid, now(), now(),"
-        " now() + interval '1 year', 'log', 'usd') RETURNING id::text",
-        name,
-        customer,
-    )
-    return kept
-
-
 async def _dispute(service: Service, worker: InlineWorker, id_: str) -> str:
     """Let a bank dispute what was paid for a subscription, and return Stripe's id of that."""
     charge = await service.pool.fetchval(
@@ -259,7 +247,9 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     one_off = {"description": "Migration", "unitAmount": 4900}
     charge = await _charge(service, worker, ids[1])
     plan = {"planId": "premium", "billingCycle": "monthly"}
-    domains = [await _keep_domain(service, customer, f"kept{number}.com") for number in range(3)]
+    domains = [
+        await keep_domain(service.pool, customer, f"kept{number}.com") for number in range(3)
+    ]
     domain = "/api/billing/domains/{id}"
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"

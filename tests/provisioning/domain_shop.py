@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import read_name
-from mpanel_billing.domains.repository import hand_in_auth_code
+from mpanel_billing.domains.repository.names import hand_in_auth_code
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.registrar.run import Registering, see_to_domain
 from tests.provisioning.conftest import ProvisioningSystem

@@ -57,11 +57,20 @@ def test_a_registrar_is_sent_commands_in_one_place_and_paid_for_in_two() -> None
                     called.add(str(file.relative_to(root)))
     assert called == {"provisioning/registrar/run.py"}
 
-    statements = "".join(file.read_text() for file in sorted((SQL / "queries").glob("*.sql")))
-    assert re.findall(r"^ +(?:SET )?(paid_at|paid_until) = .+$", statements, re.MULTILINE) == [
-        "paid_at",  # write_desired: of the hosting service
-        "paid_at",  # write_desired: of the registrar
-        "paid_until",  # order_renewal
+    statements = {file.stem: file.read_text() for file in sorted((SQL / "queries").glob("*.sql"))}
+    assert [
+        (stem, column)
+        for stem, text in statements.items()
+        for column in re.findall(r"^ +(?:SET )?(paid_at|paid_until) = .+$", text, re.MULTILINE)
+    ] == [
+        ("provisioning", "paid_at"),  # write_desired: of the hosting service
+        ("provisioning", "paid_at"),  # write_desired: of the registrar
+        ("registrar", "paid_until"),  # order_renewal: of note_paid, or for what was paid by hand
+        (
+            "renewals",
+            "paid_at",
+        ),  # note_paid: its invoice is paid, or it costs nothing
+        ("renewals", "paid_until"),  # note_settled: takes it back
     ]
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.errors import ConflictError
 from mpanel_billing.messages import receivers
 from mpanel_billing.subscriptions.domain_renewals import RenewalRules, renew_domains
+from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.owned_domains import DomainRequest, renew_paid
 from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 from tests.subscriptions.domain_years import NAME, Years, sell, years
 from tests.subscriptions.test_price_migration import OPERATOR
@@ -301,3 +304,25 @@ async def test_a_domain_goes_to_another_tenant_of_its_customer_and_to_no_other(
     stranger = await backend.customer_of(other["subscriptionId"])
     hidden = await backend.get(f"domains/{id_}", customerId=stranger)
     assert (hidden.status, hidden.body["code"]) == (404, "unknown_domain")
+
+
+async def test_nobody_pays_twice_for_a_year_that_they_have_paid_for_by_hand(years: Years) -> None:
+    expiry = years.registry.expires[NAME]
+    request = DomainRequest(OPERATOR, (await years.domain())["id"], CustomerRef())
+    until = expiry + timedelta(days=365)
+    await years.backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(29)
+    with pytest.raises(ConflictError, match="is being charged"):
+        await renew_paid(years.mirror, request, until=until)
+    await years.backend.done(f"domains/{request.id}/auto-renew", {"autoRenew": False})
+    with pytest.raises(ConflictError, match="is being charged"):
+        await renew_paid(years.mirror, request, until=until)
+    await years.work()
+    ordered = await renew_paid(years.mirror, request, until=until)
+    assert ordered.state == "renewing"
+    charged = await years.backend.post(f"domains/{request.id}/renew")
+    assert (charged.status, charged.body["code"]) == (409, "renewal_in_progress")
+    await years.work()
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "void")], ["withdrawn"])
+    assert (await years.domain())["expires_at"] > expiry
+    assert len(years.registry.sold) == 2

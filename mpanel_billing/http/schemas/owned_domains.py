@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import Field
 
 from mpanel_billing import money
-from mpanel_billing.domains.owned import OwnedDomain, Year
-from mpanel_billing.domains.renewals import RenewalState
+from mpanel_billing.domains.repository.owned import OwnedDomain, Year
+from mpanel_billing.domains.repository.renewals import RenewalState
 from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
     Moment,

@@ -4,7 +4,7 @@ import time
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
-from mpanel_billing.domains import owned
+from mpanel_billing.domains.repository import owned
 from mpanel_billing.errors import ConflictError, ServiceUnreachableError
 from mpanel_billing.provisioning.drivers.registrar import (
     DomainCommand,

@@ -10,7 +10,7 @@ import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.domains.renewals import RenewalState
+from mpanel_billing.domains.repository.renewals import RenewalState
 
 _queries = load_queries("owned_domains")
 
@@ -168,6 +168,11 @@ async def order_year(
         now=now,
     )
     return ordered is not None
+
+
+async def is_being_charged(conn: Connection, id_: UUID) -> bool:
+    """Return whether a further year is charged, or paid and not renewed; `lock_domain` first."""
+    return bool(await _queries.is_being_charged.fetch_value(conn, id=id_))
 
 
 async def release_domain(conn: Connection, id_: UUID) -> bool:

@@ -1,0 +1,1 @@
+"""Who has a domain name, and its further years, in PostgreSQL."""

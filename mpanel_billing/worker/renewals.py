@@ -1,0 +1,32 @@
+"""The worker's jobs about further years of domains."""
+
+from pgqueuer import PgQueuer
+from pgqueuer.models import Schedule
+
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.lease import Clock
+from mpanel_billing.settings import Settings
+from mpanel_billing.subscriptions.domain_renewals import (
+    RenewalRules,
+    renew_domains,
+    tell_of_renewals,
+)
+
+
+def renewal_rules_of(settings: Settings) -> RenewalRules:
+    """Return the host's rules about further years of domains."""
+    return RenewalRules(
+        days=settings.domain_renewal_days, outlives_plan=settings.domains_after_end == "renew"
+    )
+
+
+def schedule_renewals(queue: PgQueuer, mirror: Mirror, rules: RenewalRules, clock: Clock) -> None:
+    """Charge domains that expire, every minute, and tell of them every hour."""
+
+    @queue.schedule("domain_renewals", "* * * * *")
+    async def renew(_: Schedule) -> None:
+        await renew_domains(mirror, rules, clock())
+
+    @queue.schedule("domains_expiring", "17 * * * *")
+    async def tell(_: Schedule) -> None:
+        await tell_of_renewals(mirror, clock())
