@@ -14,10 +14,14 @@ PAY_BUTTON = "[data-testid='hosted-payment-submit-button']"
 READY = "form[data-ready]"
 
 
-async def order(browser: Browser, shop: Shop, *, email: str = "ada@example.com") -> None:
+async def order(
+    browser: Browser, shop: Shop, *, email: str = "ada@example.com", trial: bool = True
+) -> None:
     """Fill in the shop's form and go on to the payment page."""
     await browser.open(f"{shop.url}/demo")
     await browser.find(READY)
+    if not trial:
+        await browser.click("input[name=trial]")
     await browser.fill("#domain", "adalovelace.com")
     await browser.fill("#name", "Ada Lovelace")
     await browser.fill("#email", email)

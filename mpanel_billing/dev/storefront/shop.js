@@ -107,6 +107,7 @@ function showChoices(event) {
   document.querySelector("#trial-choice").hidden = !days;
   document.querySelector("#trial-days").textContent = days;
   document.querySelector("#domain-field").hidden = chosen("domainMode") === "later";
+  document.querySelector("#auth-code-field").hidden = chosen("domainMode") !== "new-or-transfer";
 }
 
 function isTrial() {
@@ -119,7 +120,9 @@ function addonIds() {
 
 function domainOf() {
   const mode = chosen("domainMode");
-  return { mode, value: mode === "later" ? "" : chosen("domain") };
+  const domain = { mode, value: mode === "later" ? "" : chosen("domain") };
+  if (mode === "new-or-transfer") domain.authCode = chosen("authCode").trim() || null;
+  return domain;
 }
 
 function orderAsFields() {
@@ -141,7 +144,10 @@ function orderAsCart() {
   ];
   const order = { planId: plan, billingCycle: term, trialActive: isTrial(), cartItems: items };
   if (domain.mode === "new-or-transfer") {
-    items.push({ id: `domain-${domain.value}`, type: "domain", domain: domain.value, quantity: 1 });
+    items.push({
+      id: `domain-${domain.value}`, type: "domain", domain: domain.value, quantity: 1,
+      authCode: domain.authCode,
+    });
   } else {
     order.domain = domain;
   }

@@ -2,6 +2,7 @@
 
 const WAIT_SECONDS = 20;
 const RETRY_MS = 2000;
+const DOMAIN_MS = 3000;
 const TRIES = 5;
 
 const sessionId = new URLSearchParams(location.search).get("session_id") ?? "";
@@ -21,11 +22,21 @@ const DOMAINS = {
   paid: "paid, being ordered",
   registering: "being registered",
   transferring: "being transferred",
+  verifying: "waiting for the proof that it is yours",
   active: "yours",
+  renewing: "yours, being renewed",
+  expired: "expired",
+  redemption: "expired; it can still be had back",
+  transferred_out: "moved to another registrar",
   released: "given up",
-  failed: "another customer was faster; its price is refunded",
+  failed: "could not be had",
+};
+const NEEDS = {
+  name: "your name", email: "your e-mail address", phone: "your phone number",
+  address1: "your street", city: "your city", postcode: "your postcode", country: "your country",
 };
 const MOVING = ["provisional", "pending"];
+const MOVING_DOMAINS = ["paid", "registering", "transferring"];
 
 function setStep(name, state, text) {
   const step = document.querySelector(`#step-${name}`);
@@ -84,6 +95,74 @@ function showDetails({ subscription, tenant, provisioning, domains }) {
   list.hidden = false;
 }
 
+function element(name, attributes = {}, ...children) {
+  const made = Object.assign(document.createElement(name), attributes);
+  made.append(...children);
+  return made;
+}
+
+function lostNotice({ unicodeName }) {
+  return element(
+    "p", {}, element("strong", {}, unicodeName),
+    " could not be had: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan"
+      + " is as you ordered it. To choose another name, please contact us.",
+  );
+}
+
+function dataNotice({ unicodeName, needs }) {
+  const missing = needs.filter((need) => need in NEEDS).map((need) => NEEDS[need]);
+  if (!missing.length) return [];
+  const list = new Intl.ListFormat("en").format(missing);
+  return [element(
+    "p", {}, "To order ", element("strong", {}, unicodeName),
+    `, its registrar needs ${list}. Please log in to mPanel and complete your contact details; we go on by ourselves.`,
+  )];
+}
+
+function codeForm({ name, unicodeName }) {
+  const id = `auth-code-${name}`;
+  const input = element("input", { id, name: "authCode", required: true, autocomplete: "off", spellcheck: false });
+  const problem = element("p", { className: "alert", role: "alert" });
+  const form = element(
+    "form", { className: "field" },
+    element(
+      "label", { htmlFor: id }, "To transfer ", element("strong", {}, unicodeName),
+      ", we need its auth code. The registrar that has it now gives it to you.",
+    ),
+    input, problem, element("button", { className: "primary" }, "Send the code"),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
+    try {
+      await handIn(name, input.value);
+      form.replaceChildren("Thank you. We ask for the transfer now.");
+    } catch (refusal) {
+      problem.textContent = refusal.final ? refusal.message : "We cannot be reached just now.";
+    }
+  });
+  return form;
+}
+
+function noticesOf(domain) {
+  if (domain.state === "failed") return [lostNotice(domain)];
+  const asks = domain.needs.includes("auth_code") ? [codeForm(domain)] : [];
+  return [...asks, ...dataNotice(domain)];
+}
+
+let noticed = "[]";
+
+// drawn again only when something has changed, so that nobody loses what they type
+function showNotices(domains) {
+  const now = JSON.stringify(domains.map(({ name, state, needs }) => [name, state === "failed", needs]));
+  if (now === noticed) return;
+  noticed = now;
+  const notices = domains.flatMap(noticesOf);
+  const section = document.querySelector("#domain-notices");
+  section.replaceChildren(...notices);
+  section.hidden = !notices.length;
+}
+
 function show(progress) {
   error.textContent = "";
   status.textContent = SENTENCES[progress.status] ?? progress.status;
@@ -92,14 +171,24 @@ function show(progress) {
   showSubscription(progress.subscription);
   showTenant(progress.tenant, progress.provisioning);
   showDetails(progress);
+  showNotices(progress.domains);
   const login = document.querySelector("#login");
   login.href = progress.loginUrl;
   login.hidden = progress.status !== "active";
 }
 
-async function ask(wait) {
-  const path = `/api/checkout/session/${encodeURIComponent(sessionId)}?wait=${wait}`;
-  const response = await fetch(path, { credentials: "include" });
+const ask = (wait) => call(`?wait=${wait}`);
+const handIn = (domain, authCode) =>
+  call("/auth-code", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ domain, authCode }),
+  });
+const pause = (duration) => new Promise((resume) => setTimeout(resume, duration));
+
+async function call(path, options) {
+  const address = `/api/checkout/session/${encodeURIComponent(sessionId)}${path}`;
+  const response = await fetch(address, { credentials: "include", ...options });
   const answer = await response.json();
   if (response.ok) return answer;
   throw Object.assign(new Error(answer.error), { final: response.status < 500 });
@@ -112,12 +201,14 @@ async function follow() {
     try {
       const progress = await ask(wait);
       show(progress);
-      if (!MOVING.includes(progress.status)) return;
       [wait, failures] = [WAIT_SECONDS, 0];
+      if (MOVING.includes(progress.status)) continue;
+      if (!progress.domains.some(({ state }) => MOVING_DOMAINS.includes(state))) return;
+      await pause(DOMAIN_MS); // the order itself is done: the server holds no answer back
     } catch (problem) {
       failures = problem.final ? TRIES : failures + 1;
       error.textContent = problem.final ? problem.message : "We cannot be reached just now; trying again.";
-      if (!problem.final) await new Promise((resume) => setTimeout(resume, RETRY_MS));
+      if (!problem.final) await pause(RETRY_MS);
     }
   }
   status.textContent = "We could not follow your order. Reload this page to look again.";
