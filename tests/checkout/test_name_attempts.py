@@ -1,12 +1,16 @@
 """Nobody gets a name that is not theirs, however it is written."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from mpanel_billing.database.pool import transaction
+from mpanel_billing.domains.repository import owned
 from tests.inline_worker import InlineWorker
+from tests.provisioning.test_domain_life import add
 from tests.service import Service
 
 QUOTE = "/api/checkout/quote"
@@ -86,3 +90,58 @@ async def test_what_is_only_similar_is_sold(
 ) -> None:
     await sell(service, order_a)
     await service.order(order_a | {"domain": {"mode": "existing", "value": name}})
+
+
+SAME: tuple[Callable[[str, random.Random], str], ...] = (*WAYS[:5], *WAYS[8:])
+"""The ways that write a name otherwise, and do not lead to one under or above it."""
+
+
+async def availability(service: Service, order: dict[str, Any], name: str) -> str:
+    body = order | {"domain": {"mode": "existing", "value": name}}
+    content = await (await service.client.post(QUOTE, json=body)).json()
+    return str(content["domains"][0]["availability"])
+
+
+async def race_for(service: Service, order: dict[str, Any], name: str, dice: random.Random) -> None:
+    """Have two buyers pay at once for a name, or for it and one under it, each in their writing."""
+    under = dice.choice(("", "www.", "a.b."))
+    written = (dice.choice(SAME)(name, dice), dice.choice(SAME)(under + name, dice))
+    pages = await asyncio.gather(
+        *(
+            service.order(
+                order
+                | {"customer": {"name": "Eve", "email": f"eve{place}@{name}"}}
+                | {"domain": {"mode": "existing", "value": value}}
+            )
+            for place, value in enumerate(written)
+        )
+    )
+    paid = await asyncio.gather(*(service.stripe.pay(page["url"]) for page in pages))
+    assert [answer.status for answer in paid] == [303, 303]
+
+
+async def test_of_two_buyers_in_one_instant_one_gets_what_was_released_a_second_ago(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    dice = random.Random(18)
+    order = order_a | {"addonIds": []}
+    names = [f"{label}.com" for label in ("augusta", "byron", "countess", "diff")]
+    for name in names:
+        of_name = {"name": name, "unicode_name": name, "skeleton": name, "registrable": name}
+        kept = await add(service.pool, "active", **of_name)
+        for way in SAME:
+            assert await availability(service, order, way(name, dice)) == "taken"
+        async with transaction(service.pool) as conn:
+            assert await owned.release_domain(conn, kept)
+    await asyncio.gather(*(race_for(service, order, name, dice) for name in names))
+    await service.stripe.wait_idle()
+    await worker.catch_up()
+    for name in names:
+        rows = await service.pool.fetch(
+            "SELECT state FROM billing_domains WHERE registrable = $1 AND state <> 'released'", name
+        )
+        assert sorted(row["state"] for row in rows) == ["active", "failed"], name
+        tenants = await service.pool.fetchval(
+            "SELECT count(*) FROM tenants WHERE domain LIKE $1", f"%{name}"
+        )
+        assert tenants == 1, name
