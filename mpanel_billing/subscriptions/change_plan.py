@@ -35,7 +35,6 @@ from mpanel_billing.subscriptions.preview import (
     ChangePreview,
     ask_stripe,
     change_details,
-    end_of_term,
 )
 from mpanel_billing.subscriptions.promise import (
     LIFETIME,
@@ -45,8 +44,10 @@ from mpanel_billing.subscriptions.promise import (
     preview_outdated,
 )
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.repository.price_changes import lock_coming
 from mpanel_billing.subscriptions.schedules import releasing
 from mpanel_billing.subscriptions.stripe_requests import NEVER
+from mpanel_billing.subscriptions.timing import end_of_term
 from mpanel_billing.subscriptions.unpaid import Unpaid, find_unpaid, pay, refuse_unpaid
 
 
@@ -112,6 +113,7 @@ async def change_plan(
         )
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
+        await lock_coming(conn, request.subscription_id)
         held, change = await _load_by(conn, mirror, request, plan)
         if not change.items:
             return None

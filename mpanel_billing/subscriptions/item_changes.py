@@ -1,12 +1,14 @@
 """What a plan change means for a subscription's items: a pure function.
 
-What is sold at what price is up to the catalogue, as at checkout. Two rules: an item that stays
-the same, for the same term, keeps its price even if the catalogue's has changed; and the plan's
-item is changed in place, so that Stripe prorates the old plan against the new one.
+What is sold at what price is up to the catalogue, as at checkout. Three rules: an item that stays
+the same, for the same term, keeps its price even if the catalogue's has changed; if the change
+waits for a term from which another price was announced, it has that one; and the plan's item is
+changed in place, so that Stripe prorates the old plan against the new one.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from mpanel_billing.catalogue.model import Catalogue
@@ -17,7 +19,7 @@ from mpanel_billing.checkout.session_params import LONGEST_METADATA_VALUE, Catal
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.provisioning.desired import Included, Resources, resources_by_type
 from mpanel_billing.subscriptions.records import Item, Subscription
-from mpanel_billing.subscriptions.timing import When, waits
+from mpanel_billing.subscriptions.timing import When, end_of_term, waits
 
 Proration = Literal["always_invoice", "create_prorations", "none"]
 """Stripe's values: charge the difference now, with the next invoice, or never."""
@@ -66,12 +68,16 @@ class PlanChange:
 
 @dataclass(frozen=True, slots=True)
 class _ItemChange:
-    """An item after the change: its params for Stripe (None: unchanged), product and amount."""
+    """An item after the change: its params for Stripe (None: unchanged), product and amount.
+
+    `stays` is the item that keeps its price.
+    """
 
     params: dict[str, Any] | None
     code: str | None
     amount: int
     quantity: int = 0
+    stays: Item | None = None
 
 
 def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) -> PlanChange:
@@ -88,31 +94,31 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
     changes = [
         *_item_changes(held, request, {line.code: line for line in priced.lines if line.recurring})
     ]
-    items = tuple(change.params for change in changes if change.params)
     _refuse_quantities(held, request, changes, catalogue)
     setup_prices = _setup_prices(held, priced)
-    recurring = sum(change.amount for change in changes)
     quantities = {one.code: one.quantity for one in changes if one.code and one.quantity > 1}
+    later = any(change.params for change in changes) and waits(
+        held,
+        request.plan_code,
+        request.billing_cycle,
+        sum(change.amount for change in changes),
+        catalogue,
+        quantity=quantities.get(request.plan_code, 1),
+        has_setup_fee=bool(setup_prices),
+        when=request.when,
+    )
+    if later:
+        changes = [_at_coming_price(change, end_of_term(held)) for change in changes]
     return PlanChange(
-        items=items,
+        items=tuple(change.params for change in changes if change.params),
         setup_prices=setup_prices,
         metadata=_metadata(request, changes, catalogue),
         begins_new_term=plan.billing_cycle != request.billing_cycle,
         ends_trial=held.stripe_status == "trialing" and not priced.plan.trial_days,
-        recurring=recurring,
+        recurring=sum(change.amount for change in changes),
         addon_codes=_addon_codes(request, changes),
         quantities=quantities,
-        waits=bool(items)
-        and waits(
-            held,
-            request.plan_code,
-            request.billing_cycle,
-            recurring,
-            catalogue,
-            quantity=quantities.get(request.plan_code, 1),
-            has_setup_fee=bool(setup_prices),
-            when=request.when,
-        ),
+        waits=later,
         resources=_resources(changes, catalogue),
     )
 
@@ -195,7 +201,7 @@ def _item_changes(
         if same and _stays(item, request):
             params = {"id": item.stripe_id, **more} if more else None
             amount = (item.unit_amount or 0) * (quantity or 0)
-            yield _ItemChange(params, code, amount, quantity or 0)
+            yield _ItemChange(params, code, amount, quantity or 0, item)
         elif line is not None:
             # Stripe sets the quantity to 1 with a price, unless it is told another
             quantity = quantity or 1
@@ -207,6 +213,17 @@ def _item_changes(
         quantity = quantities.get(line.code, 1)
         params = {"price": _stripe_price(line), "quantity": quantity}
         yield _ItemChange(params, line.code, line.price.unit_amount * quantity, quantity)
+
+
+def _at_coming_price(change: _ItemChange, at: datetime) -> _ItemChange:
+    """Return the change of an item with the price that was announced for a term from then on."""
+    item = change.stays
+    if item is None or item.coming_at is None or item.coming_at > at:
+        return change
+    # Stripe sets the quantity to 1 with a price, unless it is told another
+    params = {"id": item.stripe_id, "price": item.coming_price, "quantity": change.quantity}
+    amount = (item.coming_unit_amount or 0) * change.quantity
+    return replace(change, params=params, amount=amount)
 
 
 def _refuse_quantities(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mpanel_billing.errors import ConflictError, StripeError
+from mpanel_billing.errors import StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.subscriptions import (
@@ -14,6 +14,7 @@ from mpanel_billing.stripe_gateway.subscriptions import (
 )
 from mpanel_billing.subscriptions.item_changes import PlanChange, Proration
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.timing import end_of_term
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +181,6 @@ async def _later(question: _Question) -> ChangePreview:
         at=None,
         effective_at=effective_at,
     )
-
-
-def end_of_term(held: Subscription) -> datetime:
-    """Return when the running term of the plan ends."""
-    moment = held.plan.current_period_end if held.plan else None
-    found = moment or held.current_period_end
-    if found is None:
-        raise ConflictError("This subscription has no term that ends.", code="no_term_to_end")
-    return found
 
 
 def _moved(invoice: Preview, start: datetime) -> Preview:

@@ -23,7 +23,7 @@ class Item:
 
     `code`, `kind` and `name` are those of the catalogue product, None for a price outside the
     catalogue. `billing_cycle` is None for a term that we do not sell. From `coming_at` on it costs
-    `coming_unit_amount`, which was announced; None: the price stays.
+    `coming_unit_amount`, Stripe's `coming_price`, which was announced; None: the price stays.
     """
 
     id: UUID
@@ -36,6 +36,7 @@ class Item:
     currency: str
     billing_cycle: str | None
     current_period_end: datetime | None
+    coming_price: str | None = None
     coming_unit_amount: int | None = None
     coming_at: datetime | None = None
 
@@ -53,6 +54,7 @@ class Item:
             currency=fields["currency"],
             billing_cycle=_cycle(fields["recurring_interval"], fields["interval_count"]),
             current_period_end=_moment(fields["current_period_end"]),
+            coming_price=fields["coming_price"],
             coming_unit_amount=fields["coming_unit_amount"],
             coming_at=_moment(fields["coming_at"]),
         )

@@ -4,6 +4,7 @@ More begins at once, less at the end of what is paid for: a shorter term, a plan
 fewer add-ons. What cannot wait begins at once, too: a change in a trial, or one with a setup fee.
 """
 
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
@@ -38,6 +39,15 @@ def waits(
         return False
     after = _Plan(plan_code, billing_cycle, quantity)
     return _is_downgrade(held, after, recurring, catalogue)
+
+
+def end_of_term(held: Subscription) -> datetime:
+    """Return when the running term of the plan ends."""
+    moment = held.plan.current_period_end if held.plan else None
+    found = moment or held.current_period_end
+    if found is None:
+        raise ConflictError("This subscription has no term that ends.", code="no_term_to_end")
+    return found
 
 
 def _refuse_to_wait(held: Subscription, *, has_setup_fee: bool) -> None:

@@ -243,6 +243,7 @@ LEFT JOIN LATERAL (
                 'recurring_interval', i.recurring_interval,
                 'interval_count', i.interval_count,
                 'current_period_end', i.current_period_end,
+                'coming_price', coming.stripe_price_id,
                 'coming_unit_amount', coming.unit_amount,
                 'coming_at', c.effective_at
             )

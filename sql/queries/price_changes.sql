@@ -261,11 +261,40 @@ WHERE c.old_price_id = :old_price_id::uuid
 ORDER BY c.id
 FOR UPDATE;
 
+-- name: lock_coming(subscription_id)
+-- What is announced to a subscription is not called off until the transaction ends.
+SELECT c.id
+FROM billing_price_changes AS c
+WHERE c.subscription_id = :subscription_id::uuid
+  AND c.made_at IS NULL
+  AND c.withdrawn_at IS NULL
+ORDER BY c.id
+FOR SHARE;
+
 -- name: withdraw(ids)
--- Calls off what Stripe has not, and cannot have got.
+-- Calls off what Stripe has not, and cannot have got: by a request of its own, or in a schedule.
 UPDATE billing_price_changes AS c
 SET withdrawn_at = now()
 WHERE c.id = ANY(:ids::uuid[])
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_changes AS planned
+      JOIN prices AS coming
+          ON coming.id = c.new_price_id
+      JOIN subscriptions AS s
+          ON s.id = planned.subject_id
+      WHERE planned.subject_id = c.subscription_id
+        AND planned.kind = 'change_plan'
+        AND (planned.state <> 'failed' OR planned.may_be_made)
+        AND planned.params @> jsonb_build_object('planned', jsonb_build_object(
+            'items', jsonb_build_array(jsonb_build_object('price', coming.stripe_price_id))
+        ))
+        -- it was undone, or never made, once no schedule is there
+        AND (
+            s.stripe_schedule_id IS NOT NULL
+            OR (planned.state <> 'done' AND planned.attempted_at > now() - interval '1 day')
+        )
+  )
   AND NOT EXISTS (
       SELECT 1
       FROM billing_changes AS under_way

@@ -405,28 +405,82 @@ async def test_what_was_held_up_after_a_failure_is_made_once_nothing_holds_it_up
     assert (await plan_item(backend, bought))["unitAmount"] == NEW
 
 
-async def test_a_change_at_the_end_of_a_term_puts_the_price_off_by_that_term_only(
-    backend: Backend, bought: str, told: None
+ONE_LESS = {"planId": "starter", "billingCycle": "monthly", "quantities": {"starter": 1}}
+
+
+@pytest.fixture
+async def two(backend: Backend, bought: str) -> str:
+    """Two of the plan, of which one can be given up at the end of the term."""
+    sold = "UPDATE products SET max_quantity = 5 WHERE code = 'starter'"
+    await backend.service.pool.execute(sold)
+    more = {**ONE_LESS, "quantities": {"starter": 2}}
+    await backend.done(f"subscriptions/{bought}/change-plan", more)
+    return bought
+
+
+async def test_a_change_at_the_end_of_a_term_has_the_price_announced_for_then(
+    backend: Backend, two: str, told: None
+) -> None:
+    """To give something up was a way to keep the old price for one term more."""
+    pool, mirror = backend.service.pool, mirror_of(backend)
+    wanted = await migration(backend)
+    await announce_migration(pool, wanted, OPERATOR)
+    preview = await backend.done(f"subscriptions/{two}/preview-change", ONE_LESS)
+    token = {"previewToken": preview["previewToken"]}
+    planned = await backend.done(f"subscriptions/{two}/change-plan", token)
+    next_charge = planned["subscription"]["nextCharge"]
+    assert next_charge["amountDue"] == preview["nextCharge"]["amount"]
+    assert await withdraw_migration(pool, wanted, OPERATOR) == (0, 1)  # Stripe has it
+    near = await reach(backend, two, timedelta(days=1))
+    assert await make_price_changes(mirror, near) == 0  # the schedule makes it
+    after = await reach(backend, two, timedelta(hours=-2))
+    item = await plan_item(backend, two)
+    assert (item["unitAmount"], item["quantity"], item["comingUnitAmount"]) == (NEW, 1, None)
+    assert (await backend.invoices(two))[0]["amountPaid"] == preview["nextCharge"]["amount"]
+    await pool.execute("UPDATE billing_price_changes SET next_attempt_at = '2020-01-01'")
+    assert await make_price_changes(mirror, after) == 0
+    made = "SELECT count(*) FROM billing_price_changes WHERE made_at IS NOT NULL"
+    assert (await pool.fetchval(made), await pool.fetchval(STANDING)) == (1, 0)
+
+
+async def test_a_planned_change_that_is_undone_leaves_the_price_to_its_renewal(
+    backend: Backend, two: str, told: None
+) -> None:
+    pool, wanted = backend.service.pool, await migration(backend)
+    await announce_migration(pool, wanted, OPERATOR)
+    preview = await backend.done(f"subscriptions/{two}/preview-change", ONE_LESS)
+    assert await withdraw_migration(pool, wanted, OPERATOR) == (1, 0)
+    token = {"previewToken": preview["previewToken"]}
+    refused = await backend.post(f"subscriptions/{two}/change-plan", token)
+    assert (refused.status, refused.body["code"]) == (409, "preview_outdated")
+    await announce_migration(pool, wanted, OPERATOR)
+    await backend.done(f"subscriptions/{two}/change-plan", ONE_LESS)
+    await backend.done(f"subscriptions/{two}/undo-change")
+    near = await reach(backend, two, timedelta(days=1))
+    assert await make_price_changes(mirror_of(backend), near) == 1
+    item = await plan_item(backend, two)
+    assert (item["unitAmount"], item["quantity"]) == (NEW, 2)
+
+
+async def test_a_planned_change_before_the_announced_renewal_holds_the_price_up_no_longer(
+    backend: Backend, two: str, told: None
 ) -> None:
     """The schedule of the change stays for the term that it has begun, and held the price up."""
     pool, mirror = backend.service.pool, mirror_of(backend)
-    await pool.execute("UPDATE products SET max_quantity = 5 WHERE code = 'starter'")
-    change = f"subscriptions/{bought}/change-plan"
-    starter = {"planId": "starter", "billingCycle": "monthly"}
-    await backend.done(change, {**starter, "quantities": {"starter": 2}})
-    wanted = await migration(backend)
-    await announce_migration(pool, wanted, OPERATOR)
-    planned = await backend.done(change, {**starter, "quantities": {"starter": 1}})
-    assert planned["changed"]
-    await reach(backend, bought, timedelta(hours=-2))
-    assert (await plan_item(backend, bought))["quantity"] == 1
-    near = await reach(backend, bought, timedelta(days=1))
+    end = datetime.fromisoformat((await backend.subscription(two))["currentPeriodEnd"])
+    days = (end - datetime.now(UTC)).days + 5
+    await announce_migration(pool, await migration(backend, days), OPERATOR)
+    await backend.done(f"subscriptions/{two}/change-plan", ONE_LESS)
+    await reach(backend, two, timedelta(hours=-2))
+    item = await plan_item(backend, two)
+    assert (item["unitAmount"], item["quantity"]) == (OLD, 1)
+    near = await reach(backend, two, timedelta(days=1))
     await pool.execute("UPDATE billing_price_changes SET next_attempt_at = '2020-01-01'")
     assert await make_price_changes(mirror, near) == 1
-    await reach(backend, bought, timedelta(hours=-2))
-    item = await plan_item(backend, bought)
+    await reach(backend, two, timedelta(hours=-2))
+    item = await plan_item(backend, two)
     assert (item["unitAmount"], item["quantity"]) == (NEW, 1)
-    assert (await backend.invoices(bought))[0]["amountPaid"] >= NEW
+    assert (await backend.invoices(two))[0]["amountPaid"] >= NEW
 
 
 async def test_it_can_be_called_off(backend: Backend, bought: str, told: None) -> None:

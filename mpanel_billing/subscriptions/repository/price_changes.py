@@ -130,6 +130,11 @@ async def lock_standing(conn: Connection, old_price_id: UUID, new_price_id: UUID
     return [row["id"] for row in rows]
 
 
+async def lock_coming(conn: Connection, subscription_id: UUID) -> None:
+    """Let nothing that is announced to a subscription be called off in this transaction."""
+    await _queries.lock_coming.fetch(conn, subscription_id=subscription_id)
+
+
 async def withdraw(conn: Connection, ids: Sequence[UUID]) -> int:
     """Call off those that Stripe has not been asked for, and return how many."""
     return len(await _queries.withdraw.fetch(conn, ids=ids))
