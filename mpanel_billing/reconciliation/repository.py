@@ -97,13 +97,13 @@ async def list_slices(conn: Connection, run_id: UUID, step: str) -> list[Slice]:
     return [Slice(**dict(row)) for row in rows]
 
 
-async def take_run(conn: Connection, run_id: UUID, holder: UUID) -> Run | None:
-    """Lease a run; None if it is finished or another process holds it.
+async def take_run(conn: Connection, run_id: UUID, holder: UUID, *, livemode: bool) -> Run | None:
+    """Lease a run; None if it is finished, of the other mode, or another process holds it.
 
     The marks do not survive a database crash; if they are lost, the comparison starts over.
     """
     row = await _queries.take_run.fetch_one(
-        conn, run_id=run_id, holder=holder, lease_seconds=LEASE_SECONDS
+        conn, run_id=run_id, livemode=livemode, holder=holder, lease_seconds=LEASE_SECONDS
     )
     if row is None:
         return None

@@ -153,12 +153,14 @@ async def _cut_slices(conn: Connection, row: asyncpg.Record, request: RunRequest
 
 
 async def continue_run(context: ReconcileContext, run_id: UUID) -> bool:
-    """Resume a run and finish it; False if it is finished or another process holds it.
+    """Resume a run and finish it.
+
+    False if it is finished, of Stripe's other mode, or another process holds it.
 
     After an error (which is raised) or a signal, it can be resumed where it stopped.
     """
     async with transaction(context.mirror.pool) as conn:
-        run = await repository.take_run(conn, run_id, uuid4())
+        run = await repository.take_run(conn, run_id, uuid4(), livemode=context.mirror.livemode)
     if run is None:
         return False
     error: str | None = None

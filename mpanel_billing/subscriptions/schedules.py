@@ -88,7 +88,7 @@ async def finish_planned(mirror: Mirror) -> int:
     is released. Returns how many are planned.
     """
     async with acquired(mirror.pool) as conn:
-        unplanned = await repository.changes.list_unplanned(conn, MOST)
+        unplanned = await repository.changes.list_unplanned(conn, MOST, livemode=mirror.livemode)
     planned = 0
     for one in unplanned:
         try:
@@ -105,7 +105,7 @@ async def _finish(mirror: Mirror, unplanned: Unplanned) -> bool:
         return True
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
-        standing = await repository.changes.list_unplanned(conn, MOST)
+        standing = await repository.changes.list_unplanned(conn, MOST, livemode=mirror.livemode)
         return {RELEASE: unplanned.stripe_schedule_id} if unplanned in standing else None
 
     async def send(change: Change) -> None:

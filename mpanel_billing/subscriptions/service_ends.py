@@ -65,7 +65,7 @@ async def finish_service_ends(mirror: Mirror, finders: Mapping[str, Find]) -> in
     `finders` look at Stripe for what a change of each kind has made.
     """
     async with acquired(mirror.pool) as conn:
-        due = await repository.changes.list_unended(conn, MOST)
+        due = await repository.changes.list_unended(conn, MOST, livemode=mirror.livemode)
     ended = 0
     for change in due:
         try:

@@ -287,7 +287,7 @@ SELECT EXISTS (
       )
 );
 
--- name: list_unplanned(most)
+-- name: list_unplanned(livemode, most)
 -- Schedules that were made, and of which it is not known whether Stripe took the change: whoever asked for
 -- it did not come back. The minutes leave the time to those who are still at it.
 SELECT
@@ -298,6 +298,7 @@ FROM billing_planned_changes AS p
 JOIN subscriptions AS s
     ON s.stripe_schedule_id = p.stripe_schedule_id
 WHERE p.planned_at IS NULL
+  AND s.livemode = :livemode::boolean
   AND p.created_at < now() - interval '5 minutes'
   AND NOT EXISTS (
       SELECT 1
@@ -336,7 +337,7 @@ SET service_ended_at = now()
 WHERE id = :id::uuid
   AND service_ended_at IS NULL;
 
--- name: list_unended(most)
+-- name: list_unended(livemode, most)
 -- Money that is back, or may be, of subscriptions that should have ended with it: who asked for it did
 -- not come back. The minute leaves the time to those who are still at it. What has not been made in a
 -- day is not made any more.
@@ -352,7 +353,10 @@ SELECT
     c.end_service,
     c.may_be_made
 FROM billing_changes AS c
+JOIN invoices AS i
+    ON i.id = c.invoice_id
 WHERE c.end_service IS NOT NULL
+  AND i.livemode = :livemode::boolean
   AND c.service_ended_at IS NULL
   AND (c.state <> 'failed' OR c.may_be_made)
   AND c.updated_at < now() - interval '1 minute'

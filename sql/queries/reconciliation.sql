@@ -165,8 +165,9 @@ SELECT (
     FROM billing_reconcile_marks
 );
 
--- name: take_run(run_id, holder, lease_seconds)^
--- If it returns a row, no other process works on the run until the lease expires.
+-- name: take_run(run_id, livemode, holder, lease_seconds)^
+-- If it returns a row, no other process works on the run until the lease expires. To Stripe's key of the other mode
+-- everything would seem to be deleted.
 UPDATE billing_reconcile_runs
 SET holder = :holder::uuid,
     leased_until = now() + make_interval(secs => :lease_seconds::double precision),
@@ -176,6 +177,7 @@ SET holder = :holder::uuid,
         THEN now() + make_interval(secs => :lease_seconds::double precision)
     END
 WHERE id = :run_id::uuid
+  AND livemode = :livemode::boolean
   AND finished_at IS NULL
   AND (leased_until IS NULL OR leased_until < now())
 RETURNING id, started_by, livemode, dry_run, since_days, started_at, attempts;

@@ -61,6 +61,35 @@ async def test_a_query_refuses_parameters_that_it_does_not_declare(read_only_url
         await conn.close()
 
 
+OF_BOTH_MODES = {
+    "audit.settle_done": "asks Stripe nothing",
+    "inbox.list_due_events": "only events of the process's own mode are received",
+    "joining.list_joinable": "asks Stripe nothing",
+    "messages.address_messages": "asks Stripe nothing; each goes to the receivers of its mode",
+    "pauses.turn_pauses": "asks Stripe nothing",
+    "provisioning.list_due_work": "services have no mode; charges and trials look at the work's",
+    "provisioning.list_undone_work": "as list_due_work",
+    "provisioning.renew_edited": "as list_due_work",
+    "refetches.list_due_refetches": "Stripe has no object with an id of the other mode",
+    "registrar.list_due": "asks a registrar, which has none of Stripe's modes",
+    "revenue.fold_changes": "asks Stripe nothing",
+}
+"""Work that is handed out without looking at its mode, and why."""
+
+
+def test_work_is_handed_out_by_mode() -> None:
+    """A process has the key of one mode: what belongs to the other is not its to change.
+
+    What hands out work takes how much at most, and perhaps the time, but names nothing.
+    """
+    handed_out = {
+        f"{file}.{query.name}"
+        for file, query in _ALL
+        if "most" in query.parameters and {*query.parameters} <= {"most", "now"}
+    }
+    assert handed_out == set(OF_BOTH_MODES)
+
+
 def test_only_repositories_load_queries() -> None:
     package = Path(mpanel_billing.__file__).parent
     modules = {

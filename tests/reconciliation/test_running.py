@@ -132,6 +132,16 @@ async def test_a_worker_that_stops_leaves_the_run_to_another(
     assert tuple(row) == ("repaired", 2, OBJECTS)
 
 
+async def test_a_run_of_the_other_mode_is_left_to_its_own_worker(
+    crowd: Service, reconciler: Reconciler
+) -> None:
+    """To this one's key, everything of it would seem to be deleted at Stripe."""
+    run_id = await runs.open_run(crowd.pool, replace(REQUEST, livemode=True))
+    assert not await runs.continue_run(reconciler.context, run_id)
+    row = await crowd.row("SELECT attempts, holder FROM billing_reconcile_runs")
+    assert tuple(row) == (0, None)
+
+
 async def test_restart_starts_over(crowd: Service, reconciler: Reconciler) -> None:
     stopped = await start_and_stop(reconciler, pages=3)
     other = await runs.open_run(

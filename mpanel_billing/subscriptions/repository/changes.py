@@ -203,9 +203,10 @@ class Unplanned(NamedTuple):
     stripe_subscription_id: str
 
 
-async def list_unplanned(conn: Connection, most: int) -> list[Unplanned]:
+async def list_unplanned(conn: Connection, most: int, *, livemode: bool) -> list[Unplanned]:
     """Return our schedules of which it is not known whether Stripe took the change."""
-    return [Unplanned(*row) for row in await _changes.list_unplanned.fetch(conn, most=most)]
+    rows = await _changes.list_unplanned.fetch(conn, livemode=livemode, most=most)
+    return [Unplanned(*row) for row in rows]
 
 
 async def has_taken_offer(
@@ -266,9 +267,10 @@ async def mark_service_ended(conn: Connection, change_id: UUID) -> None:
     await _changes.mark_service_ended.execute(conn, id=change_id)
 
 
-async def list_unended(conn: Connection, most: int) -> list[Change]:
+async def list_unended(conn: Connection, most: int, *, livemode: bool) -> list[Change]:
     """Return refunds and credit notes whose subscription is still to be ended."""
-    return [Change.of(row) for row in await _changes.list_unended.fetch(conn, most=most)]
+    rows = await _changes.list_unended.fetch(conn, livemode=livemode, most=most)
+    return [Change.of(row) for row in rows]
 
 
 async def find_subscription_of(conn: Connection, invoice_id: UUID) -> UUID | None:
