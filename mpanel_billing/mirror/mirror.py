@@ -95,7 +95,7 @@ class Mirror:
         fetched = await self.stripe.fetch(mirrored.resource, object_id)
         stripe_object = await self.complete(fetched.stripe_object)
         await self.apply([self._snapshot(stripe_object, fetched, read_after)])
-        if contained := mirrored.contained(fetched.stripe_object):
+        if contained := mirrored.contained(stripe_object):
             await self.apply([self._snapshot(each, fetched, None) for each in contained])
         return stripe_object
 

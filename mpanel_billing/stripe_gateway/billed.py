@@ -78,7 +78,7 @@ async def list_billed(gateway: StripeGateway, subscription_id: str) -> list[Bill
         )
         listed = [invoice async for invoice in page.auto_paging_iter()]
         waiting = await _find_waiting(gateway, subscription_id, listed)
-        return [await _billed(invoice) for invoice in listed if invoice.id != waiting]
+        return [await _billed(gateway, invoice) for invoice in listed if invoice.id != waiting]
 
 
 async def _find_waiting(
@@ -98,10 +98,8 @@ def _may_wait(invoice: "stripe.Invoice") -> bool:
     return invoice.status == "open" and invoice.billing_reason == "subscription_update"
 
 
-async def _billed(invoice: "stripe.Invoice") -> BilledInvoice:
+async def _billed(gateway: StripeGateway, invoice: "stripe.Invoice") -> BilledInvoice:
     fields = invoice.to_dict()
-    payments = (fields.get("payments") or {}).get("data") or []
-    intents = [(payment.get("payment") or {}).get("payment_intent") for payment in payments]
     lines = [line.to_dict() async for line in invoice.lines.auto_paging_iter()]
     return BilledInvoice(
         id=fields["id"],
@@ -112,9 +110,21 @@ async def _billed(invoice: "stripe.Invoice") -> BilledInvoice:
         amount_remaining=fields["amount_remaining"],
         reduced=fields.get("pre_payment_credit_notes_amount") or 0,
         has_credit_notes=bool(fields.get("post_payment_credit_notes_amount")),
-        payment_intents=tuple(one for one in intents if one),
+        payment_intents=await find_payment_intents(gateway, fields),
         lines=tuple(_line(line) for line in lines if _is_for_a_time(line)),
     )
+
+
+async def find_payment_intents(
+    gateway: StripeGateway, invoice: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Return the payments of an invoice that carries its first ten (`expand=["payments"]`)."""
+    included = invoice.get("payments") or {}
+    payments = included.get("data") or []
+    if included.get("has_more"):
+        payments = await gateway.list_invoice_payments(invoice["id"])
+    intents = [(payment.get("payment") or {}).get("payment_intent") for payment in payments]
+    return tuple(one for one in intents if one)
 
 
 def _is_for_a_time(line: Mapping[str, Any]) -> bool:

@@ -120,6 +120,14 @@ class StripeGateway:
             )
             return [item.to_dict() async for item in page.auto_paging_iter()]
 
+    async def list_invoice_payments(self, invoice_id: str) -> list[Mapping[str, Any]]:
+        """Return all payments of an invoice; one that is fetched carries only the first ten."""
+        async with translated():
+            page = await self.client.v1.invoice_payments.list_async(
+                {"invoice": invoice_id, "limit": PAGE_SIZE}
+            )
+            return [payment.to_dict() async for payment in page.auto_paging_iter()]
+
     async def list_invoice_lines(self, invoice_id: str) -> list[Mapping[str, Any]]:
         """Return all lines of an invoice; a snapshot carries only the first ten."""
         async with translated():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.errors import StripeError
+from mpanel_billing.stripe_gateway.billed import find_payment_intents
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.subscriptions import NO_UPCOMING_INVOICE
@@ -82,7 +83,8 @@ async def get_sums(gateway: StripeGateway, invoice_id: str) -> InvoiceSums:
             invoice_id, {"expand": ["payments"]}
         )
         lines = [line.to_dict() async for line in invoice.lines.auto_paging_iter()]
-    return _sums(invoice.to_dict(), lines)
+    fields = invoice.to_dict()
+    return _sums(fields, lines, await find_payment_intents(gateway, fields))
 
 
 async def preview_upcoming(
@@ -117,9 +119,11 @@ async def preview_upcoming(
     )
 
 
-def _sums(fields: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> InvoiceSums:
-    payments = (fields.get("payments") or {}).get("data") or []
-    intents = [(payment.get("payment") or {}).get("payment_intent") for payment in payments]
+def _sums(
+    fields: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    payment_intents: tuple[str, ...] = (),
+) -> InvoiceSums:
     return InvoiceSums(
         currency=fields["currency"],
         subtotal=fields["subtotal"],
@@ -127,7 +131,7 @@ def _sums(fields: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Invo
         tax=_sum(fields.get("total_taxes")),
         total=fields["total"],
         lines=tuple(_line(line) for line in lines),
-        payment_intents=tuple(one for one in intents if one),
+        payment_intents=payment_intents,
     )
 
 

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.billed import list_billed
+from mpanel_billing.stripe_gateway.invoices import get_sums
 from tests.commands import run_command
 from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 
@@ -33,6 +36,33 @@ async def test_an_invoice_is_shown_with_its_lines_and_attempts(
     (attempt,) = body["attempts"]
     assert (attempt["status"], attempt["amount"]) == ("failed", owed["amountDue"])
     assert attempt["reason"]
+
+
+async def test_an_invoice_in_many_parts_has_all_of_its_payments(
+    backend: Backend, bought: str, owed: dict[str, Any]
+) -> None:
+    """Stripe includes ten of them in the invoice; the rest has to be listed."""
+    v1 = backend.worker.gateway.client.v1
+    _, customer = await backend.stripe_ids(bought)
+    card = await backend.service.stripe.replace_card(customer, GOOD_CARD)
+    pay: Any = {"amount": 50, "currency": "usd", "customer": customer, "payment_method": card}
+    named = "SELECT stripe_invoice_id FROM invoices WHERE id::text = $1"
+    stripe_id = await backend.service.pool.fetchval(named, owed["id"])
+    await backend.service.stripe.set_delivery(hold=True)
+    for _ in range(12):
+        intent = await v1.payment_intents.create_async(
+            pay | {"confirm": True, "payment_method_types": ["card"]}
+        )
+        await v1.invoices.attach_payment_async(stripe_id, {"payment_intent": intent.id})
+    mirror = Mirror(backend.service.pool, backend.worker.gateway, livemode=False)
+    await mirror.refresh("invoice", stripe_id)
+    mirrored = "SELECT count(*) FROM invoice_payments WHERE stripe_invoice_id = $1"
+    assert await backend.service.pool.fetchval(mirrored, stripe_id) == 13
+    sums = await get_sums(backend.worker.gateway, stripe_id)
+    subscription_id, _ = await backend.stripe_ids(bought)
+    billed, _ = await list_billed(backend.worker.gateway, subscription_id)
+    assert len({*sums.payment_intents}) == 13
+    assert {*billed.payment_intents} == {*sums.payment_intents}
 
 
 async def test_where_the_retries_stand_is_told_until_it_is_paid(

@@ -191,15 +191,18 @@ def _is_one_time(line: Fields) -> bool:
     return bool(item.values) and not item.flag("proration")
 
 
-async def _with_all_lines(
+async def _with_whole_lists(
     stripe: "StripeGateway", stripe_object: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """A response carries ten lines at most."""
-    lines = Fields(stripe_object).child("lines")
-    if not lines.flag("has_more"):
-        return stripe_object
-    complete = await stripe.list_invoice_lines(stripe_object["id"])
-    return {**stripe_object, "lines": {**lines.values, "data": complete, "has_more": False}}
+    """A response carries ten lines and ten payments at most."""
+    whole = {**stripe_object}
+    fetch = {"lines": stripe.list_invoice_lines, "payments": stripe.list_invoice_payments}
+    for name, fetch_all in fetch.items():
+        included = Fields(stripe_object).child(name)
+        if included.flag("has_more"):
+            found = await fetch_all(stripe_object["id"])
+            whole[name] = {**included.values, "data": found, "has_more": False}
+    return whole
 
 
 def _taxes(fields: Fields) -> int:
@@ -333,5 +336,5 @@ INVOICE = MirroredType(
     ),
     columns=_columns,
     contained=_payments,
-    complete=_with_all_lines,
+    complete=_with_whole_lists,
 )

@@ -16,7 +16,7 @@ from stripe_sandbox.billing.currencies import options_of
 from stripe_sandbox.billing.tax_ids import tax_ids_of
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
-from stripe_sandbox.shapes import CLASSES, as_sent, fields_of
+from stripe_sandbox.shapes import CLASSES, INLINE, as_sent, fields_of
 from stripe_sandbox.world import World
 
 MAX_DEPTH = 4
@@ -108,19 +108,25 @@ def _resolve(world: World, value: Any, kinds: Sequence[str]) -> Any:
     return as_sent(document or {"id": value, "object": kinds[0], "deleted": True})
 
 
+def _included(found: Sequence[Any], url: str) -> Document:
+    """Return the list in an object: of more than ten, the rest has to be listed."""
+    included = list_object(deepcopy(list(found[:INLINE])), url)
+    return {**included, "has_more": len(found) > INLINE}
+
+
 def _invoice_payments(world: World, invoice: ReadOnly) -> Document:
     mine = list(world.store.where("invoice_payment", "invoice", invoice["id"]))
-    return list_object(deepcopy(mine), f"/v1/invoice_payments?invoice={invoice['id']}")
+    return _included(mine, f"/v1/invoice_payments?invoice={invoice['id']}")
 
 
 def _session_line_items(world: World, session: ReadOnly) -> Document:
     kept = world.store.get("_session_cart", session["id"]) or {"line_items": []}
-    return list_object(kept["line_items"], f"/v1/checkout/sessions/{session['id']}/line_items")
+    return _included(kept["line_items"], f"/v1/checkout/sessions/{session['id']}/line_items")
 
 
 def _charge_refunds(world: World, charge: ReadOnly) -> Document:
     mine = [*world.store.where("refund", "charge", charge["id"])][::-1]
-    return list_object(deepcopy(mine), f"/v1/charges/{charge['id']}/refunds")
+    return _included(mine, f"/v1/charges/{charge['id']}/refunds")
 
 
 def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
@@ -129,11 +135,11 @@ def _customer_subscriptions(world: World, customer: ReadOnly) -> Document:
         for found in world.store.where("subscription", "customer", customer["id"])
         if found["status"] != "canceled"
     ]
-    return list_object(mine, f"/v1/customers/{customer['id']}/subscriptions")
+    return _included(mine, f"/v1/customers/{customer['id']}/subscriptions")
 
 
 def _customer_tax_ids(world: World, customer: ReadOnly) -> Document:
-    return list_object(tax_ids_of(world, customer["id"]), f"/v1/customers/{customer['id']}/tax_ids")
+    return _included(tax_ids_of(world, customer["id"]), f"/v1/customers/{customer['id']}/tax_ids")
 
 
 def _confirmation_secret(world: World, invoice: ReadOnly) -> Document | None:
