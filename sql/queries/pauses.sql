@@ -44,7 +44,8 @@ WHERE p.subscription_id = :subscription_id::uuid
 
 -- name: turn_pauses(most)
 -- Begins and ends holds by the terms that Stripe has begun. One whose collection was resumed, here or
--- at Stripe, is held until the next term; a pause that has just been asked for may not have reached Stripe.
+-- at Stripe, is held until the next term, unless the running one is charged: then it has begun since, and nobody
+-- has noticed. A pause that has just been asked for may not have reached Stripe.
 UPDATE billing_pauses AS p
 SET begun_at = coalesce(p.begun_at, CASE WHEN turn.begins THEN now() END),
     until = turn.until,
@@ -59,10 +60,26 @@ FROM (
     JOIN subscriptions AS s
         ON s.id = standing.subscription_id
     CROSS JOIN LATERAL (
+        SELECT EXISTS (
+            SELECT 1
+            FROM invoices AS i
+            WHERE i.stripe_subscription_id = s.stripe_subscription_id
+              AND i.billing_reason = 'subscription_cycle'
+              AND i.stripe_status IN ('open', 'paid')
+              AND i.stripe_created >= s.current_period_start
+        ) AS is_charged
+    ) AS billed
+    CROSS JOIN LATERAL (
         SELECT
             CASE
                 WHEN s.collection_paused IS NOT TRUE AND standing.created_at < now() - interval '5 minutes'
-                    THEN least(standing.until, greatest(s.current_period_end, standing.since))
+                    THEN least(
+                        standing.until,
+                        greatest(
+                            CASE WHEN billed.is_charged THEN s.current_period_start ELSE s.current_period_end END,
+                            standing.since
+                        )
+                    )
                 ELSE standing.until
             END AS until
     ) AS least_until

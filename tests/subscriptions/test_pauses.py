@@ -162,6 +162,33 @@ async def test_a_resumed_collection_is_served_again_with_the_next_paid_term(
     assert await services(backend) == {"active"}
 
 
+@pytest.mark.parametrize("resumed", ["before its term", "in its term"])
+async def test_a_term_that_is_paid_for_again_is_served_though_nobody_saw_it_begin(
+    backend: Backend, on_trial: str, resumed: str
+) -> None:
+    """Resumed in Stripe's Dashboard while no worker ran; it was held until the term after."""
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 400 * DAY, UTC).isoformat()
+    await backend.done(f"subscriptions/{on_trial}/pause", {"until": until})
+    await go_on(backend, end + 5 * DAY)
+    assert await services(backend) == {"suspended"}
+    pool, stripe = backend.service.pool, backend.service.stripe
+    await pool.execute("UPDATE billing_pauses SET created_at = now() - interval '1 hour'")
+    if resumed == "in its term":
+        await stripe.advance_time(end + 33 * DAY)
+    stripe_id, _ = await backend.stripe_ids(on_trial)
+    await backend.worker.gateway.client.v1.subscriptions.update_async(
+        stripe_id, {"pause_collection": ""}
+    )
+    await go_on(backend, end + 34 * DAY)
+    served = {"before its term": "active", "in its term": "suspended"}
+    assert await services(backend) == {served[resumed]}
+    paid = (await backend.invoices(on_trial))[0]["status"] == "paid"
+    assert paid is (resumed == "before its term")
+    await go_on(backend, end + 64 * DAY)
+    assert await services(backend) == {"active"}
+
+
 async def test_a_pause_that_is_taken_back_in_the_paid_term_changes_nothing(
     backend: Backend, on_trial: str
 ) -> None:
