@@ -143,7 +143,15 @@ BEGIN
                                   AND revival.done_at IS NOT NULL
                                   AND listed.stripe_invoice_id = ANY(revival.settles)
                             )
-                            THEN listed.amount_paid - given_back.amount
+                            THEN listed.amount_paid - given_back.amount - (
+                                -- for good; what a bank has only for now may come back
+                                SELECT coalesce(sum(lost.amount), 0)
+                                FROM invoice_payments AS p
+                                JOIN stripe_disputes AS lost
+                                    ON lost.stripe_payment_intent_id = p.stripe_payment_intent_id
+                                WHERE p.stripe_invoice_id = listed.stripe_invoice_id
+                                  AND lost.status = 'lost'
+                            )::bigint
                     END AS paid_after_end
                 FROM invoices AS listed
                 CROSS JOIN LATERAL (SELECT listed.amount_refunded + listed.amount_credited AS amount) AS given_back

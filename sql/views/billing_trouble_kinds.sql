@@ -153,7 +153,7 @@ FROM (
         'paid_after_end',
         'trouble',
         'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.',
-        'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)',
+        'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)',
         'mpanel-billing provision revive SUBSCRIPTION'
     ),
     (

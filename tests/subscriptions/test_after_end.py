@@ -107,6 +107,20 @@ async def test_a_late_payment_whose_webhook_was_lost_keeps_the_accounts(
     assert "paid_after_end" in await ended.trouble()
 
 
+async def test_a_lost_dispute_of_the_late_payment_lets_the_accounts_go(ended: Ended) -> None:
+    """Nothing of it is kept; while the bank decides, it may be."""
+    await ended.pay()
+    charges = await ended.backend.worker.gateway.client.v1.charges.list_async({"limit": 1})
+    dispute = await ended.backend.service.stripe.dispute(charges.data[0].id)
+    await ended.backend.worker.catch_up()
+    assert "paid_after_end" in await ended.trouble()
+    await ended.backend.service.stripe.decide_dispute(dispute, "lost")
+    await ended.backend.worker.catch_up()
+    assert "paid_after_end" not in await ended.trouble()
+    assert (await ended.work_after(RETENTION_IS_OVER)).done
+    assert await ended.services() == {"terminated"}
+
+
 async def test_a_refund_of_the_late_payment_lets_the_accounts_go(ended: Ended) -> None:
     await ended.pay()
     await ended.backend.worker.catch_up()

@@ -62,6 +62,14 @@ async def test_one_that_is_withdrawn_is_not_charged(backend: Backend, bought: st
     await renew(backend, bought)
     paid = {one["amountPaid"] for one in await backend.invoices(bought)}
     assert len(paid) == 1
+    done = [("subscription.charge", "done"), ("subscription.withdraw_charge", "done")]
+    assert await backend.audit() == done
+    said = (
+        "SELECT target_id::text, details #>> '{params,charge}', details #>> '{params,reason}'"
+        " FROM billing_audit_log WHERE action = 'subscription.withdraw_charge'"
+    )
+    (recorded,) = await backend.service.pool.fetch(said)
+    assert tuple(recorded) == (bought, charge["id"], "a mistake")
 
 
 @FAULTS
