@@ -49,9 +49,20 @@ class Desk:
     sent: dict[str, set[str]] = field(default_factory=dict)
 
     def do(self, call: str, /, of: str = "", keep: str = "", **params: Any) -> dict[str, Any]:
-        """Perform an operation for good; `of` names the object in the path, `keep` the result."""
+        """Perform an operation for good; `of` names the object in the path, `keep` the result.
+
+        What a refusal keeps, as a declined card, stays.
+        """
+        refusal = None
         with self.world.store.transaction():
-            answer = self.perform(BY_NAME[call], of, as_form(params, self.names))
+            try:
+                answer = self.perform(BY_NAME[call], of, as_form(params, self.names))
+            except ApiError as error:
+                if not error.keeps_changes:
+                    raise
+                refusal = error
+        if refusal:
+            raise refusal
         if keep:
             self.names[keep] = answer["id"]
         return answer

@@ -5,21 +5,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stripe_sandbox.billing.checkout_completion import complete_session
+from stripe_sandbox.billing.consequences import bring_about
 from stripe_sandbox.billing.disputes import decide_dispute, open_dispute
+from stripe_sandbox.billing.setup_intents import finish_setup
+from stripe_sandbox.billing.tax_ids import verify_tax_id
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.switch_scenes import (
     BUYER,
     MIDDLE,
+    URL,
     add_customer,
     advance,
     attach,
+    begin_metered,
     change,
     charge_of,
     latest,
     open_session,
     plan,
+    report,
     subscribe,
+    unless_refused,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
@@ -27,6 +34,10 @@ BEGIN, END = "<!-- events: make sandbox-table -->", "<!-- end of events -->"
 
 Step = Callable[[Desk], object]
 SUBSCRIPTIONS = "docs.stripe.com/billing/subscriptions/webhooks"
+WARNINGS = "API reference, early fraud warnings; docs.stripe.com/disputes/measuring"
+TAX_IDS = "API reference, event types; docs.stripe.com/billing/customer/tax-ids"
+SETUPS = "docs.stripe.com/payments/setup-intents; API reference, event types"
+METERS = "API reference, event types; docs.stripe.com/billing/subscriptions/usage-based"
 BILLED_NOW = {"proration_behavior": "always_invoice"}
 
 
@@ -97,6 +108,65 @@ def billed(desk: Desk) -> None:
     latest(desk)
 
 
+def pay(desk: Desk, method: str) -> None:
+    paid = desk.do("POST /payment_intents", keep="intent", amount=900, currency="usd",
+                   confirm=True, payment_method=method, return_url=URL)  # fmt: skip
+    desk.names["charge"] = paid["latest_charge"]
+
+
+def suspicious(desk: Desk) -> None:
+    pay(desk, "pm_card_createIssuerFraudRecord")
+
+
+def report_fraud(desk: Desk) -> None:
+    world = desk.world
+    with world.store.transaction():
+        bring_about(world, world.find("charge", desk.names["charge"]))
+
+
+def reported(desk: Desk) -> None:
+    suspicious(desk)
+    report_fraud(desk)
+
+
+def add_tax_id(desk: Desk) -> None:
+    desk.do("POST /customers/{id}/tax_ids", of="ada", keep="tax_id", type="eu_vat",
+            value="DE123456789")  # fmt: skip
+
+
+def verify(desk: Desk) -> None:
+    world = desk.world
+    with world.store.transaction():
+        verify_tax_id(world, world.find("tax_id", desk.names["tax_id"]))
+
+
+def set_up(desk: Desk, method: str) -> None:
+    """Try to set up a card; a declined one is refused."""
+    unless_refused(lambda: desk.do("POST /setup_intents", keep="setup", customer="$bob",
+                                   confirm=True, payment_method=method,
+                                   return_url=URL))  # fmt: skip
+
+
+def waiting(desk: Desk) -> None:
+    set_up(desk, "pm_card_authenticationRequired")
+
+
+def authenticate(desk: Desk) -> None:
+    world = desk.world
+    with world.store.transaction():
+        finish_setup(world, world.find("setup_intent", desk.names["setup"]), succeeds=True)
+
+
+def metered(desk: Desk) -> None:
+    begin_metered(desk)
+    report(desk)
+
+
+def add_meter(desk: Desk) -> None:
+    desk.do("POST /billing/meters", keep="meter", display_name="Requests", event_name="requests",
+            default_aggregation={"formula": "sum"})  # fmt: skip
+
+
 def on_trial(desk: Desk) -> None:
     subscribe(desk, "$bob", trial_period_days=10,
               trial_settings={"end_behavior": {"missing_payment_method": "pause"}})  # fmt: skip
@@ -138,6 +208,26 @@ STEPS: tuple[tuple[str, Step, Step, str], ...] = (
      "docs.stripe.com/invoicing/integration/programmatically-issue-credit-notes"),
     ("a dispute", subscribe, open_a_dispute, "docs.stripe.com/disputes/api"),
     ("a dispute is won", disputed, win, "docs.stripe.com/disputes/api"),
+    ("an early fraud warning", suspicious, report_fraud, WARNINGS),
+    ("what a warning is about is refunded", reported,
+     lambda desk: desk.do("POST /refunds", payment_intent="$intent"),
+     WARNINGS),
+    ("a tax id is added", nothing, add_tax_id, TAX_IDS),
+    ("a tax id is verified", add_tax_id, verify, TAX_IDS),
+    ("a tax id is deleted", add_tax_id,
+     lambda desk: desk.do("DELETE /tax_ids/{id}", of="tax_id"), TAX_IDS),
+    ("a card is set up", nothing, lambda desk: set_up(desk, "pm_card_visa"), SETUPS),
+    ("a card that asks for 3D Secure is set up", nothing, waiting, SETUPS),
+    ("3D Secure of a set-up succeeds", waiting, authenticate, SETUPS),
+    ("a card is declined at its set-up", nothing,
+     lambda desk: set_up(desk, "pm_card_chargeDeclined"), SETUPS),
+    ("a set-up is canceled", lambda desk: desk.do("POST /setup_intents", keep="setup"),
+     lambda desk: desk.do("POST /setup_intents/{id}/cancel", of="setup"), SETUPS),
+    ("a meter is made", nothing, add_meter, METERS),
+    ("usage is billed at the end of its period", metered,
+     lambda desk: advance(desk, START + 32 * DAY), METERS),
+    ("a meter is deactivated", add_meter,
+     lambda desk: desk.do("POST /billing/meters/{id}/deactivate", of="meter"), METERS),
 )  # fmt: skip
 """What happens, after what, and the page of Stripe's that names its events."""
 
