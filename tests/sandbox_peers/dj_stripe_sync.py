@@ -26,6 +26,7 @@ settings.configure(
 django.setup()
 
 from django.apps import apps  # noqa: E402 - after its settings
+from djstripe import models as theirs  # noqa: E402
 from djstripe.management.commands.djstripe_sync_models import Command  # noqa: E402
 
 
@@ -41,10 +42,26 @@ def sync(model: type) -> dict[str, object]:
     return {"stored": model.objects.count(), "errors": ""}
 
 
+def sync_of_customers(model: type) -> dict[str, object]:
+    """Sync a model that its command lists with params that Stripe's API refuses: by customer."""
+    for customer in [one for one in theirs.Customer.objects.all() if not one.deleted]:
+        for data in model.api_list(**OF_CUSTOMER[model.__name__](customer.id)):
+            model.sync_from_stripe_data(data)
+    return {"stored": model.objects.count(), "errors": ""}
+
+
+OF_CUSTOMER = {
+    "ActiveEntitlement": lambda customer: {"customer": customer},
+    "TaxId": lambda customer: {"owner": {"type": "customer", "customer": customer}},
+}
+
 call_command("migrate", verbosity=0)
 command = Command()
 models = list(apps.get_app_config("djstripe").get_models())
 synced = [one for one in models if command._should_sync_model(one)[0]]
-print(
-    json.dumps({model.__name__: sync(model) for model in synced if model.__name__ != "AccountV2"})
-)
+outcomes = {
+    one.__name__: (sync_of_customers if one.__name__ in OF_CUSTOMER else sync)(one)
+    for one in sorted(synced, key=lambda one: one.__name__ in OF_CUSTOMER)
+    if one.__name__ != "AccountV2"
+}
+print(json.dumps(outcomes))

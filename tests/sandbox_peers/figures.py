@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,17 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 BEGIN, END = "<!-- peers: make test-sandbox-peers -->", "<!-- end of peers -->"
 HEAD = (
-    "| client | version | passed | not done yet | left out, and why |",
-    "|---|---|---|---|---|",
+    "| client | version | passed | not done yet | left out, and why | outside of Billing |",
+    "|---|---|---|---|---|---|",
 )
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a client does: `missing` counts in `total`, `skipped` does not; reasons by name."""
+    """What a client does: `missing` counts in `total`, `skipped` does not; reasons by name.
+
+    `outside` has the product of what is not of Billing, by name; it is counted apart.
+    """
 
     client: str
     version: str
@@ -24,12 +28,15 @@ class Figures:
     total: int
     missing: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> str:
         """Return the client's row of the table."""
         done = f"{self.passed} of {self.total}"
         why = f"{_reasons(self.missing)} | {_reasons(self.skipped)}"
-        return f"| {self.client} | {self.version} | {done} | {why} |"
+        counted = Counter(self.outside.values())
+        apart = ", ".join(f"{product} {count}" for product, count in sorted(counted.items()))
+        return f"| {self.client} | {self.version} | {done} | {why} | {apart} |"
 
 
 def hold(figures: Figures) -> None:

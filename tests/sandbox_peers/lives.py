@@ -1,4 +1,8 @@
-"""Twenty lives of customers, each on a test clock of its own, for mirrors to follow."""
+"""Twenty lives of customers, each on a test clock of its own, for mirrors to follow.
+
+What is paid back is so a day later: of several events of one second, Supabase's sync engine keeps
+the first that changes a charge.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,7 +77,7 @@ class Life:
 
 
 def _credited(life: Life) -> None:
-    life.begin()
+    life.begin().step(1)
     note = {"invoice": life.invoice(), "amount": 200, "refund_amount": 200}
     life.api.credit_notes.create(note)
 
@@ -135,8 +139,8 @@ LIVES: dict[str, Callable[[Life], object]] = {
     ),
     "downgrades": lambda life: life.begin(price="bigger").step(10).move_to("monthly").step(25),
     "tries it out": lambda life: life.begin(trial_period_days=7).step(8),
-    "is refunded": lambda life: life.begin().refund(),
-    "is refunded in part": lambda life: life.begin().refund(amount=300),
+    "is refunded": lambda life: life.begin().step(1).refund(),
+    "is refunded in part": lambda life: life.begin().step(1).refund(amount=300),
     "gets a credit note": _credited,
     "has a schedule": _scheduled,
     "pays an invoice by hand": _billed_by_hand,
