@@ -14,8 +14,13 @@ FROM tenants AS t
 JOIN subscriptions AS s
     ON s.id = t.billing_subscription_id
     AND s.livemode = :livemode::boolean
-JOIN billing_entitlement_inputs AS e
-    ON e.subscription_id = s.id
+-- of this one: joined as a whole, the view is computed of all subscriptions
+CROSS JOIN LATERAL (
+    SELECT of_one.*
+    FROM billing_entitlement_inputs AS of_one
+    WHERE of_one.subscription_id = s.id
+    OFFSET 0
+) AS e
 WHERE t.id = :tenant_id::uuid;
 
 -- name: list_of_customer(customer_id, livemode, before_at, before_id, most)
@@ -58,8 +63,13 @@ SELECT
     t.id AS tenant_id,
     t.domain
 FROM page
-JOIN billing_entitlement_inputs AS e
-    ON e.subscription_id = page.id
+-- of each, as above
+CROSS JOIN LATERAL (
+    SELECT of_one.*
+    FROM billing_entitlement_inputs AS of_one
+    WHERE of_one.subscription_id = page.id
+    OFFSET 0
+) AS e
 LEFT JOIN tenants AS t
     ON t.billing_subscription_id = page.id
 ORDER BY page.created_at DESC, page.id DESC;

@@ -9,7 +9,7 @@ from tests.mpanel.databases import HERE, connected
 
 QUERIES = [
     query
-    for file in ("customer_records", "changes", "refunds", "takeovers", "domains")
+    for file in ("customer_records", "changes", "refunds", "takeovers", "domains", "entitlements")
     for query in load_queries(file).by_name.values()
     if query.name != "find_absent"  # a reconcile's: it reads the marks of its own run
 ]
@@ -83,9 +83,13 @@ INSERT INTO domains (customer_id, domain_name, tld)
 SELECT id, 'm-' || id || '.example', 'example' FROM customers;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by)
 SELECT id, 'x', 'ada' FROM subscriptions;
+INSERT INTO billing_leniency (subscription_id, grace_days, reason, set_by)
+SELECT id, 1, 'x', 'ada' FROM subscriptions;
+INSERT INTO billing_leniency (customer_id, grace_days, reason, set_by)
+SELECT id, 1, 'x', 'ada' FROM customers;
 ANALYZE;
 """
-CATALOGUE = {"prices", "products"}
+CATALOGUE = {"prices", "products", "billing_ignored_prices"}
 """As large as what is sold, whoever has bought it."""
 
 
