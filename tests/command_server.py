@@ -1,8 +1,9 @@
 """Runs commands in processes that are forked from one that has loaded the program already.
 
-Loading it takes a second of CPU, most commands a tenth of that. Started by tests/commands.py:
+Loading it takes two seconds of CPU, most commands a tenth of that. Started by tests/forked.py:
 `python -m tests.command_server SOCKET`. A client sends the descriptors of its files for stdout and
-stderr, with the arguments and the environment as JSON, and gets the exit status.
+stderr, with the arguments and the environment as JSON, and gets two lines: the pid when the command
+begins, and its exit status when it ends.
 """
 
 import json
@@ -45,8 +46,9 @@ def _handle(client: socket.socket) -> None:
         _run(**json.loads(request))
     for file in files:
         os.close(file)
+    client.sendall(f"{child}\n".encode())
     _, status = os.waitpid(child, 0)
-    client.sendall(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+    client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 

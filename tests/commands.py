@@ -1,17 +1,11 @@
 """`mpanel-billing`, as an operator types it."""
 
 import asyncio
-import atexit
-import json
-import os
-import socket
-import subprocess
-import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
+from tests.forked import begin
 from tests.processes import service_environment
 
 
@@ -29,45 +23,15 @@ async def run_command(
 ) -> Ended:
     """Run a command to its end, in a process of its own."""
     settings = service_environment(database_url, stripe_url)
-    return await asyncio.to_thread(
-        _run, {"words": words, "environment": {**_BASE, **settings, **environment}}
-    )
+    return await asyncio.to_thread(_run, words, {**settings, **environment})
 
 
-_BASE = {"PATH": os.environ["PATH"]}
-
-
-def _run(request: dict[str, object]) -> Ended:
+def _run(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     """Send the request, and wait for the exit status."""
-    with (
-        socket.socket(socket.AF_UNIX) as server,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-    ):
-        server.connect(_server())
-        body = json.dumps(request).encode()
-        socket.send_fds(server, [body], [out.fileno(), err.fileno()])
-        status = int(server.recv(16))
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        server = begin(words, environment, out.fileno(), err.fileno())
+        with server, server.makefile() as lines:
+            _, status = lines
         out.seek(0)
         err.seek(0)
-        return Ended(status, out.read().decode(), err.read().decode())
-
-
-@cache
-def _server() -> str:
-    """Start the server of this test process, and return the path of its socket."""
-    folder = tempfile.TemporaryDirectory(prefix="mpb-commands-")
-    path = str(Path(folder.name) / "socket")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.command_server", path], env=_BASE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-
-    def stop() -> None:
-        process.terminate()
-        process.wait()
-        folder.cleanup()
-
-    atexit.register(stop)
-    return path
+        return Ended(int(status), out.read().decode(), err.read().decode())

@@ -7,10 +7,12 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from tests.forked import Forked, start_forked
 from tests.roles import RUNTIME_ROLE, WEB_ROLE, under_role
 from tests.service import WEBHOOK_SECRET
 
 SERVICE = (sys.executable, "-m", "mpanel_billing")
+_OF_INTERPRETER = {"LD_PRELOAD", "PYTHONPATH"}
 
 
 @asynccontextmanager
@@ -50,13 +52,16 @@ def service_environment(database_url: str, stripe_url: str) -> dict[str, str]:
 async def running(
     command: Sequence[str], ready: str, environment: Mapping[str, str]
 ) -> AsyncIterator["ServiceProcess"]:
-    """Start a program and wait until it logs that it is ready; kill it afterwards."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={"PATH": os.environ["PATH"], **environment},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    service = ServiceProcess(process)
+    """Start a program and wait until it logs that it is ready; kill it afterwards.
+
+    One of the service is forked, unless its environment concerns the interpreter: to load it costs
+    more than most tests do with it.
+    """
+    length = len(SERVICE)
+    if tuple(command[:length]) == SERVICE and not _OF_INTERPRETER & environment.keys():
+        service = ServiceProcess(await start_forked(command[length:], environment))
+    else:
+        service = ServiceProcess(await _start(command, environment))
     try:
         await service.wait_for(ready)
         yield service
@@ -64,10 +69,20 @@ async def running(
         await service.kill()
 
 
+async def _start(
+    command: Sequence[str], environment: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *command,
+        env={"PATH": os.environ["PATH"], **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
 class ServiceProcess:
     """A process of the service, and what it has logged."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked) -> None:
         self.process = process
         self.lines: list[str] = []
         self._ended = False

@@ -27,7 +27,7 @@ from tests.convergence.stripe_stub import create_stripe_stub
 from tests.revenue import shown_and_true_revenue
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
 
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "12"))
 CONNECTIONS = 4
 WEBHOOK = "/api/webhooks/stripe"
 

@@ -27,6 +27,7 @@ from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import open_gateway
 from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
+from tests.commands import run_command
 from tests.faults.response_log import NO_RESPONSE, OK, Kind, ResponseLog
 from tests.processes import (
     SERVICE,
@@ -150,10 +151,14 @@ class Deployment:
         self, *arguments: str, status: int = 0, environment: Mapping[str, str] | None = None
     ) -> str:
         """Run a command, check its exit status, and return what it printed."""
+        if environment is None:
+            ended = await run_command(*arguments, stripe_url=self.stripe_url, **self._database())
+            assert ended.status == status, ended
+            return ended.out + ended.err
         process = await asyncio.create_subprocess_exec(
             *SERVICE,
             *arguments,
-            env={**self.environment, **(environment or {})},
+            env={**self.environment, **environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -239,5 +244,7 @@ async def _stripe_process(
 ) -> AsyncIterator[ServiceProcess]:
     webhooks = f"http://127.0.0.1:{web_port}/api/webhooks/stripe"
     command = [SERVICE[0], *program, str(port), webhooks]
-    async with running(command, "listening on", {}) as process:
+    # not tests.service, which has the secret: to load it costs more than the sandbox
+    secret = {"STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+    async with running(command, "listening on", secret) as process:
         yield process

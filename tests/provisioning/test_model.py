@@ -38,7 +38,7 @@ from tests.provisioning.invariants import Invariants
 from tests.provisioning.mirror_model import ADDONS, PLANS, TYPES
 from tests.provisioning.reference_server import Misbehaviour
 
-EXAMPLES = int(os.environ.get("PROVISIONING_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("PROVISIONING_EXAMPLES", "8"))
 
 MISBEHAVIOURS: tuple[Misbehaviour, ...] = (
     "500",

@@ -29,7 +29,7 @@ from tests.convergence.news import TOLD as TOLD_OF_ALL
 from tests.mirror.test_taken_back import credit_note, dispute
 from tests.postgres import Databases
 
-EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "15"))
 NOW = 1_790_000_000
 MONTH = 2_592_000
 HUGE = 10**12
