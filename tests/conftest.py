@@ -22,22 +22,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _LONGEST = (
-    "tests/convergence/",
-    "tests/provisioning/test_model.py",
-    "tests/worlds/",
+    "tests/openapi/test_schemathesis.py",
     "tests/faults/",
-    "tests/openapi/",
     "tests/dev/",
+    "tests/convergence/",
+    "tests/subscriptions/test_price_migration.py",
+    "tests/subscriptions/test_change_plan.py",
+    "tests/worker/test_worker.py",
+    "tests/provisioning/test_model.py",
     "tests/provisioning/test_killed_workers.py",
-    "tests/endtoend/",
+    "tests/worlds/",
     "tests/browser/",
     "tests/mpanel/",
+    "tests/checkout/test_charged_as_shown.py",
+    "tests/reconciliation/test_running.py",
+    "tests/database/test_migrations.py",
+    "tests/telemetry/",
+    "tests/subscriptions/",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    longest = (n for n, start in enumerate(_LONGEST) if item.nodeid.startswith(start))
+    return next(longest, len(_LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,8 @@ from tests.roles import RUNTIME_ROLE, WEB_ROLE, under_role
 from tests.service import WEBHOOK_SECRET
 
 SERVICE = (sys.executable, "-m", "mpanel_billing")
-_OF_INTERPRETER = {"LD_PRELOAD", "PYTHONPATH"}
+_READ_AT_START = {"LD_PRELOAD", "PYTHONPATH", "PROMETHEUS_MULTIPROC_DIR"}
+"""Of the environment, what the interpreter or a library reads when it is loaded."""
 
 
 @asynccontextmanager
@@ -54,11 +55,11 @@ async def running(
 ) -> AsyncIterator["ServiceProcess"]:
     """Start a program and wait until it logs that it is ready; kill it afterwards.
 
-    One of the service is forked, unless its environment concerns the interpreter: to load it costs
-    more than most tests do with it.
+    One of the service is forked, unless its environment is read when programs are loaded: that
+    costs more than most tests do with it.
     """
     length = len(SERVICE)
-    if tuple(command[:length]) == SERVICE and not _OF_INTERPRETER & environment.keys():
+    if tuple(command[:length]) == SERVICE and not _READ_AT_START & environment.keys():
         service = ServiceProcess(await start_forked(command[length:], environment))
     else:
         service = ServiceProcess(await _start(command, environment))

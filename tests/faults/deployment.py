@@ -93,8 +93,11 @@ class Deployment:
         )
 
     def _database(self) -> dict[str, str]:
-        others = {name: url for name, url in self.urls.items() if name != "DATABASE_URL"}
-        return {"database_url": self.urls["DATABASE_URL"], **others}
+        return {"database_url": self.urls["DATABASE_URL"], **self._others}
+
+    @property
+    def _others(self) -> dict[str, str]:
+        return {name: url for name, url in self.urls.items() if name != "DATABASE_URL"}
 
     async def request(self, kind: Kind, method: str, path: str, **request: Any) -> tuple[int, Any]:
         """Send one request, record the response, and return its status and body."""
@@ -152,7 +155,9 @@ class Deployment:
     ) -> str:
         """Run a command, check its exit status, and return what it printed."""
         if environment is None:
-            ended = await run_command(*arguments, stripe_url=self.stripe_url, **self._database())
+            ended = await run_command(
+                self.urls["DATABASE_URL"], *arguments, stripe_url=self.stripe_url, **self._others
+            )
             assert ended.status == status, ended
             return ended.out + ended.err
         process = await asyncio.create_subprocess_exec(
