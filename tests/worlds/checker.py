@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tests.worlds.facts import GIVEN_BY, PLANS, Facts, Object, Subscription
+from tests.worlds.facts import GIVEN_BY, PLANS, Facts, Object, Subscription, subscription_of
 
 Line: TypeAlias = tuple[str, str | None]
 """A kind, and the subscription at Stripe; None: no subscription is known."""
@@ -51,6 +51,12 @@ def judge(facts: Facts) -> Verdict:
             if holds(facts, subscription):
                 expected.add((kind, subscription.id))
         left_open |= {(kind, subscription.id) for kind in _undecided(facts, subscription)}
+    for dispute, invoice in facts.disputes:
+        owner, told = subscription_of(invoice), _dispute_is(facts, dispute)
+        if told and owner in facts.commands.deleted | facts.commands.restored:
+            left_open |= {(told, owner), (told, None)}  # whose it is depends on the rows
+        elif told:
+            expected.add((told, owner))
     expected |= {("event_failed", None)} if facts.commands.unreadable_events else set()
     return Verdict(frozenset(expected), frozenset(left_open))
 
@@ -192,7 +198,8 @@ def _paid_after_end(facts: Facts, subscription: Subscription) -> bool:
         invoice["status"] == "paid"
         and invoice["created"] < subscription.stripe["ended_at"]
         and invoice["status_transitions"]["paid_at"] > subscription.stripe["ended_at"]
-        and invoice["amount_paid"] > facts.refunded.get(invoice["id"], 0)
+        and invoice["amount_paid"]
+        > facts.refunded.get(invoice["id"], 0) + facts.lost.get(invoice["id"], 0)
         for invoice in subscription.terms
     )
 
@@ -238,6 +245,19 @@ def _invoice_deleted(_: Facts, subscription: Subscription) -> bool:
         and not any(moment > invoice["created"] for moment in billed)
         for invoice in deleted
     )
+
+
+# What banks take back.
+
+
+def _dispute_is(facts: Facts, dispute: Object) -> str | None:
+    """It waits for evidence, which is due within three days or later; or the bank decides."""
+    if dispute["status"] in {"under_review", "warning_under_review"}:
+        return "dispute_under_review"
+    due = dispute["evidence_details"]["due_by"]
+    if dispute["status"] not in {"needs_response", "warning_needs_response"} or due <= facts.now:
+        return None
+    return "dispute_due" if due <= facts.now + 3 * DAY else "dispute_unanswered"
 
 
 # What contradicts something else.

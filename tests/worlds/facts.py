@@ -60,14 +60,24 @@ class Subscription:
 class Facts:
     """A world at a moment; `products` are Stripe's products of the catalogue, with their codes.
 
-    `refunded` is what was refunded of each invoice, in minor units.
+    `refunded` is what was refunded of each invoice, in minor units, `lost` what banks have taken of
+    it for good. `disputes` are each with the invoice that was paid.
     """
 
     now: int
     subscriptions: list[Subscription]
     products: Mapping[str, str]
     refunded: Mapping[str, int]
+    disputes: list[tuple[Object, Object]]
     commands: Commands
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        amounts: dict[str, int] = {}
+        for dispute, invoice in self.disputes:
+            if dispute["status"] == "lost":
+                amounts[invoice["id"]] = amounts.get(invoice["id"], 0) + dispute["amount"]
+        return amounts
 
     def code_of(self, item: Object) -> str | None:
         """Return the code of the catalogue product that an item belongs to."""
@@ -82,7 +92,7 @@ async def read_facts(town: Town) -> Facts:
     subscriptions = []
     for stripe in reversed(await town.get_from_stripe("subscriptions", status="all")):
         owner = town.ids.get(stripe["id"])
-        named = [one for one in invoices if _subscription_of(one) == stripe["id"]]
+        named = [one for one in invoices if subscription_of(one) == stripe["id"]]
         subscriptions.append(
             Subscription(
                 stripe,
@@ -98,18 +108,19 @@ async def read_facts(town: Town) -> Facts:
         subscriptions,
         {one["id"]: one["metadata"]["code"] for one in products if "code" in one["metadata"]},
         await _refunded(town),
+        await _disputes(town, invoices),
         town.commands,
     )
 
 
-def _subscription_of(invoice: Object) -> str | None:
+def subscription_of(invoice: Object) -> str | None:
     details = (invoice["parent"] or {}).get("subscription_details") or {}
     return details.get("subscription")
 
 
 def _concerns(stripe: Object, subscription: str) -> bool:
     if stripe["object"] == "invoice":
-        return _subscription_of(stripe) == subscription
+        return subscription_of(stripe) == subscription
     return bool(stripe.get("id") == subscription)
 
 
@@ -122,6 +133,14 @@ async def _refunded(town: Town) -> Mapping[str, int]:
         if invoice is not None and refund["status"] not in {"failed", "canceled"}:
             refunded[invoice] = refunded.get(invoice, 0) + refund["amount"]
     return refunded
+
+
+async def _disputes(town: Town, invoices: list[Object]) -> list[tuple[Object, Object]]:
+    payments = await town.get_from_stripe("invoice_payments")
+    by_id = {one["id"]: one for one in invoices}
+    paid = {one["payment"].get("payment_intent"): by_id[one["invoice"]] for one in payments}
+    listed = await town.get_from_stripe("disputes")
+    return [(one, paid[one["payment_intent"]]) for one in listed]
 
 
 async def _accounts(town: Town, owner: UUID | None) -> Mapping[str, Object]:

@@ -251,6 +251,28 @@ async def refund(town: Town, number: int) -> None:
                     await town.api.refunds.create_async({"payment_intent": intent})
 
 
+async def dispute(town: Town, number: int) -> None:
+    """Let a bank dispute the latest payment of an invoice: decided, answered, or neither."""
+    found = await _invoices(town, number, "paid")
+    payments = (
+        await town.get_from_stripe("invoice_payments", invoice=found[0]["id"]) if found else []
+    )
+    intents = [one["payment"].get("payment_intent") for one in payments]
+    if not any(intents):
+        return
+    charges = await town.get_from_stripe("charges", payment_intent=next(filter(None, intents)))
+    paid = [one for one in charges if one["status"] == "succeeded" and not one["disputed"]]
+    if not paid or paid[0]["refunded"]:
+        return
+    disputed = await town.stripe.dispute(paid[0]["id"])
+    if number % 3 == 1:
+        await town.stripe.decide_dispute(disputed, "lost" if number % 2 else "won")
+    elif number % 3 == 2:
+        await town.api.disputes.update_async(
+            disputed, {"evidence": {"product_description": "hosting"}, "submit": True}
+        )
+
+
 async def bill_by_hand(town: Town, number: int) -> None:
     """Make a one-off invoice for a subscription's customer; every other stays a draft."""
     if held := await _living(town, number):
@@ -434,7 +456,18 @@ HAPPENINGS: tuple[Happening, ...] = (
     *(sell, sell, give_trial, order, order, add_item, add_item, remove_item),
     *(change_first_item, change_first_item, pause_or_resume_collection, cancel, cancel),
     *(schedule_or_release, change_card, change_card, change_card, pay, pay, pay_by_card),
-    *(write_off, refund, bill_by_hand, delete_draft, collect, abuse, lose_account, refuse),
+    *(
+        write_off,
+        refund,
+        dispute,
+        dispute,
+        bill_by_hand,
+        delete_draft,
+        collect,
+        abuse,
+        lose_account,
+        refuse,
+    ),
     *(delete_row, restore_row, hold_or_lift, be_lenient, ignore_price, settle_trouble, retry),
     *(leap, leap, leap, leap, leap, lose_response, miss_a_term, miss_a_term, skip_a_term),
     *(miss_a_term, pay, pay_by_card, cancel),

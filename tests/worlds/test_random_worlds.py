@@ -18,6 +18,7 @@ from tests.worlds.happenings import (
     Happening,
     cancel,
     change_first_item,
+    dispute,
     give_trial,
     ignore_price,
     miss_a_term,
@@ -83,7 +84,7 @@ RICH = Story(
         (give_trial, 5),  # to the same customer
         (sell, 3),
     ],
-    after=[(cancel, 7), (retry, 2), (sell, 6)],
+    after=[(cancel, 7), (retry, 2), (sell, 6), (dispute, 0), (dispute, 8)],
     stopped_minutes=2000,
     final="unpaid",
 )
@@ -117,6 +118,10 @@ FAULTS = {
     "the time of a retry is that of the end": (
         "at_rest.decided_until\n",
         "at_rest.wake_at AS decided_until\n",
+    ),
+    "a dispute is only shown when its evidence is due": (
+        "AND d.evidence_due_at > now() + interval '3 days'",
+        "AND FALSE",
     ),
     "an order may wait for a week": (
         "AND w.created_at < now() - interval '5 minutes'",
