@@ -11,9 +11,9 @@ from mpanel_billing.cli.output import print_line
 from mpanel_billing.money import format_money
 from mpanel_billing.subscriptions import credit_notes, refunds
 from mpanel_billing.subscriptions.credit_notes import NoteReason, RequestedNote, To
+from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, find_invoice
 from mpanel_billing.subscriptions.money_back import EndService
-from mpanel_billing.subscriptions.records import Invoice
 from mpanel_billing.subscriptions.refunds import Reason, RequestedRefund
 
 if TYPE_CHECKING:  # it needs the SDK, which takes long to load

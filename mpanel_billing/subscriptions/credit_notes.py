@@ -26,6 +26,7 @@ from mpanel_billing.stripe_gateway.credit_notes import (
     preview_credit_note,
 )
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.invoice_records import CreditNote, Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.money_back import (
     EndService,
@@ -38,7 +39,6 @@ from mpanel_billing.subscriptions.money_back import (
     too_much,
     translated_refusal,
 )
-from mpanel_billing.subscriptions.records import CreditNote, Invoice
 from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.service_ends import end_with

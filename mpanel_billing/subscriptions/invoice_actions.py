@@ -20,13 +20,13 @@ from mpanel_billing.stripe_gateway.invoices import (
     preview_upcoming,
 )
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.invoice_records import Attempt, Invoice
 from mpanel_billing.subscriptions.lookup import (
     CustomerRef,
     get_invoice,
     get_subscription,
     require_invoice,
 )
-from mpanel_billing.subscriptions.records import Attempt, Invoice
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 

@@ -13,8 +13,9 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.invoices import find_by_number
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.paging import Span
-from mpanel_billing.subscriptions.records import Balance, Invoice, Subscription
+from mpanel_billing.subscriptions.records import Balance, Subscription
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from mpanel_billing.stripe_gateway.charges import list_refunds
 from mpanel_billing.stripe_gateway.credit_notes import list_credit_notes
 from mpanel_billing.stripe_gateway.disputes import list_disputes
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.invoice_records import CreditNote, Invoice, Payment, Refund
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
-from mpanel_billing.subscriptions.records import CreditNote, Invoice, Payment, Refund
 from mpanel_billing.subscriptions.repository.changes import ServiceEnd
 
 EndService = Literal["now", "period_end", "keep"]

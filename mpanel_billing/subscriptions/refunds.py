@@ -15,6 +15,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types.refund import NOTHING_GIVEN
 from mpanel_billing.stripe_gateway.charges import CHANGE_ID, create_refund, list_refunds
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.invoice_records import Invoice, Refund
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.money_back import (
     EndService,
@@ -23,7 +24,6 @@ from mpanel_billing.subscriptions.money_back import (
     refresh_money,
     translated_refusal,
 )
-from mpanel_billing.subscriptions.records import Invoice, Refund
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.service_ends import end_with
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out, find_made

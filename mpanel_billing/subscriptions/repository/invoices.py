@@ -4,8 +4,14 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.subscriptions.invoice_records import (
+    Attempt,
+    CreditNote,
+    Invoice,
+    Payment,
+    Refund,
+)
 from mpanel_billing.subscriptions.paging import Span
-from mpanel_billing.subscriptions.records import Attempt, CreditNote, Invoice, Payment, Refund
 
 _queries = load_queries("customer_records")
 
