@@ -15,10 +15,10 @@ from mpanel_billing.http.schemas.owned_domains import (
     AuthCodeResponse,
     AutoRenewRequest,
     DomainResponse,
-    DomainSchema,
     DomainsQuery,
     DomainsResponse,
     MoveRequest,
+    OwnedDomainSchema,
     ReleaseRequest,
     RenewRequest,
 )
@@ -105,7 +105,7 @@ async def post_transfer_out(call: KeyedCall[IdPath, None, ReleaseRequest]) -> Au
     """Unlock a domain, and return the auth code for its transfer away; it is stored nowhere."""
     mirror, drivers = call.app[keys.MIRROR], call.app[keys.DRIVERS]
     domain, code = await owned_domains.get_auth_code(mirror, drivers, _request(call))
-    return AuthCodeResponse(domain=DomainSchema.of(domain), auth_code=code)
+    return AuthCodeResponse(domain=OwnedDomainSchema.of(domain), auth_code=code)
 
 
 @routes.endpoint(

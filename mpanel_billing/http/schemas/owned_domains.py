@@ -65,7 +65,7 @@ class YearSchema(Schema):
         return cls(**{name: getattr(year, name) for name in cls.model_fields})
 
 
-class DomainSchema(Schema):
+class OwnedDomainSchema(Schema):
     """A domain that a customer has, or had; `name` is in ASCII.
 
     `renewalPrice` is what they were told that a further year costs, or, if nobody has told them,
@@ -106,28 +106,28 @@ class DomainSchema(Schema):
 class DomainsResponse(Response):
     """A page of domains, newest first."""
 
-    domains: list[DomainSchema]
+    domains: list[OwnedDomainSchema]
     next_cursor: str | None
 
     @classmethod
     def of(cls, page: Sequence[OwnedDomain], cursor: str | None) -> Self:
         """Build the page."""
-        return cls(domains=[DomainSchema.of(domain) for domain in page], next_cursor=cursor)
+        return cls(domains=[OwnedDomainSchema.of(domain) for domain in page], next_cursor=cursor)
 
 
 class DomainResponse(Response):
     """A domain, as it is now."""
 
-    domain: DomainSchema
+    domain: OwnedDomainSchema
 
     @classmethod
     def of(cls, domain: OwnedDomain) -> Self:
         """Build the response."""
-        return cls(domain=DomainSchema.of(domain))
+        return cls(domain=OwnedDomainSchema.of(domain))
 
 
 class AuthCodeResponse(Response):
     """The code for the transfer to another registrar; null: the registrar sends it to the owner."""
 
-    domain: DomainSchema
+    domain: OwnedDomainSchema
     auth_code: str | None
