@@ -22,7 +22,7 @@ const DOMAINS = {
   paid: "paid, being ordered",
   registering: "being registered",
   transferring: "being transferred",
-  verifying: "waiting for the proof that it is yours",
+  verifying: "please show that it is yours",
   active: "yours",
   renewing: "yours, being renewed",
   expired: "expired",
@@ -73,6 +73,17 @@ const money = (amount, currency) => {
 };
 const day = (moment) => moment && new Date(moment).toLocaleDateString("en", { dateStyle: "long" });
 
+// What the buyer has to do at their DNS provider before the domain itself is served.
+function proofRows(proof) {
+  return [
+    ["Record to add", proof.recordName],
+    ["Its type", proof.recordType],
+    ["Its value", proof.recordValue],
+    ["Or nameservers", proof.nameservers.join(", ")],
+    ["What we saw", proof.missing ?? "not looked yet"],
+  ];
+}
+
 function showDetails({ subscription, tenant, provisioning, domains }) {
   const rows = [
     ["Plan", subscription.planName ?? subscription.planId],
@@ -81,6 +92,7 @@ function showDetails({ subscription, tenant, provisioning, domains }) {
     ["Paid until", !subscription.trialEnd && day(subscription.currentPeriodEnd)],
     ["Tenant", tenant?.domain],
     ...domains.map((domain) => [domain.unicodeName, DOMAINS[domain.state]]),
+    ...domains.filter((domain) => domain.proof).flatMap(({ proof }) => proofRows(proof)),
     ["Services", provisioning.services.map((service) => service.productType).join(", ")],
   ].filter(([, value]) => value);
   const list = document.querySelector("#details");
