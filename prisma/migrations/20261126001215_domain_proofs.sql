@@ -21,7 +21,7 @@ CREATE TABLE billing_domain_proofs (
 );
 CREATE INDEX billing_domain_proofs_due_idx ON billing_domain_proofs (check_at)
 WHERE check_at IS NOT NULL;
-CREATE INDEX billing_domain_proofs_unproven_idx ON billing_domain_proofs (expires_at)
+CREATE INDEX billing_domain_proofs_unproven_idx ON billing_domain_proofs (domain_id)
 WHERE token IS NOT NULL AND check_at IS NULL;
 COMMENT ON TABLE billing_domain_proofs IS 'What buyers are asked for to prove that a domain is theirs, and how far that is; one row for each domain that had to be proven';
 COMMENT ON COLUMN billing_domain_proofs.domain_id IS 'The domain of one customer';

@@ -25,7 +25,7 @@
 -- ALTER TABLE ONLY billing_domain_proofs ADD CONSTRAINT billing_domain_proofs_token_key UNIQUE (token);
 -- ALTER TABLE ONLY billing_domain_proofs ADD CONSTRAINT billing_domain_proofs_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_domain_proofs_due_idx ON billing_domain_proofs USING btree (check_at) WHERE (check_at IS NOT NULL);
--- CREATE INDEX billing_domain_proofs_unproven_idx ON billing_domain_proofs USING btree (expires_at) WHERE ((token IS NOT NULL) AND (check_at IS NULL));
+-- CREATE INDEX billing_domain_proofs_unproven_idx ON billing_domain_proofs USING btree (domain_id) WHERE ((token IS NOT NULL) AND (check_at IS NULL));
 
 -- name: claim_due(most)
 -- Takes proofs that are due; if the process dies, they are due again in five minutes.

@@ -46,21 +46,24 @@ async def test_buyer_and_backend_see_what_is_to_be_done_and_have_it_checked(
     # of no other customer's, and not before a moment has passed
     row = await service.row("SELECT id, customer_id FROM billing_domains")
     headers = {"Authorization": f"Bearer {KEY}"}
-    verify, own = f"/api/billing/domains/{row['id']}/verify", f"?customerId={row['customer_id']}"
-    stranger = "?customerId=00000000-0000-4000-8000-000000000000"
-    refused = await service.client.post(verify + stranger, headers=headers)
+    verify, own = (
+        f"/api/billing/domains/{row['id']}/verify",
+        {"customerId": str(row["customer_id"])},
+    )
+    stranger = {"customerId": "00000000-0000-4000-8000-000000000000"}
+    refused = await service.client.post(verify, json=stranger, headers=headers)
     assert refused.status == 404
-    first = await service.client.post(verify + own, headers=headers)
+    first = await service.client.post(verify, json=own, headers=headers)
     content = await first.json()
     assert first.status == 200, content
     assert "There is no TXT record" in content["domain"]["proof"]["missing"]
-    again = await service.client.post(verify + own, headers=headers)
+    again = await service.client.post(verify, json=own, headers=headers)
     assert (again.status, (await again.json())["code"]) == (429, "checked_just_now")
     assert again.headers["Retry-After"] == "20"
 
     nameservers.prove(proof, "ada.com", HOME)
     await service.pool.execute("UPDATE billing_domain_proofs SET checked_at = NULL")
-    proven = await (await service.client.post(verify + own, headers=headers)).json()
+    proven = await (await service.client.post(verify, json=own, headers=headers)).json()
     assert (proven["domain"]["state"], proven["domain"]["provenBy"]) == ("active", "txt")
     assert proven["domain"]["proof"] is None
     await proving.catch_up()

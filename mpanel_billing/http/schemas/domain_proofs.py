@@ -2,8 +2,12 @@
 
 from typing import Literal, Self
 
-from mpanel_billing.http.schemas.base import Moment, Response, Schema
+from mpanel_billing.http.schemas.base import Moment, OwnerRequest, Response, Schema
 from mpanel_billing.subscriptions.domain_proofs import DomainProof
+
+
+class VerifyRequest(OwnerRequest):
+    """The customer whose domain it is."""
 
 
 class DomainProofSchema(Schema):
