@@ -48,7 +48,10 @@ async def run(*command: str | Path, cwd: Path) -> None:
 
 
 async def lives(service: Service, worker: InlineWorker, *command: str | Path, cwd: Path) -> None:
-    """Run a life; its order is paid and provisioned as soon as it has printed the page."""
+    """Run a life; its order is paid and provisioned as soon as it has printed the page.
+
+    One that prints `dispute` waits until its latest payment is disputed.
+    """
     url = str(service.client.make_url("")).rstrip("/")
     process = await asyncio.create_subprocess_exec(
         *map(str, command), url, KEY, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE
@@ -59,8 +62,17 @@ async def lives(service: Service, worker: InlineWorker, *command: str | Path, cw
         await service.stripe.pay(page)
         await service.stripe.wait_idle()
         await worker.catch_up()
-    said, error = await process.communicate(b"paid\n")
-    assert (process.returncode, said.decode()) == (0, "lived\n"), error.decode()
+    assert process.stdin is not None
+    process.stdin.write(b"paid\n")
+    said = await process.stdout.readline()
+    if said == b"dispute\n":
+        charges = await worker.gateway.client.v1.charges.list_async({"limit": 1})
+        await service.stripe.dispute(charges.data[0].id)
+        await service.stripe.wait_idle()
+        process.stdin.write(b"disputed\n")
+        said = await process.stdout.readline()
+    _, error = await process.communicate()
+    assert (process.returncode, said) == (0, b"lived\n"), error.decode()
 
 
 async def test_python(
