@@ -25,7 +25,7 @@ def test_memory_is_read_from_smaps_and_compared_with_its_limit() -> None:
     assert list(exceeded_limits(AT_REST, {"web": memory})) == []
     more = Memory(LIMITS[AT_REST]["worker"] + 1, 50, 48)
     assert list(exceeded_limits(AT_REST, {"web": memory, "worker": more})) == [
-        "worker has 67.0 MB at rest, more than 66"
+        "worker has 68.0 MB at rest, more than 67"
     ]
 
 
