@@ -3995,6 +3995,9 @@ BEGIN
             stripe_invoice_id,
             stripe_subscription_id,
             stripe_status,
+            billing_reason,
+            collection_method,
+            attempt_count,
             total,
             amount_paid,
             stripe_payment_intent_id,
@@ -4024,10 +4027,20 @@ BEGIN
             OR billed.initial_payment_settled IS NOT TRUE
             OR billed.stripe_status NOT IN ('trialing', 'active', 'incomplete')
             OR (billed.order_paid IS NOT TRUE AND w.stripe_status = 'paid' AND w.total > 0)
-            -- what is owed: these may add to it, and with a debt any invoice may settle it
-            OR w.stripe_status NOT IN ('draft', 'paid')
+            -- what is owed: these add to it; where events are received, the same is said of bills
+            OR (
+                w.stripe_status NOT IN ('open', 'uncollectible')
+                OR w.billing_reason = 'manual'
+                OR (w.collection_method IS DISTINCT FROM 'send_invoice' AND w.attempt_count = 0)
+            ) IS NOT TRUE
+            -- an older one that was written off is owed again without it
+            OR (former.stripe_status = 'paid' AND w.stripe_status <> 'paid')
+            -- with a debt any invoice may settle it
             OR billed.owes IS NOT FALSE AS affects_derived
     FROM written AS w
+    -- as it was before this statement
+    LEFT JOIN invoices AS former
+        ON former.stripe_invoice_id = w.stripe_invoice_id
     LEFT JOIN LATERAL (
         SELECT
             o.initial_payment_settled,
