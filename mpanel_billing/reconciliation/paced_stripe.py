@@ -37,6 +37,14 @@ class PacedStripe(StripeGateway):
         """Return all items of a subscription."""
         return await self._send(lambda: self._gateway.list_subscription_items(subscription_id))
 
+    async def list_invoice_lines(self, invoice_id: str) -> list[Mapping[str, Any]]:
+        """Return all lines of an invoice."""
+        return await self._send(lambda: self._gateway.list_invoice_lines(invoice_id))
+
+    async def list_invoice_payments(self, invoice_id: str) -> list[Mapping[str, Any]]:
+        """Return all payments of an invoice."""
+        return await self._send(lambda: self._gateway.list_invoice_payments(invoice_id))
+
     async def _send(self, request: Callable[[], Awaitable[T]]) -> T:
         """Send a request, retrying after Retry-After if Stripe is busy or unavailable.
 

@@ -67,6 +67,7 @@ OF_BOTH_MODES = {
     "joining.list_joinable": "asks Stripe nothing",
     "messages.address_messages": "asks Stripe nothing; each goes to the receivers of its mode",
     "pauses.turn_pauses": "asks Stripe nothing",
+    "proofs.claim_due": "asks nameservers, which have none of Stripe's modes",
     "provisioning.list_due_work": "services have no mode; charges and trials look at the work's",
     "provisioning.list_undone_work": "as list_due_work",
     "provisioning.renew_edited": "as list_due_work",

@@ -30,8 +30,13 @@ PUBLIC = "^/(?!api/(admin|billing)/)"
 ELSEWHERE = {
     ("POST", "/api/webhooks/stripe"),
     ("POST", "/api/checkout/session/{session_id}/auth-code"),
+    ("POST", "/api/billing/domains/{id}/transfer-out"),
+    ("GET", "/api/billing/domains/{id}/proof"),
+    ("POST", "/api/billing/domains/{id}/verify"),
 }
-"""What succeeds only for Stripe, or with a registrar: tests/checkout/test_registered_domains.py."""
+"""What succeeds only for Stripe, with a registrar or with nameservers:
+tests/checkout/test_registered_domains.py, tests/provisioning/test_domain_proofs.py.
+"""
 BRIEFLY = ("--phases", "examples,coverage")
 
 

@@ -73,9 +73,8 @@ class StripeWrapper:
         fetched: Fetched = await self._stripe.fetch(resource, object_id)
         return fetched
 
-    async def list_subscription_items(self, subscription_id: str) -> list[Mapping[str, Any]]:
-        items: list[Mapping[str, Any]] = await self._stripe.list_subscription_items(subscription_id)
-        return items
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stripe, name)
 
 
 @pytest.fixture

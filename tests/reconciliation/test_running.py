@@ -65,6 +65,11 @@ class Counts(StripeWrapper):
         return await super().list_page(resource, params)
 
 
+def test_whatever_is_read_is_paced() -> None:
+    reads = {name for name in vars(StripeGateway) if name.startswith(("list_", "fetch"))}
+    assert reads <= {*vars(PacedStripe)}
+
+
 @pytest.fixture
 async def crowd(service: Service, order_a: dict[str, Any]) -> Service:
     """One order, and copies of it at Stripe that no webhook has announced."""

@@ -76,6 +76,7 @@ INSERT INTO billing_domains
     (subscription_id, customer_id, name, unicode_name, skeleton, registrable, mode, state, held_at)
 SELECT id, customer_id, d.name, d.name, d.name, d.name, 'existing', 'active', now()
 FROM subscriptions CROSS JOIN LATERAL (SELECT 'd-' || id || '.example' AS name) AS d;
+INSERT INTO billing_domain_proofs (domain_id, expires_at) SELECT id, now() FROM billing_domains;
 INSERT INTO subscription_charges
     (subscription_id, position, kind, code, description, amount, currency, state)
 SELECT id, 0, 'one_time', 'x', 'x', 1, 'usd', 'with_checkout' FROM subscriptions;
