@@ -359,7 +359,8 @@ LEFT JOIN billing_domain_proofs AS p
     ON p.domain_id = own.id
 WHERE own.customer_id = :customer_id::uuid
   AND own.held_at IS NOT NULL
-  AND own.state NOT IN ('released', 'failed')
+  -- what has left them, or is about to be anybody's, proves nothing any more
+  AND own.state IN ('active', 'renewing', 'expired')
   AND (own.registered_at IS NOT NULL OR p.proven_at IS NOT NULL);
 
 -- name: settle_names(subscription_id, token, names, proofs, trouble)$

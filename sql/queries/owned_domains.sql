@@ -144,6 +144,8 @@ WHERE own.id = :id::uuid
       WHERE other.domain_id = own.id
         AND (
             other.state IN ('due', 'charged', 'paid')
+            -- it may still be paid at Stripe
+            OR (other.state IN ('unpaid', 'withdrawn') AND other.next_attempt_at IS NOT NULL)
             OR (
                 other.expires_on > (own.expires_at AT TIME ZONE 'UTC')::date - 300
                 AND other.expires_on <> (own.expires_at AT TIME ZONE 'UTC')::date
@@ -161,11 +163,13 @@ SET state = 'due',
     stripe_invoice_id = NULL,
     failures = 0,
     last_error = NULL,
+    paid_at = NULL,
+    given_back_at = NULL,
     pay_by = excluded.pay_by,
     next_attempt_at = excluded.next_attempt_at,
     updated_at = now()
-WHERE r.state IN ('unpaid', 'withdrawn')
-  AND r.next_attempt_at IS NULL
+WHERE (r.state IN ('unpaid', 'withdrawn') AND r.next_attempt_at IS NULL)
+   OR (r.state = 'refused' AND r.given_back_at IS NOT NULL)
 RETURNING r.id;
 
 -- name: is_being_charged(id)$

@@ -223,6 +223,22 @@ WHERE c.state IN ('asking', 'unanswered')
       OR c.invoice_id IN (SELECT i.id FROM invoices AS i WHERE i.customer_id = ANY(:customers::uuid[]))
   )
 UNION ALL
+SELECT 'a further year of the domain ' || own.name || ' is ' || CASE r.state
+    WHEN 'refused' THEN 'to be given back'
+    WHEN 'unpaid' THEN 'still payable'
+    WHEN 'withdrawn' THEN 'still payable'
+    ELSE r.state
+END
+FROM billing_domains AS own
+JOIN billing_domain_renewals AS r
+    ON r.domain_id = own.id
+WHERE (own.subscription_id = ANY(:subscriptions::uuid[]) OR own.customer_id = ANY(:customers::uuid[]))
+  AND (
+      r.state IN ('due', 'charged', 'paid')
+      OR (r.state IN ('unpaid', 'withdrawn') AND r.next_attempt_at IS NOT NULL)
+      OR (r.state = 'refused' AND r.given_back_at IS NULL)
+  )
+UNION ALL
 SELECT 'its row was deleted, and subscription ' || d.stripe_subscription_id || ' is ' || d.stripe_status
 FROM billing_deleted_subscriptions AS d
 WHERE d.stripe_customer_id = ANY(:stripe_customers::text[])

@@ -194,8 +194,15 @@ WITH near AS MATERIALIZED (
           SELECT 1
           FROM billing_domain_renewals AS r
           WHERE r.domain_id = own.id
-            AND r.expires_on > (own.expires_at AT TIME ZONE 'UTC')::date - 300
-            AND (r.state = 'withdrawn' AND r.next_attempt_at IS NULL) IS NOT TRUE
+            AND (
+                (
+                    r.expires_on > (own.expires_at AT TIME ZONE 'UTC')::date - 300
+                    AND (r.state = 'withdrawn' AND r.next_attempt_at IS NULL) IS NOT TRUE
+                )
+                -- an earlier one may still be paid at Stripe
+                OR r.state IN ('due', 'charged', 'paid')
+                OR (r.state IN ('unpaid', 'withdrawn') AND r.next_attempt_at IS NOT NULL)
+            )
       )
     ORDER BY own.expires_at
     LIMIT :most
@@ -293,6 +300,8 @@ SELECT
         AND payer.cancel_at_period_end IS NOT TRUE
         AND payer.cancel_at IS NULL
         AND payer.amount > 0
+        -- a planned change may make the next term free
+        AND payer.stripe_schedule_id IS NULL
         AND payer.current_period_end > :now::timestamptz
         AND payer.current_period_end < own.expires_at - interval '3 days'
         AND NOT EXISTS (SELECT 1 FROM subscription_discounts AS d WHERE d.subscription_id = payer.id)
@@ -401,7 +410,20 @@ WITH found AS MATERIALIZED (
     WHERE r.state IN ('charged', 'unpaid', 'withdrawn')
       AND r.livemode = :livemode::boolean
       AND i.stripe_status = 'paid'
-      AND (i.amount_paid = 0 OR i.amount_paid > i.amount_refunded + i.amount_credited)
+      AND (
+          i.amount_paid > i.amount_refunded + i.amount_credited
+          -- by the customer's balance; what was credited before it was paid was paid by nobody
+          OR (
+              i.amount_paid = 0
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM stripe_credit_notes AS n
+                  WHERE n.stripe_invoice_id = i.stripe_invoice_id
+                    AND n.status = 'issued'
+                  OFFSET 0
+              )
+          )
+      )
     UNION ALL
     SELECT
         free.id,

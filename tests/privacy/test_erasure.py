@@ -76,6 +76,26 @@ async def test_nobody_is_erased_while_they_can_still_pay(
         await erase(past.pool, Who(email=EMAIL), None, BY)
 
 
+async def test_nobody_is_erased_while_they_can_still_pay_for_a_domain(past: Past) -> None:
+    await past.pool.execute(
+        """
+        WITH own AS (
+            INSERT INTO billing_domains (subscription_id, customer_id, name, unicode_name, skeleton,
+                registrable, mode, state)
+            SELECT id, customer_id, 'ada.example', 'ada.example', 'ada.example', 'ada.example',
+                'register', 'released'
+            FROM subscriptions
+            RETURNING id
+        )
+        INSERT INTO billing_domain_renewals
+            (domain_id, expires_on, amount, currency, livemode, pay_by, state, next_attempt_at)
+        SELECT id, '2030-01-01', 1299, 'usd', FALSE, now(), 'unpaid', now() FROM own
+        """
+    )
+    with pytest.raises(StillRunningError, match=r"year of the domain ada.example is still payable"):
+        await erase(past.pool, Who(email=EMAIL), None, BY)
+
+
 async def test_an_unknown_person_is_not_found(past: Past) -> None:
     with pytest.raises(NotFoundError):
         await erase(past.pool, Who(id=past.subscription_id), None, BY)

@@ -31,8 +31,9 @@ INSERT INTO billing_changes (subscription_id, kind, request_hash, params, state)
     VALUES ($2, 'cancel', '', '{}', 'done');
 INSERT INTO subscription_charges (subscription_id, position, kind, code, description, state)
     VALUES ($2, 9, 'discount', 'com', 'a test', 'removed');
-INSERT INTO billing_domain_renewals (domain_id, expires_on, amount, currency, livemode, pay_by)
-    SELECT id, '2030-01-01', 1, 'usd', FALSE, now() FROM billing_domains LIMIT 1;
+INSERT INTO billing_domain_renewals
+    (domain_id, expires_on, amount, currency, livemode, pay_by, state)
+    SELECT id, '2030-01-01', 1, 'usd', FALSE, now(), 'withdrawn' FROM billing_domains LIMIT 1;
 INSERT INTO idempotency_keys (key, request_hash, subscription_id, status, response)
     VALUES ('a', '', $2, 200, '{}');
 INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, currency, reason,

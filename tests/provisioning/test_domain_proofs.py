@@ -304,6 +304,12 @@ async def test_a_customer_who_has_proven_a_name_need_not_prove_what_lies_in_it(
     # to be known is not to have the name
     other = await sell(system, "bob.com", number=3, vouched=True, customer=owner)
     assert (await row_of(system, other))["state"] == "verifying"
+    # nor is to have had it
+    await system.pool.execute(
+        "UPDATE billing_domains SET state = 'transferred_out' WHERE name = 'ada.com'"
+    )
+    former = await sell(system, "blog.ada.com", "subdomain", number=4, vouched=True, customer=owner)
+    assert (await row_of(system, former))["state"] == "verifying"
 
 
 async def test_without_the_setting_the_buyers_word_counts(system: ProvisioningSystem) -> None:
