@@ -78,16 +78,17 @@ async def create_invoice(gateway: StripeGateway, params: Mapping[str, Any], key:
 async def find_invoice(
     gateway: StripeGateway, customer: str, renewal_id: str, attempt: int
 ) -> OwnInvoice | None:
-    """Return the invoice that an attempt has made, if it is among the customer's latest hundred."""
+    """Return the invoice that an attempt has made."""
     async with translated():
         page = await gateway.client.v1.invoices.list_async(
             {"customer": customer, "limit": PAGE_SIZE}
         )
-    for one in page.data:
-        fields = one.to_dict()
-        if _is_of(fields, renewal_id, attempt):
-            lines = fields["lines"]["data"]
-            return OwnInvoice(fields["id"], fields["status"], _item_of(lines[0]) if lines else None)
+        async for one in page.auto_paging_iter():
+            fields = one.to_dict()
+            if _is_of(fields, renewal_id, attempt):
+                lines = fields["lines"]["data"]
+                item = _item_of(lines[0]) if lines else None
+                return OwnInvoice(fields["id"], fields["status"], item)
     return None
 
 

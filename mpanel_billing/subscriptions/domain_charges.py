@@ -6,8 +6,8 @@ sends is stored before it is sent. A try that has begun before looks at Stripe f
 key alone would help for a day.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,8 +38,31 @@ WHILE_WAITING = timedelta(hours=1)
 _FINAL = frozenset({"void", "deleted"})
 
 
+class NothingChargedError(Exception):
+    """Stripe has refused, and nothing of the attempt is there: the next may send something else."""
+
+    def __init__(self, error: StripeError) -> None:
+        """Keep what Stripe said."""
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _making_all() -> Iterator[None]:
+    """Make what is charged, of which nothing is there yet: a refusal means that it stays so."""
+    try:
+        yield
+    except StripeError as error:
+        if error.definite and error.code != "stripe_key_refused":
+            raise NothingChargedError(error) from error
+        raise
+
+
 async def charge(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
-    """Have Stripe collect a renewal that is due; StripeError, ConflictError without a payer."""
+    """Have Stripe collect a renewal that is due.
+
+    NothingChargedError, StripeError if something may be charged, ConflictError without a payer.
+    """
     params = renewal.params or await _begin(mirror, renewal, now)
     if params is None:
         return
@@ -117,7 +140,8 @@ async def _charge_with_plan(
     item = await _find_item(mirror, renewal, params) if renewal.params else None
     if item is None:
         sent = {"customer": params["customer"], **params["line"]}
-        item = await create_item(mirror.stripe, sent, f"{renewal.key}-item")
+        with _making_all():
+            item = await create_item(mirror.stripe, sent, f"{renewal.key}-item")
     charged_at = params["charged_at"]
     look_at = datetime.fromisoformat(charged_at) if charged_at else now
     await _note(mirror, renewal, item.id, item.invoice, look_at)
@@ -137,7 +161,8 @@ async def _charge_alone(mirror: Mirror, renewal: Renewal, params: Mapping[str, A
             **params["invoice"],
             "metadata": _metadata(renewal),
         }
-        invoice = await create_invoice(mirror.stripe, sent, f"{renewal.key}-invoice")
+        with _making_all():
+            invoice = await create_invoice(mirror.stripe, sent, f"{renewal.key}-invoice")
     await _complete(mirror, renewal, params, invoice)
     await mirror.refresh("invoice", invoice.id)
     found = await _find_invoice(mirror, renewal, params)
@@ -165,7 +190,7 @@ async def _complete(
             return  # it was finalized all the same
         await delete_draft(mirror.stripe, invoice.id)
         await mirror.refresh_or_bury("invoice", invoice.id)
-        raise
+        raise NothingChargedError(error) from error
 
 
 async def _find_invoice(
@@ -195,8 +220,11 @@ async def follow(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
     """
     item = await get_item(mirror.stripe, renewal.stripe_item_id or "")
     if item.invoice is not None:
-        await mirror.refresh("invoice", item.invoice)
-        await _note(mirror, renewal, item.id, item.invoice, None)
+        invoice = await mirror.refresh("invoice", item.invoice)
+        if invoice["status"] in _FINAL:
+            await take_back(mirror, renewal, now)
+        else:  # until it is paid, somebody may void it
+            await _note(mirror, renewal, item.id, item.invoice, now + timedelta(days=1))
     elif renewal.fits_plan:
         await _note(mirror, renewal, item.id, None, now + WHILE_WAITING)
     else:

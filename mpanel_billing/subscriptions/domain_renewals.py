@@ -19,17 +19,20 @@ from mpanel_billing.errors import (
     BillingError,
     ConflictError,
     DatabaseUnavailableError,
-    InvalidRequestError,
-    StripeError,
 )
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_domains
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.registrar.repository import order_renewal
 from mpanel_billing.stripe_gateway.domain_charges import get_line_total
-from mpanel_billing.subscriptions.domain_charges import charge, follow, take_back
+from mpanel_billing.subscriptions.domain_charges import (
+    NothingChargedError,
+    charge,
+    follow,
+    take_back,
+)
 from mpanel_billing.subscriptions.lookup import CustomerRef
-from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
+from mpanel_billing.subscriptions.refunds import RequestedRefund, may_succeed_later, refund_invoice
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +114,20 @@ async def _do(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
         await _step(mirror, renewal, now)
     except DatabaseUnavailableError:
         raise
+    except NothingChargedError as refusal:
+        await _note_failed(mirror, renewal, refusal.error, now, is_definite=True)
     except BillingError as error:
-        fields = {"domain": renewal.name, "renewalId": str(renewal.id)}
-        logger.warning("renewal, %s: %s", renewal.state, error, extra=fields)
-        definite = not isinstance(error, StripeError) or error.definite
-        again = now + timedelta(seconds=retry_seconds(renewal.failures + 1))
-        async with acquired(mirror.pool) as conn:
-            await renewals.note_failed(conn, renewal, str(error), again, is_definite=definite)
+        await _note_failed(mirror, renewal, error, now, is_definite=False)
+
+
+async def _note_failed(
+    mirror: Mirror, renewal: Renewal, error: BillingError, now: datetime, *, is_definite: bool
+) -> None:
+    fields = {"domain": renewal.name, "renewalId": str(renewal.id)}
+    logger.warning("renewal, %s: %s", renewal.state, error, extra=fields)
+    again = now + timedelta(seconds=retry_seconds(renewal.failures + 1))
+    async with acquired(mirror.pool) as conn:
+        await renewals.note_failed(conn, renewal, str(error), again, is_definite=is_definite)
 
 
 async def _step(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
@@ -147,17 +157,19 @@ async def _give_back(mirror: Mirror, renewal: Renewal) -> None:
 
 async def _refund(mirror: Mirror, renewal: Renewal, invoice_id: UUID) -> str | None:
     """Refund it; returns why Stripe or we refuse for good."""
-    request = RequestedRefund(
-        by=Actor("worker"),
-        invoice_id=invoice_id,
-        named=CustomerRef(),
-        amount=await _paid_for_it(mirror, renewal),
-        key=renewal.key,
-    )
     try:
+        request = RequestedRefund(
+            by=Actor("worker"),
+            invoice_id=invoice_id,
+            named=CustomerRef(),
+            amount=await _paid_for_it(mirror, renewal),
+            key=renewal.key,
+        )
         await refund_invoice(mirror, request)
-    except (ConflictError, InvalidRequestError) as error:
-        if error.retry_after:  # another change of the invoice, or a run that was killed in its own
+    except DatabaseUnavailableError:
+        raise
+    except BillingError as error:
+        if may_succeed_later(error):
             raise
         logger.warning("a person has to refund it: %s", error, extra={"domain": renewal.name})
         return f"not refunded: {error}"
@@ -165,9 +177,15 @@ async def _refund(mirror: Mirror, renewal: Renewal, invoice_id: UUID) -> str | N
 
 
 async def _paid_for_it(mirror: Mirror, renewal: Renewal) -> int | None:
-    """Return its part of an invoice, with taxes; None: all of it."""
+    """Return its part of an invoice, with taxes; None: all of it.
+
+    ConflictError if the plan's invoice has no line of it: then nothing of it was paid for a domain.
+    """
     if renewal.params and renewal.params["way"] == "own":
         return None
-    return await get_line_total(
+    total = await get_line_total(
         mirror.stripe, renewal.stripe_invoice_id or "", renewal.stripe_item_id or ""
     )
+    if total is None:
+        raise ConflictError(f"Invoice {renewal.stripe_invoice_id} has no line of {renewal.name}.")
+    return total

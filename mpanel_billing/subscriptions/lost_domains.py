@@ -10,11 +10,11 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains.repository import names as repository
 from mpanel_billing.domains.repository.names import LostDomain
-from mpanel_billing.errors import BillingError, DatabaseUnavailableError, StripeError
+from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions.lookup import CustomerRef
-from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
+from mpanel_billing.subscriptions.refunds import RequestedRefund, may_succeed_later, refund_invoice
 
 logger = logging.getLogger(__name__)
 
@@ -54,19 +54,10 @@ async def _give_back(mirror: Mirror, domain: LostDomain) -> bool:
     return True
 
 
-def _may_succeed_later(error: BillingError) -> bool:
-    """Whether the refund was not refused for good; a wrong key is no refusal of it."""
-    if error.retry_after is not None:  # another change of the invoice runs, or was killed
-        return True
-    return isinstance(error, StripeError) and (
-        not error.definite or error.code == "stripe_key_refused"
-    )
-
-
 async def _put_off(mirror: Mirror, domain: LostDomain, error: BillingError) -> None:
     """Record why it was not refunded, and when it is tried again: never, if it was refused."""
     seconds = None
-    if _may_succeed_later(error):
+    if may_succeed_later(error):
         seconds = retry_seconds(domain.attempts + 1, error.retry_after)
     then = "a person has to refund it" if seconds is None else "not refunded yet"
     logger.warning("%s: %s", then, error, extra={"domain": domain.name})

@@ -10,7 +10,7 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.ceilings import count_refund, give_back_refund
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import NotFoundError, StripeError
+from mpanel_billing.errors import BillingError, NotFoundError, StripeError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types.refund import NOTHING_GIVEN
 from mpanel_billing.stripe_gateway.charges import CHANGE_ID, create_refund, list_refunds
@@ -156,3 +156,12 @@ async def _result(
     if refund is None:
         raise NotFoundError("This refund is no longer on record.", code="unknown_refund")
     return Refunded(refund, invoice, service_end)
+
+
+def may_succeed_later(error: BillingError) -> bool:
+    """Whether a refund was not refused for good; a wrong key is no refusal of it."""
+    if error.retry_after is not None:  # another change of the invoice runs, or was killed
+        return True
+    return isinstance(error, StripeError) and (
+        not error.definite or error.code == "stripe_key_refused"
+    )

@@ -176,6 +176,18 @@ async def test_a_worker_that_is_killed_while_it_charges_charges_once(
     assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
 
 
+async def test_a_refused_look_at_stripe_is_no_refused_charge(years: Years) -> None:
+    """It was charged, and nobody heard of it; then the key may not read for a while."""
+    stripe = years.backend.service.stripe
+    await stripe.inject_fault("reset", method="POST", path="/finalize", after_work=True, times=3)
+    await stripe.inject_fault("status", method="GET", path="/v1/invoices", status=403, times=1)
+    near = (await years.domain())["expires_at"] - timedelta(days=29)
+    for hours in (0, 1, 2, 3):
+        await years.reach(near + timedelta(hours=hours))
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+    assert (await years.renewals())[0]["attempt"] == 1
+
+
 async def test_a_crash_between_the_charge_and_its_row_charges_once(years: Years) -> None:
     pool = years.backend.service.pool
     await pool.execute(
