@@ -63,6 +63,7 @@ def test_a_registrar_is_sent_commands_in_one_place_and_paid_for_in_two() -> None
         for stem, text in statements.items()
         for column in re.findall(r"^ +(?:SET )?(paid_at|paid_until) = .+$", text, re.MULTILINE)
     ] == [
+        ("owned_domains", "paid_at"),  # order_year: null again, of what was given back
         ("provisioning", "paid_at"),  # write_desired: of the hosting service
         ("provisioning", "paid_at"),  # write_desired: of the registrar
         ("registrar", "paid_until"),  # order_renewal: of note_paid, or for what was paid by hand

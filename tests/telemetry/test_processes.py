@@ -32,9 +32,17 @@ WITH troubled AS (
     INSERT INTO stripe_event_polls AS p (livemode, polled_at, found_at)
     VALUES (FALSE, now(), now())
     ON CONFLICT (livemode) DO UPDATE SET found_at = now()
+), sold AS (
+    INSERT INTO billing_domains (subscription_id, customer_id, name, unicode_name, skeleton,
+        registrable, mode, state)
+    SELECT id, customer_id, 'a.example', 'a.example', 'a.example', 'a.example', 'register',
+        'released'
+    FROM subscriptions
+    LIMIT 1
+    RETURNING id
 ), charged AS (
     INSERT INTO billing_domain_renewals (domain_id, expires_on, amount, currency, livemode, pay_by)
-    SELECT id, current_date, 1299, 'usd', FALSE, now() FROM billing_domains
+    SELECT id, current_date, 1299, 'usd', FALSE, now() FROM sold
 )
 INSERT INTO pgqueuer (priority, status, entrypoint, execute_after)
 VALUES (0, 'queued', 'provision', now() + interval '1 day')
