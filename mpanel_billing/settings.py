@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -30,6 +30,9 @@ SHORTEST_API_KEY = 24
 HASHED_KEY_PREFIX = "sha256:"
 """Prefix of a setting that holds the hash of a key, in hex, instead of the key."""
 _HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
+
+FEWEST_NAMESERVERS = 2
+_HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
@@ -218,6 +221,11 @@ class Settings(DatabaseSettings, StripeSettings):
 
     tenant_domain_suffix: str | None = None
     reserved_domains: Path | None = None
+    domain_proof: Literal["off", "txt", "nameservers"] | None = None
+    domain_proof_days: int = Field(default=14, ge=1, le=90)
+    domain_nameservers: Annotated[tuple[str, ...], Commas] = ()
+    domain_dns_roots: Annotated[tuple[str, ...], Commas] = ()
+    domain_dns_port: int = Field(default=53, ge=1, le=65535)
     grace_days: int = Field(default=7, ge=0, le=365)
     retention_days: int = Field(default=30, ge=0, le=3650)
     domain_renewal_days: int = Field(default=30, ge=2, le=90)
@@ -246,6 +254,8 @@ class Settings(DatabaseSettings, StripeSettings):
         "billing_api_keys",
         "encryption_keys",
         "trusted_proxies",
+        "domain_nameservers",
+        "domain_dns_roots",
         mode="before",
     )
     @classmethod
@@ -314,6 +324,29 @@ class Settings(DatabaseSettings, StripeSettings):
             ip_network(item)
         return value
 
+    @field_validator("domain_nameservers")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower().removesuffix(".") for host in value)
+        if not all(_HOST.fullmatch(host) for host in hosts):
+            msg = "must be names of hosts, such as ns1.example.net,ns2.example.net"
+            raise ValueError(msg)
+        return tuple(dict.fromkeys(hosts))
+
+    @field_validator("domain_dns_roots")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            ip_address(item)
+        return value
+
+    @model_validator(mode="after")
+    def _has_nameservers(self) -> Self:
+        if self.domain_proof == "nameservers" and len(self.domain_nameservers) < FEWEST_NAMESERVERS:
+            msg = "DOMAIN_PROOF=nameservers needs DOMAIN_NAMESERVERS: at least two hosts"
+            raise ValueError(msg)
+        return self
+
     @field_validator(
         "rate_limit_orders",
         "rate_limit_lookups",
@@ -374,6 +407,11 @@ class Settings(DatabaseSettings, StripeSettings):
     def tenant_suffix(self) -> str:
         """The zone in which a tenant without its own domain gets a name."""
         return self.tenant_domain_suffix or self.app_host
+
+    @property
+    def proof_of_domains(self) -> Literal["off", "txt", "nameservers"]:
+        """How buyers prove that a domain is theirs; by default they have to with a live key."""
+        return self.domain_proof or ("txt" if self.livemode else "off")
 
     @cached_property
     def app_host(self) -> str:

@@ -674,6 +674,22 @@ END
 $$;
 COMMENT ON FUNCTION billing_check_domain_state() IS 'Holds the life of a domain: which state may follow which';
 
+CREATE FUNCTION billing_close_proof() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    UPDATE billing_domain_proofs
+    SET token = NULL,
+        check_at = NULL
+    WHERE domain_id = NEW.id
+      AND token IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_close_proof() IS 'Forgets the token of a domain that nobody has to prove any more';
+
 CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) RETURNS TABLE(subscription_id uuid, changed boolean, work_version bigint)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1691,6 +1707,27 @@ CREATE FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id
     ) AS deleted ON TRUE
 $$;
 COMMENT ON FUNCTION billing_place_subscription_v1(object_id text, stripe_customer_id text, order_id uuid) IS 'Where a Stripe subscription belongs: the row that mirrors it, or the order it names on the same Stripe customer';
+
+CREATE FUNCTION billing_proof_asked_v1(of_domain uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'recordName', '_mpanel-verification.' || d.name,
+        'recordType', 'TXT',
+        'recordValue', 'mpanel-verification=' || p.token,
+        'nameservers', to_jsonb(p.nameservers),
+        'checkedAt', p.checked_at,
+        'nextCheckAt', p.check_at,
+        'expiresAt', p.expires_at,
+        'missing', p.last_error
+    )
+    FROM billing_domain_proofs AS p
+    JOIN billing_domains AS d
+        ON d.id = p.domain_id
+    WHERE p.domain_id = of_domain
+      AND p.token IS NOT NULL
+$$;
+COMMENT ON FUNCTION billing_proof_asked_v1(of_domain uuid) IS 'What the buyer of a domain has to do to prove that it is theirs; null: nothing';
 
 CREATE FUNCTION billing_receive_events_v3(keys text[], holders text[], waits boolean, livemode boolean, ids text[], types text[], api_versions text[], createds text[], object_ids text[], statuses text[], reasons text[], payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, bills jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) RETURNS TABLE(id text, outcome text, since timestamp with time zone, as_of timestamp with time zone, event_id text, event_type text, payload jsonb, seen text, facts jsonb)
     LANGUAGE plpgsql
@@ -2916,6 +2953,32 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_order() IS 'Records order.placed';
+
+CREATE FUNCTION billing_tell_proof() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    PERFORM billing_record_message(
+        'domain.' || told.type, d.id::text, told.type, s.livemode, s.id, d.customer_id, now(),
+        jsonb_build_object('domain', jsonb_build_object('id', d.id, 'provenBy', NEW.proven_by))
+    )
+    FROM (
+        VALUES
+            ('verification_needed', TG_OP = 'INSERT'),
+            ('verified', TG_OP = 'UPDATE' AND NEW.proven_at IS NOT NULL),
+            ('verification_expired', TG_OP = 'UPDATE' AND NEW.token IS NOT NULL AND NEW.check_at IS NULL)
+    ) AS told (type, happened)
+    CROSS JOIN billing_domains AS d
+    JOIN subscriptions AS s
+        ON s.id = d.subscription_id
+    WHERE told.happened
+      AND d.id = NEW.domain_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_proof() IS 'Records that a proof is needed, was given, or was not given in time';
 
 CREATE FUNCTION billing_tell_refund() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4920,6 +4983,37 @@ COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest r
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
 COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
 
+CREATE TABLE billing_domain_proofs (
+    domain_id uuid NOT NULL,
+    token text,
+    nameservers text[] DEFAULT '{}'::text[] NOT NULL,
+    elsewhere_at timestamp with time zone,
+    checked_at timestamp with time zone,
+    check_at timestamp with time zone,
+    expires_at timestamp with time zone NOT NULL,
+    last_error text,
+    proven_at timestamp with time zone,
+    proven_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_domain_proofs_check CHECK (((token IS NOT NULL) OR (check_at IS NULL))),
+    CONSTRAINT billing_domain_proofs_check1 CHECK (((proven_at IS NULL) OR (token IS NULL))),
+    CONSTRAINT billing_domain_proofs_check2 CHECK (((proven_at IS NULL) = (proven_by IS NULL))),
+    CONSTRAINT billing_domain_proofs_proven_by_check CHECK ((proven_by = ANY (ARRAY['txt'::text, 'nameservers'::text, 'operator'::text]))),
+    CONSTRAINT billing_domain_proofs_token_check CHECK ((token ~ '^[0-9a-f]{32}$'::text))
+);
+COMMENT ON TABLE billing_domain_proofs IS 'What buyers are asked for to prove that a domain is theirs, and how far that is; one row for each domain that had to be proven';
+COMMENT ON COLUMN billing_domain_proofs.domain_id IS 'The domain of one customer';
+COMMENT ON COLUMN billing_domain_proofs.token IS 'Random, for this row alone: part of the TXT record; null: the proof is closed';
+COMMENT ON COLUMN billing_domain_proofs.nameservers IS 'Those of ours that it may be delegated to instead; empty: only the TXT record counts';
+COMMENT ON COLUMN billing_domain_proofs.elsewhere_at IS 'When it was first seen to be delegated elsewhere: only a later delegation to ours proves something; null: it was not';
+COMMENT ON COLUMN billing_domain_proofs.checked_at IS 'When nameservers were last asked; null: not yet';
+COMMENT ON COLUMN billing_domain_proofs.check_at IS 'When the worker asks next; null: no more';
+COMMENT ON COLUMN billing_domain_proofs.expires_at IS 'When the worker stops asking';
+COMMENT ON COLUMN billing_domain_proofs.last_error IS 'What is missing, as it was last seen';
+COMMENT ON COLUMN billing_domain_proofs.proven_at IS 'When it was proven; null: it is not';
+COMMENT ON COLUMN billing_domain_proofs.proven_by IS 'txt, nameservers, or operator: one has accepted another proof';
+COMMENT ON COLUMN billing_domain_proofs.created_at IS 'When it was asked for';
+
 CREATE TABLE billing_domain_renewals (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     domain_id uuid NOT NULL,
@@ -5027,7 +5121,7 @@ CREATE TABLE billing_domains (
     CONSTRAINT billing_domains_check11 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
     CONSTRAINT billing_domains_check12 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
     CONSTRAINT billing_domains_check13 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
-    CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+    CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'verifying'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
@@ -6364,6 +6458,15 @@ UNION ALL
    FROM billing_domains d
   WHERE ((d.driver IS NOT NULL) AND (d.last_error IS NOT NULL) AND (d.state = 'transferred_out'::text))
 UNION ALL
+ SELECT 'domain_unproven'::text AS trouble,
+    d.subscription_id,
+    d.name AS object_id,
+    p.expires_at AS since,
+    COALESCE(p.last_error, 'nobody has looked for the proof'::text) AS detail
+   FROM (billing_domain_proofs p
+     JOIN billing_domains d ON ((d.id = p.domain_id)))
+  WHERE ((p.token IS NOT NULL) AND (p.check_at IS NULL))
+UNION ALL
  SELECT 'suspended_by_service'::text AS trouble,
     t.subscription_id,
     t.product_type AS object_id,
@@ -6865,7 +6968,11 @@ CREATE VIEW billing_overview AS
                   ORDER BY r.expires_on DESC
                  LIMIT 1)), '; '::text ORDER BY own.name) AS string_agg
            FROM billing_domains own
-          WHERE ((own.subscription_id = s.id) AND (own.held_at IS NOT NULL) AND (own.state <> ALL (ARRAY['released'::text, 'failed'::text])))) AS domains
+          WHERE ((own.subscription_id = s.id) AND (own.held_at IS NOT NULL) AND (own.state <> ALL (ARRAY['released'::text, 'failed'::text])))) AS domains,
+    ( SELECT string_agg((own.name || COALESCE((': '::text || proof.last_error), ''::text)), '; '::text ORDER BY own.name) AS string_agg
+           FROM (billing_domains own
+             JOIN billing_domain_proofs proof ON ((proof.domain_id = own.id)))
+          WHERE ((own.subscription_id = s.id) AND (proof.token IS NOT NULL))) AS to_be_proven
    FROM ((((subscriptions s
      LEFT JOIN LATERAL ( SELECT listed.ends_at,
             (sum(listed.amount))::bigint AS subtotal,
@@ -6923,6 +7030,7 @@ COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
 COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs in minor units if it is charged, and how far the next one is';
+COMMENT ON COLUMN billing_overview.to_be_proven IS 'The domain that its buyer has still to prove, and what is missing; null: none';
 
 ALTER TABLE billing_pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_pauses_id_seq
@@ -7071,7 +7179,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain cannot be charged, or was paid and the registrar does not renew it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain cannot be charged, or was paid and the registrar does not renew it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe), a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -7682,6 +7790,12 @@ ALTER TABLE ONLY billing_deleted_subscriptions
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_pkey PRIMARY KEY (receiver_id, message_id);
 
+ALTER TABLE ONLY billing_domain_proofs
+    ADD CONSTRAINT billing_domain_proofs_pkey PRIMARY KEY (domain_id);
+
+ALTER TABLE ONLY billing_domain_proofs
+    ADD CONSTRAINT billing_domain_proofs_token_key UNIQUE (token);
+
 ALTER TABLE ONLY billing_domain_renewals
     ADD CONSTRAINT billing_domain_renewals_domain_id_expires_on_key UNIQUE (domain_id, expires_on);
 
@@ -7962,6 +8076,10 @@ CREATE INDEX billing_deliveries_unfinished_idx ON billing_deliveries USING btree
 
 CREATE INDEX billing_deliveries_untried_idx ON billing_deliveries USING btree (receiver_id, subscription_id, sequence) WHERE ((state = 'waiting'::text) AND (tried_at IS NULL));
 
+CREATE INDEX billing_domain_proofs_due_idx ON billing_domain_proofs USING btree (check_at) WHERE (check_at IS NOT NULL);
+
+CREATE INDEX billing_domain_proofs_unproven_idx ON billing_domain_proofs USING btree (expires_at) WHERE ((token IS NOT NULL) AND (check_at IS NULL));
+
 CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals USING btree (domain_id) WHERE (state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text]));
 
 CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (domain_id) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
@@ -8232,6 +8350,8 @@ CREATE TRIGGER billing_audit_no_truncate BEFORE TRUNCATE ON billing_audit_entrie
 
 CREATE TRIGGER billing_check_domain_state BEFORE UPDATE ON billing_domains FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION billing_check_domain_state();
 
+CREATE TRIGGER billing_close_proof AFTER UPDATE ON billing_domains FOR EACH ROW WHEN (((old.state = 'verifying'::text) AND (new.state <> 'verifying'::text))) EXECUTE FUNCTION billing_close_proof();
+
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
@@ -8266,6 +8386,8 @@ CREATE TRIGGER billing_tell_new_refund AFTER INSERT ON stripe_refunds FOR EACH R
 
 CREATE TRIGGER billing_tell_order AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION billing_tell_order();
 
+CREATE TRIGGER billing_tell_proof AFTER INSERT OR UPDATE OF proven_at, check_at ON billing_domain_proofs FOR EACH ROW EXECUTE FUNCTION billing_tell_proof();
+
 CREATE TRIGGER billing_tell_refund AFTER UPDATE ON stripe_refunds FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_refund();
 
 CREATE TRIGGER billing_tell_service AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((old.actual = 'active'::text) AND (new.actual = 'active'::text) AND (old.resources IS DISTINCT FROM new.resources))) EXECUTE FUNCTION billing_tell_service();
@@ -8297,6 +8419,9 @@ ALTER TABLE ONLY billing_deliveries
 
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_receiver_id_fkey FOREIGN KEY (receiver_id) REFERENCES billing_receivers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_domain_proofs
+    ADD CONSTRAINT billing_domain_proofs_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_domain_renewals
     ADD CONSTRAINT billing_domain_renewals_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;

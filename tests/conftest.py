@@ -10,7 +10,10 @@ from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.settings import DatabaseSettings
 from tests.inbox import Inbox
 
-pytest_plugins = ["tests.hanging", "tests.postgres", "tests.service", "tests.inline_worker"]
+pytest_plugins = [
+    *("tests.hanging", "tests.postgres", "tests.service", "tests.inline_worker"),
+    "tests.nameservers",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

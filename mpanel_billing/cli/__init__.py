@@ -17,7 +17,7 @@ COMMANDS = {
     "catalog": "mpanel_billing.cli.catalog:app",
     "events": "mpanel_billing.cli.events:app",
     "provision": "mpanel_billing.cli.provision:app",
-    "domains": "mpanel_billing.cli.registrar:app",
+    "domains": "mpanel_billing.cli.domain_proofs:app",
     "find": "mpanel_billing.cli.find:find",
     "customers": "mpanel_billing.cli.customers:app",
     "refund": "mpanel_billing.cli.money_back:refund",

@@ -1,7 +1,7 @@
 """`mpanel-billing domains`: who has which name, and how far its registration is."""
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
@@ -79,6 +79,8 @@ def show(name: Name) -> None:
             print_line(f"  the registrar: {row['last_error']}")
         if row["refund_error"]:
             print_line(f"  not refunded: {row['refund_error']}")
+        if row["proof"]:
+            _print_proof(row["proof"])
     if not rows:
         raise NotFoundError(f"Nobody has ordered {name.unicode}.")
 
@@ -101,11 +103,19 @@ def check(name: Name) -> None:
 _EVENTS = {
     "created_at": "ordered",
     "held_at": "held since",
+    "proven_at": "proven",
     "paid_at": "found paid",
     "registered_at": "registered or transferred",
     "expires_at": "expires",
     "given_back_at": "refunded, because it could not be had,",
 }
+
+
+def _print_proof(proof: Mapping[str, Any]) -> None:
+    print_line(f"  to prove it: {proof['recordName']} TXT {proof['recordValue']}")
+    if proof["nameservers"]:
+        print_line(f"  or nameservers {' and '.join(proof['nameservers'])}")
+    print_line(f"  {proof['missing'] or 'not checked yet'}")
 
 
 async def _rows_of(pool: Pool, name: DomainName) -> Sequence[asyncpg.Record]:

@@ -26,6 +26,8 @@ from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.registrar import repository
 from mpanel_billing.settings import load_settings
 
+__all__ = ["app"]  # of `domains`, with these commands
+
 
 @app.command()
 def retry(name: Name) -> None:

@@ -19,6 +19,7 @@ ERASED: Mapping[str, frozenset[str]] = {
         "name unicode_name skeleton registrable external_ref name_servers auth_code pending_request"
         " last_error refund_error"
     ),
+    "billing_domain_proofs": _words("last_error"),
     "billing_domain_renewals": _words("params last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
@@ -117,6 +118,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_schema_objects": _words("migration table_name column_name"),
     "billing_schema_texts": _words("file digest"),
     "billing_domains": _words("mode state currency driver needs pending_action"),
+    "billing_domain_proofs": _words("token nameservers proven_by"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(

@@ -11,10 +11,12 @@ from typing import get_args
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName, read_name
+from mpanel_billing.domains.proof import ProofRules
 from mpanel_billing.domains.repository import names
 from mpanel_billing.errors import StripeError, StripeObjectMissingError, StripeUnavailableError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
+from mpanel_billing.provisioning.repository.proofs import ask_proof
 from mpanel_billing.provisioning.tenant import tenant_id
 from mpanel_billing.provisioning.work import Work
 from mpanel_billing.stripe_gateway.hosted_pages import expire_checkout_session
@@ -25,10 +27,11 @@ _UNDECIDED = frozenset({None, "ordered"})
 _MODES: Mapping[str, names.DomainMode] = {mode: mode for mode in get_args(names.DomainMode)}
 
 
-async def claim_domains(pool: Pool, lease: Lease, work: Work) -> bool:
+async def claim_domains(pool: Pool, lease: Lease, work: Work, rules: ProofRules | None) -> bool:
     """Decide which of the ordered names the subscription gets; False if it is decided already.
 
-    Of two paid orders for a name, or for one under the other, exactly one gets it.
+    Of two paid orders for a name, or for one under the other, exactly one gets it. By `rules` the
+    buyer's own name has to be proven first; None: their word counts.
     """
     ordered = [name for name in work.ordered_names if work.domain_states.get(name) in _UNDECIDED]
     if not ordered:
@@ -45,12 +48,36 @@ async def claim_domains(pool: Pool, lease: Lease, work: Work) -> bool:
             subscription_id=work.subscription_id,
             tenant_id=work.tenant_id or tenant_id(work.subscription_id),
         )
-        trouble = _trouble_of(work, taken)
         if not await names.settle_names(
-            conn, work.subscription_id, lease.token, new, taken=taken, trouble=trouble
+            conn,
+            work.subscription_id,
+            lease.token,
+            new,
+            taken=taken,
+            proofs=await _proofs_for(conn, work, rules, new),
+            trouble=_trouble_of(work, taken),
         ):
             raise LeaseLostError
     return True
+
+
+async def _proofs_for(
+    conn: Connection,
+    work: Work,
+    rules: ProofRules | None,
+    new: Mapping[DomainName, names.DomainMode],
+) -> list[names.AskedProof]:
+    """Return what the buyer is asked to prove: what they say is theirs, and we do not know.
+
+    The names must be locked: no two customers are given the same nameservers for a name.
+    """
+    own = [name for name, mode in new.items() if mode in names.BUYERS_OWN]
+    if rules is None or not own:
+        return []
+    if work.vouched_customer_id is not None:
+        covered = await names.list_covered(conn, own, work.vouched_customer_id)
+        own = [name for name in own if name.ascii not in covered]
+    return [await ask_proof(conn, rules, name) for name in own]
 
 
 async def _attach_kept(conn: Connection, work: Work, wanted: Collection[DomainName]) -> set[str]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
+from mpanel_billing.domains.proof import ProofRules
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_domains, enqueue_provisioning_retry
@@ -32,7 +33,7 @@ from mpanel_billing.provisioning.lease import (
 from mpanel_billing.provisioning.registrar.repository import list_due_of
 from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.service_state import Service, blocker, in_order
-from mpanel_billing.provisioning.services import is_due, provision
+from mpanel_billing.provisioning.services import WITHOUT_DOMAIN, is_due, provision
 from mpanel_billing.provisioning.stripe_turns import StripeTurns
 from mpanel_billing.provisioning.takeover import returns, take_over
 from mpanel_billing.provisioning.tenant import ensure_tenant
@@ -52,7 +53,8 @@ class Provisioning:
     """What provisioning needs: the database, Stripe, the drivers, and the policy.
 
     `tenant_suffix` is the zone for tenants without a domain of their own, `livemode` the mode of
-    the Stripe key. `trials` recognise a second trial; None: nothing is recognised.
+    the Stripe key. `trials` recognise a second trial; None: nothing is recognised. `proof_rules`:
+    how buyers prove that a domain is theirs; None: they need not.
     """
 
     pool: Pool
@@ -62,6 +64,7 @@ class Provisioning:
     tenant_suffix: str
     livemode: bool
     trials: TrialRules | None = None
+    proof_rules: ProofRules | None = None
     clock: Clock = database_clock
     stripe_turns: StripeTurns = field(default_factory=StripeTurns)
 
@@ -152,11 +155,11 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     outcome = await _ask_stripe(provisioning, lease, work, desired)
     if outcome is not NOTHING_TO_DO:
         return outcome
-    if desired.phase is Phase.ACTIVE and await _get_names(provisioning.pool, lease, work):
+    if desired.phase is Phase.ACTIVE and await _get_names(provisioning, lease, work):
         return None
     is_active = any(service.state == "active" for service in desired.services.values())
     if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
-        tenant = await ensure_tenant(provisioning.pool, work, provisioning.tenant_suffix)
+        tenant = await ensure_tenant(provisioning.pool, lease, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
     services = await _drive_services(provisioning, lease, work, desired)
     pages_error = await close_rival_pages(provisioning.mirror, work)
@@ -164,12 +167,13 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     return await _finish(provisioning.pool, lease, _Run(work, desired, services, errors))
 
 
-async def _get_names(pool: Pool, lease: Lease, work: Work) -> bool:
+async def _get_names(provisioning: Provisioning, lease: Lease, work: Work) -> bool:
     """Give the subscription the names that were ordered; False if that is decided already.
 
     A customer who comes back gets them with the tenant that they had.
     """
-    return await returns(pool, work) or await claim_domains(pool, lease, work)
+    pool, rules = provisioning.pool, provisioning.proof_rules
+    return await returns(pool, work) or await claim_domains(pool, lease, work, rules)
 
 
 async def _read(provisioning: Provisioning, lease: Lease) -> Work:
@@ -267,7 +271,7 @@ async def _write_desired(
             lease,
             desired,
             drivers,
-            {"hosting": work.hosting_domains if desired.orders_domains else ()},
+            _domains_of(work, desired),
             registrar=registrar.registrar.name if registrar else None,
             registrar_domains=names,
         )
@@ -275,6 +279,20 @@ async def _write_desired(
             due = await list_due_of(conn, work.subscription_id, lease.clock())
             await enqueue_domains(conn, due)
     return services
+
+
+def _domains_of(work: Work, desired: Desired) -> Mapping[str, Sequence[str]]:
+    """Return what each service should have been told of domains.
+
+    Hosting: what it has to order. All: the name that the tenant has got since it was made.
+    """
+    proven = () if work.proven_domain is None else (work.proven_domain,)
+    ordered = work.hosting_domains if desired.orders_domains else ()
+    return {
+        product_type: (*proven, *(ordered if product_type == "hosting" else ()))
+        for product_type in desired.services
+        if product_type not in WITHOUT_DOMAIN
+    }
 
 
 @dataclass(frozen=True, slots=True)

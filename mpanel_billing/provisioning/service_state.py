@@ -37,10 +37,11 @@ class Service:
 
     `pending` is a driver command whose outcome is unknown: it may have happened, may happen
     later, or never. `desired_domains` are those that it should have registered or transferred,
-    `ordered_domains` those that it has been told to, and has. `generation` is the number of the
-    latest command. `suspended_by_service` is why the service itself has suspended the account: it
-    is not ours to resume. `account_id`: the subscription that the account was created for, None if
-    for this one; `exchanged_at`: since when this one has it.
+    and the one that the tenant has got since; `ordered_domains` those that it was told of, and
+    has. `generation` is the number of the latest command. `suspended_by_service` is why the
+    service itself has suspended the account: it is not ours to resume. `account_id`: the
+    subscription that the account was created for, None if for this one; `exchanged_at`: since
+    when this one has it.
     """
 
     product_type: str
@@ -137,6 +138,10 @@ def domains_to_order(service: Service) -> tuple[str, ...]:
 
 REGISTRAR_MODES = frozenset({"register", "transfer", "new-or-transfer"})
 """The domain modes with which something is ordered at a registrar."""
+
+
+DOMAIN_DETAILS = ("domain", "mailDomain")
+"""The details of a command in which an account is told the tenant's domain."""
 
 
 def domains_in(details: Mapping[str, Any]) -> Sequence[str]:

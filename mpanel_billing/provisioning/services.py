@@ -5,6 +5,7 @@ from typing import Any
 
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.service_state import (
+    DOMAIN_DETAILS,
     REGISTRAR_MODES,
     Action,
     Service,
@@ -13,6 +14,9 @@ from mpanel_billing.provisioning.service_state import (
     next_action,
 )
 from mpanel_billing.provisioning.work import Work
+
+WITHOUT_DOMAIN = frozenset({"storage"})
+"""The product types whose accounts have nothing to do with the tenant's domain."""
 
 _MAX_COMMANDS = 5
 """The most that a service can need is three: finish a create, resume, change."""
@@ -42,9 +46,11 @@ def _domains_of_new(service: Service, work: Work) -> Mapping[str, Any]:
     What an account that was terminated has ordered is there already.
     """
     names = domains_to_order(service)
+    unproven = work.unproven_domain
     return {
         "domainMode": _own_mode(service, work),
         "furtherDomains": [name for name in names if name != work.tenant_domain],
+        **({"unprovenDomain": unproven} if unproven else {}),
     }
 
 
@@ -57,8 +63,14 @@ def _own_mode(service: Service, work: Work) -> str:
     return mode if name in service.desired_domains else "later"
 
 
-def _domains_due(service: Service, work: Work) -> Mapping[str, Any]:
-    """Return the domains of an account that are to be ordered now; empty if there are none."""
+def _domains_due(service: Service, details: Mapping[str, Any], work: Work) -> Mapping[str, Any]:
+    """Return the domains that an account is told of now; empty if there are none.
+
+    Of hosting: those to be ordered too. Of any other: the name that the tenant has got.
+    """
+    if service.product_type != "hosting":
+        named = [each for each in DOMAIN_DETAILS if details.get(each) in domains_to_order(service)]
+        return {each: details[each] for each in named}
     names = domains_to_order(service)
     own = {"domain": work.tenant_domain, "domainMode": work.tenant_domain_mode}
     further = [name for name in names if name != work.tenant_domain]
@@ -134,7 +146,7 @@ def _details_of(
             domains = _domains_of_new(service, work) if service.product_type == "hosting" else {}
             return {**details, **domains, "resources": service.desired_resources}
         case "change":
-            return {"resources": service.desired_resources, **_domains_due(service, work)}
+            return {"resources": service.desired_resources, **_domains_due(service, details, work)}
         case "suspend":
             return {"reason": work.suspension}
         case _:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
+from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.repository import runs, takeovers
 from mpanel_billing.provisioning.takeover import may_take_over
 from mpanel_billing.provisioning.work import Buyer, Work
@@ -18,16 +19,33 @@ _LONGEST_NAME = 255
 _LONGEST_SLUG = 30
 
 
-async def ensure_tenant(pool: Pool, work: Work, suffix: str) -> tuple[UUID, str | None]:
+async def ensure_tenant(
+    pool: Pool, lease: Lease, work: Work, suffix: str
+) -> tuple[UUID, str | None]:
     """Create the subscription's tenant unless it has one; return its id and domain.
 
-    It gets the ordered domain. If none was ordered, or another tenant has it, it gets a name
-    under `suffix`; a taken domain is also recorded as trouble for an operator to settle.
+    It gets the ordered domain. If none was ordered, its buyer has still to prove that it is theirs,
+    or another tenant has it, it gets a name under `suffix`; a taken domain is also recorded as
+    trouble for an operator to settle. Once the domain is proven, the tenant is renamed.
     """
-    if work.tenant_id is not None:
+    if work.tenant_id is None:
+        async with acquired(pool) as conn:
+            return await _make_tenant(conn, work, suffix)
+    if not _is_to_be_renamed(work):
         return work.tenant_id, work.tenant_domain
     async with acquired(pool) as conn:
-        return await _make_tenant(conn, work, suffix)
+        renamed = await runs.rename_tenant(conn, lease, str(work.proven_domain))
+    if renamed is None:
+        raise ConflictError(f"Another tenant has {work.proven_domain}, or the lease is lost.")
+    return work.tenant_id, renamed
+
+
+def _is_to_be_renamed(work: Work) -> bool:
+    """Whether the tenant has to get its proven name; once its services know it, no more."""
+    name = work.proven_domain
+    if name is None or name == work.tenant_domain:
+        return False
+    return all(name not in service.ordered_domains for service in work.services.values())
 
 
 async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID, str]:
@@ -47,7 +65,7 @@ async def _make_tenant(conn: Connection, work: Work, suffix: str) -> tuple[UUID,
 
 async def _trouble_of(conn: Connection, work: Work, domain: str) -> str | None:
     ordered = work.ordered_domain
-    if ordered is None or domain == ordered:
+    if ordered is None or domain == ordered or work.unproven_domain is not None:
         return None
     ended = await takeovers.find_ended_tenant(conn, work.subscription_id, domain=ordered)
     if ended is not None and may_take_over(ended):

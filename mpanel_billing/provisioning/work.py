@@ -11,6 +11,8 @@ from mpanel_billing.domains.repository.names import NameState
 from mpanel_billing.provisioning.desired import Entitlement, Reason
 from mpanel_billing.provisioning.service_state import REGISTRAR_MODES, Service
 
+_HELD = frozenset({"held", "proven", "registered"})
+
 SuspensionReason = Reason | Literal["removed"]
 
 
@@ -161,12 +163,29 @@ class Work:
         return self.ordered_domain if self._holds(self.ordered_domain) else None
 
     @property
+    def proven_domain(self) -> str | None:
+        """The domain that was ordered, if its buyer has proven that it is theirs.
+
+        The tenant and its services had another name until then.
+        """
+        name = self.ordered_domain
+        is_proven = name is not None and self.domain_states.get(name) == "proven"
+        return name if is_proven else None
+
+    @property
+    def unproven_domain(self) -> str | None:
+        """The domain that was ordered, while its buyer has still to prove that it is theirs."""
+        name = self.ordered_domain
+        is_open = name is not None and self.domain_states.get(name) == "verifying"
+        return name if is_open else None
+
+    @property
     def further_domains(self) -> tuple[str, ...]:
         """The other domains that were ordered, as far as the buyer can have them."""
         return tuple(name for name in self.ordered_further_domains if self._holds(name))
 
     def _holds(self, name: str | None) -> bool:
-        return name is not None and self.domain_states.get(name) in {"held", "registered"}
+        return name is not None and self.domain_states.get(name) in _HELD
 
     def _is_the_registrars(self, name: str) -> bool:
         """Whether a registrar's driver sees to it: exactly one does, the first that was told."""

@@ -38,6 +38,7 @@ from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
 from mpanel_billing.provisioning.policy import policy_of
+from mpanel_billing.provisioning.proofs import proof_checks_of, proof_rules_of
 from mpanel_billing.provisioning.registrar.run import Registering, see_to_domain
 from mpanel_billing.provisioning.trials import TrialRules
 from mpanel_billing.reconciliation.compare import ReconcileContext
@@ -58,8 +59,12 @@ from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, c
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with_pm2
 from mpanel_billing.webhooks.inbox import retry_event
+from mpanel_billing.worker.domains import (
+    renewal_rules_of,
+    schedule_proofs,
+    schedule_renewals,
+)
 from mpanel_billing.worker.outages import brief_outages
-from mpanel_billing.worker.renewals import renewal_rules_of, schedule_renewals
 from mpanel_billing.worker.stall import Progress, watch_queue
 from mpanel_billing.worker.sweep import sweep, trigger_undone
 
@@ -167,6 +172,7 @@ async def _open_queue(
         register_domains(queue, Registering(pool, drivers, auth_codes, clock), progress)
         schedule_changes(queue, provisioning.mirror, clock)
         schedule_renewals(queue, provisioning.mirror, renewal_rules_of(settings), clock)
+        schedule_proofs(queue, proof_checks_of(settings, pool))
         schedule_pruning(queue, pool, ages_of(settings))
         if settings.dispute_policy == "cancel":
             schedule_ending_disputed(queue, Mirror(pool, gateway, settings.livemode))
@@ -195,6 +201,7 @@ def _provisioning(
         policy=policy_of(settings),
         tenant_suffix=settings.tenant_suffix,
         livemode=settings.livemode,
+        proof_rules=proof_rules_of(settings),
         trials=TrialRules(
             PersonHasher(settings.person_secret), end_second=settings.second_trials == "end"
         ),

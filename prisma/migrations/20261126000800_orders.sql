@@ -88,7 +88,7 @@ CREATE TABLE billing_domains (
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (subscription_id, name),
     CHECK (num_nonnulls(customer_id, subscription_id) > 0),
-    CHECK (state IN ('ordered', 'released', 'failed') OR held_at IS NOT NULL),
+    CHECK (state IN ('ordered', 'verifying', 'released', 'failed') OR held_at IS NOT NULL),
     CHECK (given_back_at IS NULL OR state = 'failed'),
     -- nothing is asked of a registrar before money was paid for it
     CHECK (state NOT IN ('paid', 'registering', 'transferring') OR paid_at IS NOT NULL),

@@ -56,7 +56,7 @@
 --     CONSTRAINT billing_domains_check11 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
 --     CONSTRAINT billing_domains_check12 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
 --     CONSTRAINT billing_domains_check13 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
---     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
+--     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'verifying'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
 --     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
@@ -225,7 +225,8 @@ CROSS JOIN LATERAL (
         named.subscription_id,
         named.customer_id,
         named.name = wanted.name AS is_same,
-        named.state NOT IN ('released', 'failed') AS is_live,
+        -- what has still to be proven is kept from nobody
+        named.state NOT IN ('verifying', 'released', 'failed') AS is_live,
         named.held_at IS NOT NULL AS is_held
     FROM billing_domains AS named
     WHERE named.registrable = wanted.registrable
@@ -277,7 +278,7 @@ CROSS JOIN LATERAL (
     FROM billing_domains AS named
     WHERE named.skeleton = wanted.imitates
       AND named.registrable <> wanted.registrable
-      AND named.state NOT IN ('released', 'failed')
+      AND named.state NOT IN ('verifying', 'released', 'failed')
     OFFSET 0
 ) AS seen
 LEFT JOIN LATERAL (
@@ -326,7 +327,7 @@ LEFT JOIN LATERAL (
 WHERE own.registrable = ANY(:registrable::text[])
   AND own.name = ANY(:names::text[])
   AND coalesce(owner.customer_id, own.customer_id) = :customer_id::uuid
-  AND own.state NOT IN ('released', 'failed')
+  AND own.state NOT IN ('verifying', 'released', 'failed')
   AND (own.registered_at IS NOT NULL OR owner.is_alive)
 GROUP BY own.name;
 
@@ -347,8 +348,22 @@ WHERE own.name = ANY(:names::text[])
   AND own.held_at IS NOT NULL
   AND own.state NOT IN ('released', 'failed');
 
--- name: settle_names(subscription_id, token, names, trouble)$
--- What a paid order gets of the names that it was for.
+-- name: list_covered(names, customer_id)
+-- Those of the names that lie in what the customer has proven, or had registered by us.
+SELECT DISTINCT wanted.name
+FROM jsonb_to_recordset(:names::jsonb) AS wanted (name text, registrable text)
+JOIN billing_domains AS own
+    ON own.registrable = wanted.registrable
+    AND (wanted.name = own.name OR wanted.name LIKE '%.' || own.name)
+LEFT JOIN billing_domain_proofs AS p
+    ON p.domain_id = own.id
+WHERE own.customer_id = :customer_id::uuid
+  AND own.held_at IS NOT NULL
+  AND own.state NOT IN ('released', 'failed')
+  AND (own.registered_at IS NOT NULL OR p.proven_at IS NOT NULL);
+
+-- name: settle_names(subscription_id, token, names, proofs, trouble)$
+-- What a paid order gets of the names that it was for. proofs: what their buyer has to prove first.
 WITH held AS (
     SELECT
         w.subscription_id,
@@ -381,7 +396,7 @@ settled AS (
         n.registrable,
         n.mode,
         n.state,
-        CASE WHEN n.state <> 'failed' THEN now() END
+        CASE WHEN n.state NOT IN ('verifying', 'failed') THEN now() END
     FROM held
     CROSS JOIN jsonb_to_recordset(:names::jsonb) AS n (
         name text, unicode_name text, skeleton text, registrable text, mode text, state text
@@ -391,6 +406,19 @@ settled AS (
         customer_id = excluded.customer_id,
         held_at = excluded.held_at,
         updated_at = now()
+    RETURNING own.id, own.name
+),
+asked AS (
+    INSERT INTO billing_domain_proofs (domain_id, token, nameservers, check_at, expires_at)
+    SELECT
+        settled.id,
+        p.token,
+        p.nameservers,
+        now(),
+        now() + make_interval(secs => p.seconds)
+    FROM jsonb_to_recordset(:proofs::jsonb) AS p (name text, token text, nameservers text[], seconds float8)
+    JOIN settled
+        ON settled.name = p.name
 ),
 noted AS (
     UPDATE provisioning_work AS w
@@ -516,8 +544,13 @@ SELECT
     own.needs,
     own.refund_error,
     own.last_error,
-    own.created_at
+    own.created_at,
+    p.proven_at,
+    p.proven_by,
+    billing_proof_asked_v1(own.id) AS proof
 FROM billing_domains AS own
+LEFT JOIN billing_domain_proofs AS p
+    ON p.domain_id = own.id
 WHERE own.state <> 'ordered'
   AND (:state::text IS NULL OR own.state = :state::text)
 ORDER BY own.created_at DESC
@@ -541,8 +574,13 @@ SELECT
     own.needs,
     own.refund_error,
     own.last_error,
-    own.created_at
+    own.created_at,
+    p.proven_at,
+    p.proven_by,
+    billing_proof_asked_v1(own.id) AS proof
 FROM billing_domains AS own
+LEFT JOIN billing_domain_proofs AS p
+    ON p.domain_id = own.id
 WHERE own.customer_id = :customer_id::uuid
 ORDER BY own.created_at DESC, own.name
 LIMIT :most;
@@ -566,8 +604,13 @@ SELECT
     own.needs,
     own.refund_error,
     own.last_error,
-    own.created_at
+    own.created_at,
+    p.proven_at,
+    p.proven_by,
+    billing_proof_asked_v1(own.id) AS proof
 FROM billing_domains AS own
+LEFT JOIN billing_domain_proofs AS p
+    ON p.domain_id = own.id
 WHERE own.registrable = :registrable::text
   AND own.name = :name::text
 ORDER BY own.held_at IS NOT NULL AND own.state NOT IN ('released', 'failed') DESC, own.created_at DESC;

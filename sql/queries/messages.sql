@@ -359,7 +359,8 @@ SELECT
     c.stripe_customer_id,
     c.name AS customer_name,
     c.company_name,
-    c.email
+    c.email,
+    named.domain
 FROM claimed
 JOIN billing_messages AS m
     ON m.id = claimed.message_id
@@ -375,6 +376,18 @@ LEFT JOIN customers AS told
     ON told.id = coalesce(s.customer_id, m.customer_id)
 LEFT JOIN customers AS c
     ON c.id = coalesce(told.joined_id, told.id)
+LEFT JOIN LATERAL (
+    SELECT jsonb_build_object(
+        'id', d.id,
+        'name', d.name,
+        'unicodeName', d.unicode_name,
+        'mode', d.mode,
+        'state', d.state,
+        'proof', billing_proof_asked_v1(d.id)
+    ) AS domain
+    FROM billing_domains AS d
+    WHERE d.id = CASE WHEN m.type LIKE 'domain.%' THEN m.object_id::uuid END
+) AS named ON TRUE
 ORDER BY m.position;
 
 -- name: note_delivered(receiver_id, message_id, status)!

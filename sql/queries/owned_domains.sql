@@ -5,7 +5,7 @@
 SELECT own.id
 FROM billing_domains AS own
 WHERE own.customer_id = :customer_id::uuid
-  AND own.held_at IS NOT NULL
+  AND (own.held_at IS NOT NULL OR own.state = 'verifying')
   AND (own.created_at, own.id) < (
       coalesce(:before_at::timestamptz, 'infinity'),
       coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -74,7 +74,7 @@ LEFT JOIN LATERAL (
     OFFSET 0
 ) AS latest ON TRUE
 WHERE own.id = ANY(:ids::uuid[])
-  AND own.held_at IS NOT NULL
+  AND (own.held_at IS NOT NULL OR own.state = 'verifying')
   AND (payer.livemode = :livemode::boolean) IS NOT FALSE
 ORDER BY own.created_at DESC, own.id DESC;
 

@@ -763,6 +763,14 @@ SELECT jsonb_build_object(
         WHERE own.subscription_id = ANY(:subscriptions::uuid[])
            OR own.customer_id = ANY(:customers::uuid[])
     ),
+    'billing_domain_proofs', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_domain_proofs AS t
+        JOIN billing_domains AS d
+            ON d.id = t.domain_id
+        WHERE d.subscription_id = ANY(:subscriptions::uuid[])
+           OR d.customer_id = ANY(:customers::uuid[])
+    ),
     'checkout_sessions', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM checkout_sessions AS t

@@ -246,12 +246,16 @@ LEFT JOIN LATERAL (
         jsonb_object_agg(own.name, CASE
             WHEN own.state = 'failed' THEN 'refused'
             WHEN own.state = 'released' THEN 'released'
+            WHEN own.state = 'verifying' THEN 'verifying'
             WHEN own.held_at IS NULL THEN 'ordered'
             WHEN own.registered_at IS NOT NULL THEN 'registered'
+            WHEN proof.proven_at IS NOT NULL THEN 'proven'
             ELSE 'held'
         END) AS states,
         jsonb_agg(own.name) FILTER (WHERE own.driver IS NOT NULL) AS at_registrar
     FROM billing_domains AS own
+    LEFT JOIN billing_domain_proofs AS proof
+        ON proof.domain_id = own.id
     WHERE own.subscription_id = w.subscription_id
 ) AS named ON TRUE
 LEFT JOIN LATERAL (
@@ -429,6 +433,18 @@ SET tenant_id = own.id,
 FROM own
 WHERE s.id = :subscription_id::uuid
 RETURNING own.id, own.domain;
+
+-- name: rename_tenant(subscription_id, token, domain)$
+-- The tenant gets the name that its customer has proven; null if another tenant has it.
+UPDATE tenants AS t
+SET domain = :domain,
+    updated_at = CURRENT_TIMESTAMP
+FROM provisioning_work AS w
+WHERE t.billing_subscription_id = w.subscription_id
+  AND w.subscription_id = :subscription_id::uuid
+  AND w.lease_token = :token::uuid
+  AND NOT EXISTS (SELECT 1 FROM tenants AS other WHERE other.domain = :domain)
+RETURNING t.domain;
 
 -- name: write_desired(subscription_id, token, desired, domains, registrar, now)
 -- A service whose desired state is new or has changed starts again, and is returned. It stays with
@@ -788,6 +804,8 @@ names AS (
                     FROM tenant_services AS service
                     WHERE service.subscription_id = named.subscription_id
                       AND named.name = ANY(service.ordered_domains)
+                      -- of the buyer's own, the service was told that it is theirs
+                      AND named.mode NOT IN ('existing', 'subdomain')
                 )
             ) AS is_kept
     ) AS kept

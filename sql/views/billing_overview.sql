@@ -76,7 +76,15 @@ SELECT
         WHERE own.subscription_id = s.id
           AND own.held_at IS NOT NULL
           AND own.state NOT IN ('released', 'failed')
-    ) AS domains
+    ) AS domains,
+    (
+        SELECT string_agg(own.name || coalesce(': ' || proof.last_error, ''), '; ' ORDER BY own.name)
+        FROM billing_domains AS own
+        JOIN billing_domain_proofs AS proof
+            ON proof.domain_id = own.id
+        WHERE own.subscription_id = s.id
+          AND proof.token IS NOT NULL
+    ) AS to_be_proven
 FROM subscriptions AS s
 LEFT JOIN LATERAL (
     -- items may have different terms: the next invoice has those that end first
@@ -160,3 +168,4 @@ COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs in minor units if it is charged, and how far the next one is';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
+COMMENT ON COLUMN billing_overview.to_be_proven IS 'The domain that its buyer has still to prove, and what is missing; null: none';

@@ -255,6 +255,18 @@ WHERE d.driver IS NOT NULL
   AND d.state = 'transferred_out'
 UNION ALL
 SELECT
+    'domain_unproven',
+    d.subscription_id,
+    d.name,
+    p.expires_at,
+    coalesce(p.last_error, 'nobody has looked for the proof')
+FROM billing_domain_proofs AS p
+JOIN billing_domains AS d
+    ON d.id = p.domain_id
+WHERE p.token IS NOT NULL
+  AND p.check_at IS NULL
+UNION ALL
+SELECT
     'suspended_by_service',
     t.subscription_id,
     t.product_type,

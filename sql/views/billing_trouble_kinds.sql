@@ -80,6 +80,13 @@ FROM (
         'mpanel-billing domains show NAME'
     ),
     (
+        'domain_unproven',
+        'trouble',
+        'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.',
+        'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject',
+        'mpanel-billing domains verify NAME'
+    ),
+    (
         'suspended_by_service',
         'trouble',
         'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.',

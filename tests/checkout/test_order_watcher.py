@@ -55,6 +55,7 @@ async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any)
                 "mode": "register",
                 "state": "ordered",
                 "needs": [],
+                "proof": None,
             }
         ],
         "loginUrl": "http://panel.test",

@@ -50,6 +50,7 @@ OF_TROUBLE = (
     "billing_domains_not_refunded_idx",
     "tenant_services_troubled_idx",
     "provisioning_work_troubled_idx",
+    "billing_domain_proofs_unproven_idx",
     "unhandled_idx",
     "billing_items_unknown_price_idx",
     "provisioning_work_debt_unconfirmed_idx",

@@ -64,6 +64,8 @@ UPDATE billing_domains
     SET driver = 'log', pending_action = 'set_auto_renew', pending_request = '{}';
 INSERT INTO billing_registrar_calls (domain_id, driver, action, idempotency_key, request, outcome,
     duration_ms) SELECT id, 'log', 'register', '', '{}', 'done', 0 FROM billing_domains;
+INSERT INTO billing_domain_proofs (domain_id, expires_at)
+    SELECT id, now() FROM billing_domains LIMIT 1;
 WITH receiver AS (
     INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
     VALUES ('panel', 'https://panel.test/', FALSE, '{*}', 'whsec_abc', 'grace') RETURNING id

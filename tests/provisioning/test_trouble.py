@@ -407,6 +407,7 @@ ELSEWHERE = {
     "domain_not_renewed": "tests/subscriptions/test_domain_renewals.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
+    "domain_unproven": "test_domain_proofs.py",
 }
 """Kinds whose worlds need more than this system: where they are shown, and their near misses."""
 

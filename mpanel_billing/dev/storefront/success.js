@@ -21,9 +21,10 @@ const DOMAINS = {
   paid: "paid, being ordered",
   registering: "being registered",
   transferring: "being transferred",
+  verifying: "please show that it is yours",
   active: "yours",
   released: "given up",
-  failed: "another customer was faster; its price is refunded",
+  failed: "not available; what it cost is refunded",
 };
 const MOVING = ["provisional", "pending"];
 
@@ -62,6 +63,17 @@ const money = (amount, currency) => {
 };
 const day = (moment) => moment && new Date(moment).toLocaleDateString("en", { dateStyle: "long" });
 
+// What the buyer has to do at their DNS provider before the domain itself is served.
+function proofRows(proof) {
+  return [
+    ["Record to add", proof.recordName],
+    ["Its type", proof.recordType],
+    ["Its value", proof.recordValue],
+    ["Or nameservers", proof.nameservers.join(", ")],
+    ["What we saw", proof.missing ?? "not looked yet"],
+  ];
+}
+
 function showDetails({ subscription, tenant, provisioning, domains }) {
   const rows = [
     ["Plan", subscription.planName ?? subscription.planId],
@@ -70,6 +82,7 @@ function showDetails({ subscription, tenant, provisioning, domains }) {
     ["Paid until", !subscription.trialEnd && day(subscription.currentPeriodEnd)],
     ["Tenant", tenant?.domain],
     ...domains.map((domain) => [domain.unicodeName, DOMAINS[domain.state]]),
+    ...domains.filter((domain) => domain.proof).flatMap(({ proof }) => proofRows(proof)),
     ["Services", provisioning.services.map((service) => service.productType).join(", ")],
   ].filter(([, value]) => value);
   const list = document.querySelector("#details");

@@ -1,7 +1,7 @@
 """Who holds a domain name, in PostgreSQL."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -10,10 +10,11 @@ import asyncpg
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.domains.names import DomainName
 
-NameState = Literal["ordered", "held", "registered", "refused", "released"]
+NameState = Literal["ordered", "verifying", "held", "proven", "registered", "refused", "released"]
 """What was decided of a name that a subscription is for; `ordered`: nothing yet.
 
-`registered`: it is held, and we have registered or transferred it already."""
+`verifying`: its buyer has to prove that it is theirs. Held are also `proven`, after that, and
+`registered`: we have registered or transferred it already."""
 
 DomainMode = Literal["register", "transfer", "new-or-transfer", "existing", "subdomain"]
 """The value of `billing_domains.mode`."""
@@ -110,6 +111,28 @@ async def attach_kept(
     return set(kept)
 
 
+async def list_covered(
+    conn: Connection, names: Collection[DomainName], customer_id: UUID
+) -> set[str]:
+    """Return those of the names, in ASCII, that lie in what a customer has for certain."""
+    rows = await _queries.list_covered.fetch(
+        conn,
+        names=[{"name": name.ascii, "registrable": name.registrable} for name in names],
+        customer_id=customer_id,
+    )
+    return {row["name"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedProof:
+    """What a buyer is given to prove that a name, in ASCII, is theirs."""
+
+    name: str
+    token: str
+    nameservers: tuple[str, ...]
+    seconds: float
+
+
 async def settle_names(
     conn: Connection,
     subscription_id: UUID,
@@ -117,28 +140,36 @@ async def settle_names(
     names: Mapping[DomainName, DomainMode],
     *,
     taken: Collection[str],
+    proofs: Collection[AskedProof],
     trouble: str | None,
 ) -> bool:
     """Store which of its names a paid order gets: all but those `taken`, in ASCII.
 
-    False if the lease is lost. `trouble`: something for an operator to settle.
+    `proofs`: of these only once they are proven. False if the lease is lost. `trouble`: something
+    for an operator to settle.
     """
+    unproven = {proof.name for proof in proofs}
     settled = await _queries.settle_names.fetch_value(
         conn,
         subscription_id=subscription_id,
         token=token,
         names=[
-            {**domain_row(name, mode), "state": _state(name, mode, taken)}
+            {**domain_row(name, mode), "state": _state(name, mode, taken, unproven)}
             for name, mode in names.items()
         ],
+        proofs=[asdict(proof) for proof in proofs],
         trouble=trouble,
     )
     return settled is not None
 
 
-def _state(name: DomainName, mode: DomainMode, taken: Collection[str]) -> str:
+def _state(
+    name: DomainName, mode: DomainMode, taken: Collection[str], unproven: Collection[str]
+) -> str:
     if name.ascii in taken:
         return "failed"
+    if name.ascii in unproven:
+        return "verifying"
     return "active" if mode in BUYERS_OWN else "ordered"
 
 

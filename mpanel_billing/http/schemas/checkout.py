@@ -30,6 +30,7 @@ from mpanel_billing.http.schemas.base import (
     Response,
     Schema,
 )
+from mpanel_billing.http.schemas.domain_proofs import DomainProofSchema
 
 MAX_CART_ITEMS = 50
 
@@ -288,6 +289,7 @@ class OrderDomainSchema(Schema):
     """A domain of the order (docs/domains.md); `failed`: it could not be had.
 
     `needs`: what its registrar needs and nobody has told: `auth_code`, or fields of the customer.
+    `verifying`: its buyer has to do what `proof` says.
     """
 
     name: str
@@ -308,6 +310,7 @@ class OrderDomainSchema(Schema):
         "failed",
     ]
     needs: tuple[str, ...]
+    proof: DomainProofSchema | None
 
 
 class OrderProvisioningSchema(Schema):

@@ -17,7 +17,12 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.lease import Lease
-from mpanel_billing.provisioning.service_state import RESULTING, Service, domains_in
+from mpanel_billing.provisioning.service_state import (
+    DOMAIN_DETAILS,
+    RESULTING,
+    Service,
+    domains_in,
+)
 from mpanel_billing.telemetry.logs import redact_values
 from mpanel_billing.telemetry.quoting import quote
 
@@ -145,8 +150,10 @@ async def store_result(
 
 
 def _ordered(service: Service, command: DriverCommand) -> list[str]:
-    """Return all domains that have been ordered, once the command is done."""
-    return [*dict.fromkeys((*service.ordered_domains, *domains_in(command.details)))]
+    """Return all domains that the account was told of, once the command is done."""
+    named = (command.details.get(detail) for detail in DOMAIN_DETAILS)
+    told = (name for name in named if name in service.desired_domains)
+    return [*dict.fromkeys((*service.ordered_domains, *told, *domains_in(command.details)))]
 
 
 def outcome_of(result: Result) -> str:

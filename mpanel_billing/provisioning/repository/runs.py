@@ -91,6 +91,14 @@ async def adopt_tenant(conn: Connection, work: Work, id_: UUID) -> tuple[UUID, s
     return None if row is None else (row["id"], row["domain"])
 
 
+async def rename_tenant(conn: Connection, lease: Lease, domain: str) -> str | None:
+    """Give the tenant another domain; None if another tenant has it, or the lease is lost."""
+    renamed: str | None = await _queries.rename_tenant.fetch_value(
+        conn, subscription_id=lease.subscription_id, token=lease.token, domain=domain
+    )
+    return renamed
+
+
 async def write_desired(
     conn: Connection,
     lease: Lease,
@@ -103,7 +111,8 @@ async def write_desired(
 ) -> dict[str, Service]:
     """Store the desired state of each service; `drivers` names the driver of a new account.
 
-    `domains`: what each service should have registered or transferred, by product type.
+    `domains`: what each service should have registered or transferred, or been told that the tenant
+    has got, by product type.
     `registrar_domains`: what the driver `registrar` should.
 
     Returns the services whose desired state is new or has changed, by product type.

@@ -1,16 +1,19 @@
-"""The worker's jobs about further years of domains."""
+"""The worker's jobs about proofs and further years of domains."""
 
 from pgqueuer import PgQueuer
 from pgqueuer.models import Schedule
 
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.lease import Clock
+from mpanel_billing.provisioning.proofs import ProofChecks, check_due
 from mpanel_billing.settings import Settings
 from mpanel_billing.subscriptions.domain_renewals import (
     RenewalRules,
     renew_domains,
     tell_of_renewals,
 )
+
+_EVERY_MINUTE = "* * * * *"
 
 
 def renewal_rules_of(settings: Settings) -> RenewalRules:
@@ -23,10 +26,18 @@ def renewal_rules_of(settings: Settings) -> RenewalRules:
 def schedule_renewals(queue: PgQueuer, mirror: Mirror, rules: RenewalRules, clock: Clock) -> None:
     """Charge domains that expire, every minute, and tell of them every hour."""
 
-    @queue.schedule("domain_renewals", "* * * * *")
+    @queue.schedule("domain_renewals", _EVERY_MINUTE)
     async def renew(_: Schedule) -> None:
         await renew_domains(mirror, rules, clock())
 
     @queue.schedule("domains_expiring", "17 * * * *")
     async def tell(_: Schedule) -> None:
         await tell_of_renewals(mirror, clock())
+
+
+def schedule_proofs(queue: PgQueuer, checks: ProofChecks) -> None:
+    """Look every minute whether buyers have proven that their domains are theirs."""
+
+    @queue.schedule("domain_proofs", _EVERY_MINUTE)
+    async def check(_: Schedule) -> None:
+        await check_due(checks)
