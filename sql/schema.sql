@@ -5109,6 +5109,7 @@ CREATE TABLE billing_domains (
     renewal_price bigint,
     coming_price bigint,
     coming_price_from timestamp with time zone,
+    replaces_id uuid,
     given_back_at timestamp with time zone,
     refund_error text,
     refund_attempts integer DEFAULT 0 NOT NULL,
@@ -5177,6 +5178,7 @@ COMMENT ON COLUMN billing_domains.currency IS 'Of the prices, lower case as Stri
 COMMENT ON COLUMN billing_domains.renewal_price IS 'What its customer was told that a further year costs, in minor units; null: nothing was told';
 COMMENT ON COLUMN billing_domains.coming_price IS 'Another one that they were told of; null: none';
 COMMENT ON COLUMN billing_domains.coming_price_from IS 'From when that one is charged';
+COMMENT ON COLUMN billing_domains.replaces_id IS 'The name that could not be had, in whose place the tenant gets this one; null: it was ordered first';
 COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
 COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded; null: it was, or nothing has been tried';
 COMMENT ON COLUMN billing_domains.refund_attempts IS 'How often the refund of its price was tried in vain';
@@ -8110,6 +8112,8 @@ CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (su
 
 CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 
+CREATE INDEX billing_domains_replaces_idx ON billing_domains USING btree (replaces_id) WHERE (replaces_id IS NOT NULL);
+
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 
 CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
@@ -8428,6 +8432,9 @@ ALTER TABLE ONLY billing_domain_renewals
 
 ALTER TABLE ONLY billing_domains
     ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_domains
+    ADD CONSTRAINT billing_domains_replaces_id_fkey FOREIGN KEY (replaces_id) REFERENCES billing_domains(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY billing_domains
     ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

@@ -21,7 +21,8 @@ app = typer.Typer(
 )
 
 
-def _read(text: str) -> DomainName:
+def read(text: str) -> DomainName:
+    """Read a name that was typed."""
     try:
         return read_name(text)
     except ValueError as error:
@@ -29,7 +30,7 @@ def _read(text: str) -> DomainName:
 
 
 Name = Annotated[
-    DomainName, typer.Argument(parser=_read, metavar="NAME", help="In ASCII or Unicode.")
+    DomainName, typer.Argument(parser=read, metavar="NAME", help="In ASCII or Unicode.")
 ]
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -10,20 +11,23 @@ from pydantic import SecretStr
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Target, command_line_actor
 from mpanel_billing.cli.database import with_pool
-from mpanel_billing.cli.domains import Name
-from mpanel_billing.cli.options import Reason
+from mpanel_billing.cli.domains import Name, read
+from mpanel_billing.cli.options import Reason, Subscription, change_subscription
 from mpanel_billing.cli.owned_domains import app
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import DomainName
 from mpanel_billing.domains.repository.names import (
+    OwnMode,
     hand_in_auth_code,
     retry_refund,
     settle_failed,
 )
+from mpanel_billing.domains.reserved import load_reserved_names
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.registrar import repository
+from mpanel_billing.provisioning.replaced_names import replace_lost
 from mpanel_billing.settings import load_settings
 
 __all__ = ["app"]  # of `domains`, with these commands
@@ -90,6 +94,30 @@ def settled(name: Name) -> None:
     """Mark a name that could not be had, and cannot be refunded here, as settled with its buyer."""
     _change(name, "settled", settle_failed, "{name} is not waiting for that.")
     typer.echo("settled")
+
+
+@app.command("replace")
+def replace_(
+    subscription: Subscription,
+    lost: Name,
+    *,
+    name: Annotated[
+        DomainName, typer.Option("--with", parser=read, metavar="NAME", help="The one it gets.")
+    ],
+    mode: Annotated[
+        OwnMode, typer.Option(help="A domain of the customer, or a name under one.")
+    ] = "existing",
+) -> None:
+    """Give a tenant a name that its customer has, in place of one that could not be had."""
+    settings = load_settings()
+    reserved = load_reserved_names(
+        settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
+    )
+    change_subscription(
+        subscription,
+        lambda pool, id_, by: replace_lost(pool, reserved, id_, lost, name, mode=mode, by=by),
+    )
+    typer.echo("the tenant gets it, once it is proven if that is asked for: see `domains show`")
 
 
 def _change(

@@ -95,11 +95,15 @@ def _mode_of(work: Work, name: DomainName) -> names.DomainMode:
 
 
 def _trouble_of(work: Work, taken: set[str]) -> str | None:
-    """Return what an operator has to settle about further domains; the tenant's own is told later.
+    """Return what an operator has to settle about the names that the buyer cannot have.
 
-    It is told with the name that the tenant gets instead.
+    The tenant's own is told with the name that it gets instead, when the tenant is made.
     """
-    lost = [name for name in work.ordered_further_domains if name in taken]
+    own = work.ordered_domain
+    names = work.ordered_further_domains
+    if work.tenant_id is not None and own is not None:
+        names = (own, *names)
+    lost = [name for name in names if name in taken]
     if not lost:
         return None
     return f"Ordered, but held by another customer, and so not registered: {', '.join(lost)}."

@@ -166,7 +166,8 @@ class Work:
     def proven_domain(self) -> str | None:
         """The domain that was ordered, if its buyer has proven that it is theirs.
 
-        The tenant and its services had another name until then.
+        Or has chosen it in place of one that could not be had. The tenant and its services had
+        another name until then.
         """
         name = self.ordered_domain
         is_proven = name is not None and self.domain_states.get(name) == "proven"

@@ -80,6 +80,7 @@ CREATE TABLE billing_domains (
     renewal_price bigint CHECK (renewal_price >= 0),
     coming_price bigint CHECK (coming_price >= 0),
     coming_price_from timestamptz,
+    replaces_id uuid REFERENCES billing_domains ON DELETE SET NULL,
     given_back_at timestamptz,
     refund_error text,
     refund_attempts integer NOT NULL DEFAULT 0,
@@ -121,6 +122,8 @@ WHERE driver IS NOT NULL AND state = 'active';
 CREATE INDEX billing_domains_registrable_idx ON billing_domains (registrable);
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains (skeleton);
 CREATE INDEX billing_domains_customer_idx ON billing_domains (customer_id);
+CREATE INDEX billing_domains_replaces_idx ON billing_domains (replaces_id)
+WHERE replaces_id IS NOT NULL;
 COMMENT ON TABLE billing_domains IS 'The domain names that orders are for, who has got them, and how far their registration is';
 COMMENT ON COLUMN billing_domains.id IS 'Our id';
 COMMENT ON COLUMN billing_domains.name IS 'In ASCII, lower case, without a dot at the end';
@@ -160,6 +163,7 @@ COMMENT ON COLUMN billing_domains.currency IS 'Of the prices, lower case as Stri
 COMMENT ON COLUMN billing_domains.renewal_price IS 'What its customer was told that a further year costs, in minor units; null: nothing was told';
 COMMENT ON COLUMN billing_domains.coming_price IS 'Another one that they were told of; null: none';
 COMMENT ON COLUMN billing_domains.coming_price_from IS 'From when that one is charged';
+COMMENT ON COLUMN billing_domains.replaces_id IS 'The name that could not be had, in whose place the tenant gets this one; null: it was ordered first';
 COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
 COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded; null: it was, or nothing has been tried';
 COMMENT ON COLUMN billing_domains.refund_attempts IS 'How often the refund of its price was tried in vain';

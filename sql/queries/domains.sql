@@ -44,6 +44,7 @@
 --     renewal_price bigint,
 --     coming_price bigint,
 --     coming_price_from timestamp with time zone,
+--     replaces_id uuid,
 --     given_back_at timestamp with time zone,
 --     refund_error text,
 --     refund_attempts integer DEFAULT 0 NOT NULL,
@@ -76,6 +77,7 @@
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_replaces_id_fkey FOREIGN KEY (replaces_id) REFERENCES billing_domains(id) ON DELETE SET NULL;
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 -- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
@@ -85,6 +87,7 @@
 -- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND ((refund_error IS NULL) OR (next_refund_at IS NOT NULL)));
 -- CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
+-- CREATE INDEX billing_domains_replaces_idx ON billing_domains USING btree (replaces_id) WHERE (replaces_id IS NOT NULL);
 -- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 -- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
 --
@@ -524,6 +527,66 @@ WHERE own.registrable = :registrable::text
   AND own.given_back_at IS NULL
   AND ((own.refund_error IS NOT NULL AND own.next_refund_at IS NULL) OR coalesce(own.price, 0) = 0)
 RETURNING own.id;
+
+-- name: order_instead(subscription_id, lost, name, unicode_name, skeleton, registrable, mode)$
+-- A name that its customer has already, in place of the tenant's own that could not be had. The worker
+-- decides of it as of any that was ordered; nothing is charged for it.
+WITH lost AS (
+    SELECT
+        own.id,
+        s.id AS subscription_id,
+        s.customer_id
+    FROM subscriptions AS s
+    JOIN billing_domains AS own
+        ON own.subscription_id = s.id
+        AND own.name = s.metadata ->> 'domainValue'
+    WHERE s.id = :subscription_id::uuid
+      AND s.status IN ('pending', 'active', 'suspended')
+      AND own.name = :lost::text
+      AND own.state = 'failed'
+    FOR NO KEY UPDATE OF s
+),
+ordered AS (
+    INSERT INTO billing_domains (
+        subscription_id,
+        customer_id,
+        name,
+        unicode_name,
+        skeleton,
+        registrable,
+        mode,
+        replaces_id
+    )
+    SELECT
+        lost.subscription_id,
+        lost.customer_id,
+        :name,
+        :unicode_name,
+        :skeleton,
+        :registrable,
+        :mode,
+        lost.id
+    FROM lost
+    ON CONFLICT (subscription_id, name) DO NOTHING
+    RETURNING id, subscription_id
+),
+named AS (
+    UPDATE subscriptions AS s
+    SET metadata = s.metadata || jsonb_build_object('domainValue', :name::text, 'domainMode', :mode::text)
+    FROM ordered
+    WHERE s.id = ordered.subscription_id
+),
+settled AS (
+    UPDATE provisioning_work AS w
+    SET trouble = NULL,
+        last_error = nullif(w.last_error, w.trouble),
+        updated_at = now()
+    FROM ordered
+    WHERE w.subscription_id = ordered.subscription_id
+      AND position(:lost::text IN w.trouble) > 0
+)
+SELECT id
+FROM ordered;
 
 -- name: list_domains(state, most)
 -- Newest first, without what is only ordered.

@@ -249,7 +249,7 @@ LEFT JOIN LATERAL (
             WHEN own.state = 'verifying' THEN 'verifying'
             WHEN own.held_at IS NULL THEN 'ordered'
             WHEN own.registered_at IS NOT NULL THEN 'registered'
-            WHEN proof.proven_at IS NOT NULL THEN 'proven'
+            WHEN proof.proven_at IS NOT NULL OR own.replaces_id IS NOT NULL THEN 'proven'
             ELSE 'held'
         END) AS states,
         jsonb_agg(own.name) FILTER (WHERE own.driver IS NOT NULL) AS at_registrar

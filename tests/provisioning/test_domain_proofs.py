@@ -16,7 +16,7 @@ from mpanel_billing.domains.proof import ProofRules
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
 from mpanel_billing.provisioning.proofs import ProofChecks, check_due, settle
 from mpanel_billing.provisioning.repository import proofs
-from tests.commands import run_command
+from tests.commands import Ended, run_command
 from tests.nameservers import ADDRESSES, OURS, NameServers
 from tests.provisioning.conftest import ProvisioningSystem
 
@@ -451,3 +451,53 @@ async def test_what_is_rejected_leaves_the_tenant_its_name(
     assert (row["state"], row["token"]) == ("failed", None)
     assert row["tenant"].endswith(".panel.test")
     assert await system.troubles() == []
+
+
+async def lose(system: ProvisioningSystem, rules: ProofRules | None) -> UUID:
+    """Sell a name that another tenant has."""
+    await system.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Other', 'ada.com')")
+    id_ = await sell(system, rules=rules)
+    assert await system.troubles() == ["work_failed"]
+    return id_
+
+
+async def names_of(system: ProvisioningSystem) -> list[tuple[str, str]]:
+    rows = await system.pool.fetch("SELECT name, state FROM billing_domains ORDER BY name")
+    return [(row["name"], row["state"]) for row in rows]
+
+
+async def test_a_tenant_gets_another_name_of_its_customer_in_place_of_a_lost_one(
+    system: ProvisioningSystem, database_url: str
+) -> None:
+    id_ = await lose(system, None)
+
+    async def replace_by(name: str, lost: str = "ada.com") -> Ended:
+        words = ("domains", "replace", str(id_), lost, "--with", name)
+        return await run_command(database_url, *words)
+
+    for name in ("www.ada.com", "com", "gmail.com", "\u0430da.com"):
+        assert (await replace_by(name)).status != 0, name
+    assert (await replace_by("lovelace.org", lost="bob.com")).status == 1
+    assert (await replace_by("Lovelace.org.")).status == 0
+    assert (await replace_by("other.org")).status == 1, "it is replaced already"
+    assert (await system.run("sub_1")).done
+    assert await names_of(system) == [("ada.com", "failed"), ("lovelace.org", "active")]
+    assert await system.troubles() == []
+    tenant = "SELECT domain FROM tenants WHERE billing_subscription_id = $1"
+    assert await system.pool.fetchval(tenant, id_) == "lovelace.org"
+    [_, (action, change)] = told(system, "hosting")
+    assert (action, change) == ("change", {"domain": "lovelace.org", "domainMode": "existing"})
+    assert told(system, "email")[1:] == [("change", {"mailDomain": "lovelace.org"})]
+
+
+async def test_a_name_in_place_of_a_lost_one_has_to_be_proven_as_any(
+    system: ProvisioningSystem, nameservers: NameServers, database_url: str
+) -> None:
+    id_ = await lose(system, BY_TEXT)
+    words = ("domains", "replace", str(id_), "ada.com", "--with", "lovelace.org")
+    assert (await run_command(database_url, *words)).status == 0
+    assert (await system.run("sub_1")).done
+    assert await names_of(system) == [("ada.com", "failed"), ("lovelace.org", "verifying")]
+    tenant = "SELECT domain FROM tenants WHERE billing_subscription_id = $1"
+    assert (await system.pool.fetchval(tenant, id_)).endswith(".panel.test")
+    assert len(told(system, "hosting")) == 1

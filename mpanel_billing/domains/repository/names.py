@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import asyncpg
@@ -19,8 +19,10 @@ NameState = Literal["ordered", "verifying", "held", "proven", "registered", "ref
 DomainMode = Literal["register", "transfer", "new-or-transfer", "existing", "subdomain"]
 """The value of `billing_domains.mode`."""
 
-BUYERS_OWN = frozenset({"existing", "subdomain"})
+OwnMode = Literal["existing", "subdomain"]
 """The modes in which the buyer has the name already."""
+
+BUYERS_OWN = frozenset(get_args(OwnMode))
 
 _queries = load_queries("domains")
 
@@ -171,6 +173,20 @@ def _state(
     if name.ascii in unproven:
         return "verifying"
     return "active" if mode in BUYERS_OWN else "ordered"
+
+
+async def order_instead(
+    conn: Connection, subscription_id: UUID, lost: DomainName, name: DomainName, mode: OwnMode
+) -> UUID | None:
+    """Have a tenant get a name that its customer has, in place of one that could not be had.
+
+    None if that is not its own name, it was not lost, the subscription has ended, or the other name
+    was ordered with it already.
+    """
+    ordered: UUID | None = await _queries.order_instead.fetch_value(
+        conn, subscription_id=subscription_id, lost=lost.ascii, **domain_row(name, mode)
+    )
+    return ordered
 
 
 async def list_domains(conn: Connection, state: str | None, most: int) -> Sequence[asyncpg.Record]:
