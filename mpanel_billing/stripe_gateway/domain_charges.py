@@ -1,9 +1,11 @@
 """How a further year of a domain is charged: a line on a plan's invoice, or an own invoice."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
@@ -86,9 +88,16 @@ async def find_invoice(
         async for one in page.auto_paging_iter():
             fields = one.to_dict()
             if _is_of(fields, renewal_id, attempt):
-                lines = fields["lines"]["data"]
-                item = _item_of(lines[0]) if lines else None
-                return OwnInvoice(fields["id"], fields["status"], item)
+                return _own_invoice(fields)
+    return None
+
+
+async def get_invoice(gateway: StripeGateway, invoice_id: str) -> OwnInvoice | None:
+    """Return an invoice of a renewal as it is now; None if it was deleted."""
+    with suppress(StripeObjectMissingError):
+        async with translated():
+            found = await gateway.client.v1.invoices.retrieve_async(invoice_id)
+        return _own_invoice(found.to_dict())
     return None
 
 
@@ -114,6 +123,11 @@ def _item_of(line: Mapping[str, Any]) -> str | None:
     details = (line.get("parent") or {}).get("invoice_item_details") or {}
     found: str | None = details.get("invoice_item")
     return found
+
+
+def _own_invoice(fields: Mapping[str, Any]) -> OwnInvoice:
+    lines = fields["lines"]["data"]
+    return OwnInvoice(fields["id"], fields["status"], _item_of(lines[0]) if lines else None)
 
 
 def _item(fields: Mapping[str, Any]) -> ChargedItem:

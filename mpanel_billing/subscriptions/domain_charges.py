@@ -26,6 +26,7 @@ from mpanel_billing.stripe_gateway.domain_charges import (
     create_item,
     find_invoice,
     find_item,
+    get_invoice,
     get_item,
 )
 from mpanel_billing.stripe_gateway.drafts import delete_draft
@@ -34,6 +35,9 @@ from mpanel_billing.subscriptions.manual_invoices import taxes_of
 
 WHILE_WAITING = timedelta(hours=1)
 """How often an item is looked at whose invoice should be there."""
+
+WHILE_UNPAID = timedelta(days=1)
+"""How often an item is looked at whose invoice is not paid."""
 
 _FINAL = frozenset({"void", "deleted"})
 
@@ -53,7 +57,8 @@ def _making_all() -> Iterator[None]:
     try:
         yield
     except StripeError as error:
-        if error.definite and error.code != "stripe_key_refused":
+        # a key that was used for something else may have made it
+        if error.definite and error.code == "stripe_refused":
             raise NothingChargedError(error) from error
         raise
 
@@ -218,17 +223,25 @@ async def follow(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
 
     StripeError.
     """
-    item = await get_item(mirror.stripe, renewal.stripe_item_id or "")
-    if item.invoice is not None:
-        invoice = await mirror.refresh("invoice", item.invoice)
-        if invoice["status"] in _FINAL:
-            await take_back(mirror, renewal, now)
-        else:  # until it is paid, somebody may void it
-            await _note(mirror, renewal, item.id, item.invoice, now + timedelta(days=1))
-    elif renewal.fits_plan:
-        await _note(mirror, renewal, item.id, None, now + WHILE_WAITING)
-    else:
+    item = await _still_charged(mirror, renewal)
+    if item is None or (item.invoice is None and not renewal.fits_plan):
         await take_back(mirror, renewal, now)
+        return
+    # an invoice may be voided until it is paid
+    wait = WHILE_WAITING if item.invoice is None else WHILE_UNPAID
+    await _note(mirror, renewal, item.id, item.invoice, now + wait)
+
+
+async def _still_charged(mirror: Mirror, renewal: Renewal) -> ChargedItem | None:
+    """Return its line; None if the line or its invoice was deleted, or the invoice voided."""
+    try:
+        item = await get_item(mirror.stripe, renewal.stripe_item_id or "")
+        if item.invoice is None:
+            return item
+        invoice = await mirror.refresh("invoice", item.invoice)
+    except StripeObjectMissingError:
+        return None
+    return None if invoice["status"] in _FINAL else item
 
 
 async def take_back(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
@@ -274,7 +287,10 @@ async def _note_invoice(mirror: Mirror, renewal: Renewal, item: ChargedItem) -> 
 
 
 async def _is_voided(mirror: Mirror, renewal: Renewal, params: Mapping[str, Any]) -> bool:
-    invoice = await _find_invoice(mirror, renewal, params)
+    if renewal.stripe_invoice_id is None:
+        invoice = await _find_invoice(mirror, renewal, params)
+    else:
+        invoice = await get_invoice(mirror.stripe, renewal.stripe_invoice_id)
     if invoice is None:
         return True
     if invoice.status == "draft":

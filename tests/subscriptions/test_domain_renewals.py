@@ -8,6 +8,7 @@ import pytest
 
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.messages import receivers
+from mpanel_billing.stripe_gateway import domain_charges
 from mpanel_billing.subscriptions.domain_renewals import RenewalRules, renew_domains
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.owned_domains import DomainRequest, renew_paid
@@ -149,6 +150,45 @@ async def test_a_line_that_waits_is_taken_back_when_the_plan_will_end(
     assert items.data == []
 
 
+async def test_a_line_that_is_deleted_is_charged_alone(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, late=10)
+    await years.before_expiry(29)
+    [row] = await years.renewals()
+    stripe = years.worker.gateway.client.v1
+    await stripe.invoice_items.delete_async(row["stripe_item_id"])
+    await years.before_expiry(9)
+    await years.reach(years.registry.now + timedelta(hours=2))
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+
+
+async def test_a_line_whose_invoice_is_voided_is_charged_alone(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, late=10)
+    await years.before_expiry(29)
+    await backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(9)
+    await years.reach(years.registry.now + timedelta(hours=2))
+    [row] = await years.renewals()
+    assert row["stripe_invoice_id"] is not None
+    await backend.give_card(years.subscription, GOOD_CARD)
+    await years.worker.gateway.client.v1.invoices.void_invoice_async(row["stripe_invoice_id"])
+    await years.reach(years.registry.now + timedelta(days=1, hours=1))
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+
+
+async def test_an_invoice_is_taken_back_whatever_is_written_on_it(years: Years) -> None:
+    await years.backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(29)
+    [row] = await years.renewals()
+    edited = {"metadata": {"renewalId": "", "attempt": ""}}
+    await years.worker.gateway.client.v1.invoices.update_async(row["stripe_invoice_id"], edited)
+    await years.before_expiry(-1)
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "void")], ["unpaid"])
+
+
 async def test_two_workers_at_one_instant_charge_once(years: Years) -> None:
     row = await years.domain()
     await years.reach(row["expires_at"] - timedelta(days=40))
@@ -228,6 +268,54 @@ async def test_what_the_registrar_refuses_for_good_is_given_back(years: Years) -
     assert await years.states() == ["renewed"], "what was given back can be ordered again"
     assert len(years.registry.sold) == 2
     assert await years.backend.service.pool.fetchval("SELECT count(*) FROM billing_trouble") == 0
+
+
+async def test_a_refund_that_stripe_refuses_is_asked_for_once(years: Years) -> None:
+    years.registry.refuses = "the registry has locked it"
+    stripe = years.backend.service.stripe
+    await stripe.inject_fault("status", method="POST", path="/v1/refunds", status=400, times=1)
+    await years.before_expiry(29)
+    await years.before_expiry(28)
+    [row] = await years.renewals()
+    assert (row["state"], row["given_back_at"], row["next_attempt_at"]) == ("refused", None, None)
+    assert row["last_error"].startswith("not refunded: ")
+    assert await years.backend.service.pool.fetchval("SELECT count(*) FROM stripe_refunds") == 0
+
+
+async def test_a_line_that_is_not_on_the_invoice_of_the_plan_refunds_nothing_of_it(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, late=10)
+    years.registry.refuses = "the registry has locked it"
+    await years.before_expiry(29)
+    await backend.service.pool.execute(
+        "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN NEW.stripe_item_id = 'ii_elsewhere'; RETURN NEW; END$$;"
+        "CREATE TRIGGER forget BEFORE UPDATE ON billing_domain_renewals FOR EACH ROW"
+        " WHEN (NEW.state = 'refused') EXECUTE FUNCTION forget()"
+    )
+    await years.before_expiry(9)
+    await years.reach(years.registry.now + timedelta(hours=2))
+    [row] = await years.renewals()
+    assert (row["state"], row["given_back_at"]) == ("refused", None)
+    assert "has no line of" in row["last_error"]
+    assert await backend.service.pool.fetchval("SELECT count(*) FROM stripe_refunds") == 0
+
+
+async def test_an_invoice_is_found_behind_a_hundred_others(
+    years: Years, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain_charges, "PAGE_SIZE", 1)
+    await years.before_expiry(29)
+    [row] = await years.renewals()
+    client = years.worker.gateway.client.v1
+    paid = await client.invoices.retrieve_async(row["stripe_invoice_id"])
+    await client.invoices.create_async({"customer": str(paid.customer)})
+    found = await domain_charges.find_invoice(
+        years.worker.gateway, str(paid.customer), str(row["id"]), row["attempt"]
+    )
+    assert found is not None
+    assert (found.id, found.status) == (paid.id, "paid")
 
 
 async def test_an_ordinary_renewal_is_no_trouble_and_shows_in_the_overview(years: Years) -> None:
