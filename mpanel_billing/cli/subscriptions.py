@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
@@ -60,33 +61,13 @@ def change(
     quantities = tuple(sorted(map(_read_quantity, quantity or ())))
     wanted = PlanRequest(plan, canonical_cycle(cycle), addons, when=when, quantities=quantities)
     if preview:
-        found = run_for(
-            subscription,
-            key,
-            asking_services(
-                lambda mirror, drivers, request: change_plan.preview_plan_change(
-                    mirror, drivers, request, wanted
-                )
-            ),
-        )
-        _print_preview(found)
+        look = partial(change_plan.preview_plan_change, plan=wanted)
+        _print_preview(run_for(subscription, key, asking_services(look)))
         return
-    print_changed(
-        run_for(
-            subscription,
-            key,
-            asking_services(
-                lambda mirror, drivers, request: change_plan.change_plan(
-                    mirror,
-                    drivers,
-                    request,
-                    wanted,
-                    pay_first=pay_first,
-                    confirmable=await_confirmation,
-                )
-            ),
-        )
+    make = partial(
+        change_plan.change_plan, plan=wanted, pay_first=pay_first, confirmable=await_confirmation
     )
+    print_changed(run_for(subscription, key, asking_services(make)))
 
 
 def _read_quantity(text: str) -> tuple[str, int]:

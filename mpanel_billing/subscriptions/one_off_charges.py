@@ -77,18 +77,7 @@ async def add_charge(
     await refresh(mirror, request)
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
-        held = await _require_billed(conn, mirror, request)
-        why = {REASON: reason} if reason else {}
-        return {
-            "customer": held.stripe_customer_id,
-            "subscription": held.stripe_id,
-            "currency": held.currency,
-            "description": line.description,
-            "quantity": line.quantity,
-            "unit_amount_decimal": str(line.unit_amount),
-            "discountable": False,
-            **why,
-        }
+        return _item(await _require_billed(conn, mirror, request), line, reason)
 
     async def send(change: Change) -> str:
         return await _send(mirror, change)
@@ -110,6 +99,20 @@ async def add_charge(
             "This charge was withdrawn. Send another Idempotency-Key to make it again.",
             code="charge_withdrawn",
         ) from error
+
+
+def _item(held: Subscription, line: NewLine, reason: str | None) -> dict[str, Any]:
+    """Return the params of the invoice item."""
+    return {
+        "customer": held.stripe_customer_id,
+        "subscription": held.stripe_id,
+        "currency": held.currency,
+        "description": line.description,
+        "quantity": line.quantity,
+        "unit_amount_decimal": str(line.unit_amount),
+        "discountable": False,
+        **({REASON: reason} if reason else {}),
+    }
 
 
 async def list_charges(

@@ -1,6 +1,7 @@
 """What /openapi.json and /docs say, apart from what schemathesis checks."""
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from pkgutil import walk_packages
@@ -9,10 +10,12 @@ from typing import Any
 from aiohttp import web
 
 from mpanel_billing import http
+from mpanel_billing.http import schemas
 from mpanel_billing.http.app import create_app
 from mpanel_billing.http.endpoint import Endpoints
 from mpanel_billing.http.openapi.document import DOCUMENT
 from mpanel_billing.http.operation import operation_of
+from mpanel_billing.http.schemas.base import Request, Schema
 from tests.service import AppClient, make_settings
 
 
@@ -108,3 +111,15 @@ def test_the_page_shows_every_operation_and_needs_nothing_from_elsewhere() -> No
 def test_the_links_of_the_page_lead_somewhere() -> None:
     page = make_app()[DOCUMENT].page
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_no_two_schemas_have_one_name() -> None:
+    """Programs that generate clients make a class of each."""
+    for module in walk_packages(schemas.__path__, f"{schemas.__name__}."):
+        import_module(module.name)
+    models = Counter(model.__name__ for model in subclasses(Schema) | subclasses(Request))
+    assert [name for name, count in models.items() if count > 1] == []
+
+
+def subclasses(base: type) -> set[type]:
+    return {base}.union(*(subclasses(each) for each in base.__subclasses__()))
