@@ -136,7 +136,7 @@ def judge_delegation(
 
 
 def next_wait(age: timedelta) -> timedelta:
-    """Return how long after a check in vain the next one comes: a fifth of the proof's age.
+    """Return how long after a failed check the next one comes: a fifth of the proof's age.
 
     At least a minute, at most six hours.
     """

@@ -40,7 +40,7 @@ from mpanel_billing.settings import Settings
 logger = logging.getLogger(__name__)
 
 PAUSE = timedelta(seconds=20)
-"""The shortest time between two checks of a name, whoever asks for them."""
+"""The shortest time between two checks of a name on demand."""
 
 _MOST = 200
 _AT_ONCE = 20
@@ -91,7 +91,7 @@ async def check_due(checks: ProofChecks) -> int:
 
 
 async def check_now(checks: ProofChecks, domain_id: UUID) -> Finding | None:
-    """Check one that somebody asks for; None if it was checked just before, or is closed."""
+    """Check one on demand; None if it was checked just before, or is closed."""
     async with acquired(checks.pool) as conn:
         proof = await proofs.claim_one(conn, domain_id, PAUSE)
     return None if proof is None else await _check(checks, proof)

@@ -192,7 +192,7 @@ async def _complete(
         if not error.definite:
             raise
         if (await mirror.refresh("invoice", invoice.id))["status"] != "draft":
-            return  # it was finalized all the same
+            return  # it was finalized after all
         await delete_draft(mirror.stripe, invoice.id)
         await mirror.refresh_or_bury("invoice", invoice.id)
         raise NothingChargedError(error) from error

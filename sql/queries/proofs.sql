@@ -49,7 +49,7 @@ SELECT claimed.domain_id
 FROM claimed;
 
 -- name: claim_one(domain_id, seconds)$
--- One that somebody wants checked now; null if it was checked within so many seconds, or is closed.
+-- One that is checked on demand; null if it was checked within so many seconds, or is closed.
 UPDATE billing_domain_proofs AS p
 SET checked_at = now()
 WHERE p.domain_id = :domain_id::uuid
@@ -86,7 +86,7 @@ WHERE p.domain_id = ANY(:domain_ids::uuid[])
 
 -- name: note_checked(domain_id, token, missing, is_elsewhere, nameservers, seconds)!
 -- nameservers: others that the buyer is given instead; null: as they are. After its time a proof is only
--- checked when somebody asks for it.
+-- checked on demand.
 UPDATE billing_domain_proofs AS p
 SET checked_at = now(),
     check_at = CASE

@@ -158,7 +158,7 @@ WHERE own.driver IS NOT NULL
   AND EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = payer.livemode);
 
 -- name: open_due(now, days, outlives_plan, livemode, most)
--- A year is charged once: a day of expiry that somebody has moved by weeks is no other year. One that was
+-- A year is charged once: a day of expiry that has moved by weeks is no other year. One that was
 -- withdrawn, and taken back at Stripe, can be wanted again.
 WITH near AS MATERIALIZED (
     SELECT
@@ -332,7 +332,7 @@ SET state = CASE WHEN r.state = 'due' THEN 'charged' ELSE r.state END,
     stripe_invoice_id = :stripe_invoice_id::text,
     failures = 0,
     last_error = NULL,
-    -- what was withdrawn meanwhile is taken back
+    -- what was withdrawn since then is taken back
     next_attempt_at = CASE WHEN r.state IN ('due', 'charged') THEN :next_attempt_at::timestamptz ELSE r.next_attempt_at END,
     leased_until = NULL,
     updated_at = now()

@@ -194,7 +194,7 @@ async def list_of_name(conn: Connection, name: DomainName) -> Sequence[asyncpg.R
 class LostDomain:
     """A name that was paid for and could not be had; `amount` in minor units.
 
-    `attempts`: how often its refund was tried in vain.
+    `attempts`: failed attempts to refund it.
     """
 
     id: UUID

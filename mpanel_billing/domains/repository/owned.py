@@ -38,7 +38,7 @@ class Year:
 
 @dataclass(frozen=True, slots=True)
 class OwnedDomain:
-    """A domain that somebody has, or had; amounts in minor units of `currency`.
+    """A domain that a customer has, or had; amounts in minor units of `currency`.
 
     `told_price` is what its customer was told that a further year costs, `listed_price` what it
     costs by the catalogue. `coming_price` counts from `coming_price_from`. `year` is the latest.
@@ -102,7 +102,7 @@ async def list_of_subscription(conn: Connection, subscription_id: UUID) -> list[
 async def list_domains(
     conn: Connection, ids: Sequence[UUID], *, livemode: bool
 ) -> list[OwnedDomain]:
-    """Return domains that somebody has, or had, newest first."""
+    """Return domains that customers have, or had, newest first."""
     rows = await _queries.list_owned_domains.fetch(conn, ids=list(ids), livemode=livemode)
     return [OwnedDomain.of(row) for row in rows]
 
@@ -203,7 +203,7 @@ async def adopt_domain(
     subscription_id: UUID | None,
     found: AtRegistrar,
 ) -> UUID | None:
-    """Add a name that the registrar has; None if there is no such customer, or somebody has it."""
+    """Add a name that the registrar has; None if there is no such customer, or it is taken."""
     columns = ("name", "unicode_name", "skeleton", "registrable")
     id_: UUID | None = await _queries.adopt_domain.fetch_value(
         conn,
