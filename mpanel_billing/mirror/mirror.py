@@ -24,7 +24,7 @@ from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.ordering import Version
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.rows import stored_version
-from mpanel_billing.mirror.service import APPLIED, Outcome, apply_snapshots
+from mpanel_billing.mirror.service import APPLIED, UNDECIDED, Outcome, apply_snapshots
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_answer
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.stripe_gateway.objects import Fetched
@@ -39,6 +39,7 @@ LEASE_SECONDS = 120.0
 """Longer than a call to Stripe usually takes; two processes asking at once do no harm (rule 4)."""
 
 _DEADLOCK_RETRIES = 3
+_MOST_FETCHES = 3
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -84,7 +85,18 @@ class Mirror:
             ) from error
 
     async def _refresh(self, object_type: str, object_id: str) -> Mapping[str, Any]:
-        """Fetch an object and apply it.
+        """Fetch an object and apply it; again if an event of the same second came in between."""
+        for _ in range(_MOST_FETCHES - 1):
+            stripe_object, outcome = await self._refresh_once(object_type, object_id)
+            if outcome is not UNDECIDED:
+                return stripe_object
+        stripe_object, _ = await self._refresh_once(object_type, object_id)
+        return stripe_object
+
+    async def _refresh_once(
+        self, object_type: str, object_id: str
+    ) -> tuple[Mapping[str, Any], Outcome | None]:
+        """Fetch an object and apply it; return it with what became of it.
 
         The stored version is noted before the request leaves: whatever Stripe returns is at least
         as new, whatever the clocks say.
@@ -94,10 +106,10 @@ class Mirror:
         read_after = stored.key if stored else None
         fetched = await self.stripe.fetch(mirrored.resource, object_id)
         stripe_object = await self.complete(fetched.stripe_object)
-        await self.apply([self._snapshot(stripe_object, fetched, read_after)])
+        outcomes = await self.apply([self._snapshot(stripe_object, fetched, read_after)])
         if contained := mirrored.contained(stripe_object):
             await self.apply([self._snapshot(each, fetched, None) for each in contained])
-        return stripe_object
+        return stripe_object, outcomes.get(object_id)
 
     async def refresh_or_bury(self, object_type: str, object_id: str) -> None:
         """Refresh an object, or apply its deletion if Stripe does not have it any more.

@@ -103,6 +103,24 @@ async def test_a_response_is_dated_by_stripes_clock_however_wrong_ours_is(
     assert (await inbox.subscription())["amount"] == 2
 
 
+async def test_a_refresh_asks_again_if_an_event_of_its_second_overtakes_the_response(
+    inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
+) -> None:
+    now = int(stripe_clock.now().timestamp())
+    await inbox.deliver("customer.subscription.created", made.subscription(), created=now - 60)
+    stripe_clock.objects["sub_1"] = made.subscription(amount=900)
+    stripe_clock.responding.clear()
+    refreshing = asyncio.create_task(mirror.refresh("subscription", "sub_1"), name="refresh")
+    await stripe_clock.requested.wait()
+    between = int(stripe_clock.now().timestamp())
+    overtaking = made.subscription(amount=700)
+    await inbox.deliver("customer.subscription.updated", overtaking, created=between)
+    stripe_clock.responding.set()
+    await refreshing
+    assert (await inbox.subscription())["amount"] == 900
+    assert stripe_clock.asked == ["sub_1", "sub_1"]
+
+
 async def test_twenty_concurrent_events_of_one_second_end_with_the_latest_state(
     inbox: Inbox, mirror: Mirror, stripe_clock: StripeWithClock
 ) -> None:
