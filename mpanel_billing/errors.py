@@ -128,6 +128,16 @@ class PaymentFailedError(StripeError):
     code = "card_declined"
 
 
+class NoCardError(PaymentFailedError):
+    """There is nothing to charge: neither Stripe nor a subscription has a card for it."""
+
+    code = "no_card"
+
+    def __init__(self) -> None:
+        """Say who can help."""
+        super().__init__("There is no card to charge. Nothing was changed; please add one first.")
+
+
 class SubscriptionScheduledError(StripeError):
     """Stripe refused a change because a subscription schedule manages the subscription.
 

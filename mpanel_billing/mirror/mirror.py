@@ -111,19 +111,20 @@ class Mirror:
             await self.apply([self._snapshot(each, fetched, None) for each in contained])
         return stripe_object, outcomes.get(object_id)
 
-    async def refresh_or_bury(self, object_type: str, object_id: str) -> None:
-        """Refresh an object, or apply its deletion if Stripe does not have it any more.
+    async def refresh_or_bury(self, object_type: str, object_id: str) -> Mapping[str, Any] | None:
+        """Refresh an object and return it, or apply its deletion if Stripe does not have it.
 
         The row of one that is never deleted stays; StripeObjectMissingError without a row.
         """
         try:
-            await self.refresh(object_type, object_id)
+            return await self.refresh(object_type, object_id)
         except StripeObjectMissingError:
             async with acquired(self.pool) as conn:
                 rows = await repository.list_compared(conn, object_type, [object_id])
             if object_id not in rows:
                 raise
             await self.bury(object_type, rows[object_id])
+            return None
 
     async def bury(self, object_type: str, row: Row) -> bool:
         """Apply the deletion of an object that Stripe does not have; False if the row stays.

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from mpanel_billing.errors import (
+    NoCardError,
     PaymentFailedError,
     StripeBrokeError,
     StripeBusyError,
@@ -25,6 +26,9 @@ _BAD_REQUEST = 400
 _CONFLICT = 409
 _SERVER_ERROR = 500
 _ACTION_REQUIRED = ("requires_action", "authentication_required")
+_NOTHING_TO_CHARGE = "missing"
+"""Stripe's code if a customer has no card."""
+
 _SCHEDULED = re.compile(
     r"(?:managed by the subscription schedule|already attached to a schedule"
     r"|attached to the subscription schedule)\W+(sub_sched_\w+)"
@@ -92,6 +96,8 @@ def _payment_failed(error: stripe.CardError) -> PaymentFailedError:
             "The bank requires the customer to confirm this payment. Nothing was changed.",
             code="authentication_required",
         )
+    if error.code == _NOTHING_TO_CHARGE:
+        return NoCardError()
     return PaymentFailedError(
         "The payment was declined. Nothing was changed; please try again with another card.",
         code=error.code,

@@ -27,6 +27,7 @@ from mpanel_billing.subscriptions.lookup import (
     get_subscription,
     require_invoice,
 )
+from mpanel_billing.subscriptions.payers import find_card
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
 
@@ -145,13 +146,14 @@ async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
     deletes = request.verb == "delete_invoice"
     invoice = await get_invoice(mirror, request.invoice_id, request.named, or_deleted=deletes)
     stripe_id = invoice.stripe_invoice_id
-    await mirror.refresh_or_bury("invoice", stripe_id)
+    fetched = await mirror.refresh_or_bury("invoice", stripe_id)
+    card = request.payment_method or await _card_of(mirror, request, invoice, fetched)
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         now = await require_invoice(
             conn, mirror, request.invoice_id, request.named, or_deleted=deletes
         )
-        return _params(now, request)
+        return _params(now, request, card)
 
     async def send(change: Change) -> None:
         params = {name: value for name, value in change.params.items() if name != _REASON}
@@ -164,7 +166,21 @@ async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
     return ActedOn(after, changed=change is not None)
 
 
-def _params(invoice: Invoice, request: InvoiceRequest) -> dict[str, Any] | None:
+async def _card_of(
+    mirror: Mirror,
+    request: InvoiceRequest,
+    invoice: Invoice,
+    fetched: Mapping[str, Any] | None,
+) -> str | None:
+    """Return the card to name when it is paid; None: Stripe knows it, or nothing is to be paid."""
+    if request.verb != "pay_invoice" or fetched is None or invoice.customer_id is None:
+        return None
+    if fetched["status"] not in _FROM[request.verb]:
+        return None
+    return await find_card(mirror, fetched, invoice.customer_id)
+
+
+def _params(invoice: Invoice, request: InvoiceRequest, card: str | None) -> dict[str, Any] | None:
     if invoice.stripe_status in _DONE[request.verb]:
         return None
     if invoice.stripe_status not in _FROM[request.verb]:
@@ -173,8 +189,8 @@ def _params(invoice: Invoice, request: InvoiceRequest) -> dict[str, Any] | None:
             code="invoice_status",
         )
     params: dict[str, Any] = {_REASON: request.reason} if request.reason else {}
-    if request.payment_method:
-        params["payment_method"] = request.payment_method
+    if card:
+        params["payment_method"] = card
     if request.verb == "finalize_invoice":
         params["auto_advance"] = True  # one made by hand does not advance by itself
     if request.verb == "mark_paid":

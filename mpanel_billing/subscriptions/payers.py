@@ -11,7 +11,7 @@ from uuid import UUID
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import NotFoundError, StripeObjectMissingError
+from mpanel_billing.errors import NoCardError, NotFoundError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer, require_subscription
@@ -76,8 +76,7 @@ async def find_payer(mirror: Mirror, of: PayerOf) -> Payer:
     for stripe_id in candidates:
         found = await _refreshed(mirror, stripe_id)
         if found is not None and (found.get("currency") or of.currency) == of.currency:
-            settings = found.get("invoice_settings") or {}
-            return Payer(customer_id, stripe_id, bool(settings.get("default_payment_method")))
+            return Payer(customer_id, stripe_id, _has_card(found.get("invoice_settings") or {}))
     raise NotFoundError(
         f"This customer does not pay in {of.currency.upper()} through Stripe; to use the Stripe"
         " customer of a subscription, name it.",
@@ -92,3 +91,27 @@ async def _refreshed(mirror: Mirror, stripe_id: str) -> Mapping[str, Any] | None
     except StripeObjectMissingError:
         return None
     return None if found.get("deleted") else found
+
+
+async def find_card(mirror: Mirror, invoice: Mapping[str, Any], customer_id: UUID) -> str | None:
+    """Return the card to charge for an invoice of Stripe's; None: Stripe knows which one.
+
+    Checkout saves a card for the subscription only, not for the customer's other invoices.
+    NoCardError if there is none.
+    """
+    if (invoice.get("parent") or {}).get("subscription_details") or _has_card(invoice):
+        return None
+    payer = await mirror.refresh("customer", invoice["customer"])
+    if _has_card(payer.get("invoice_settings") or {}) or payer.get("default_source"):
+        return None
+    async with acquired(mirror.pool) as conn:
+        running = await repository.customers.find_running(conn, customer_id, invoice["customer"])
+    fields = await mirror.refresh("subscription", running) if running else {}
+    card: str | None = fields.get("default_payment_method")
+    if card is None:
+        raise NoCardError
+    return card
+
+
+def _has_card(of: Mapping[str, Any]) -> bool:
+    return bool(of.get("default_payment_method") or of.get("default_source"))

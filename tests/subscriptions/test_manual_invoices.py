@@ -63,6 +63,27 @@ async def test_with_days_it_is_sent_to_be_paid_by_then(backend: Backend, custome
     assert paid["invoice"]["status"] == "paid"
 
 
+async def test_who_was_sent_it_pays_it_now_with_the_card_that_checkout_saved(
+    backend: Backend, bought: str, customer: str
+) -> None:
+    """That is the subscription's; Stripe knows of none for the customer's other invoices."""
+    paths = []
+    for memo in ("first", "second"):
+        draft = await backend.done("invoices", wanted(customer, daysUntilDue=14, memo=memo))
+        paths.append(f"invoices/{draft['invoice']['id']}")
+        await backend.done(f"{paths[-1]}/finalize")
+    paid = await backend.done(f"{paths[0]}/pay")
+    assert (paid["changed"], paid["invoice"]["status"]) == (True, "paid")
+    assert not (await backend.done(f"{paths[0]}/pay"))["changed"]
+    stripe_id, _ = await backend.stripe_ids(bought)
+    v1 = backend.worker.gateway.client.v1
+    card = (await v1.subscriptions.retrieve_async(stripe_id)).default_payment_method
+    await v1.payment_methods.detach_async(str(card))
+    refused = await backend.post(f"{paths[1]}/pay")
+    assert (refused.status, refused.body["code"]) == (402, "no_card")
+    assert "add one" in refused.body["error"]
+
+
 async def test_a_draft_is_deleted_once_and_nobody_is_billed(
     backend: Backend, customer: str
 ) -> None:
