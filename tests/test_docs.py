@@ -37,6 +37,9 @@ FULL_PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(TOP)})/[\w./*-]*[\w*/]")
 SHORT_PATH = re.compile(r"`([\w.][\w./-]*\.(?:py|sql|md|toml|ya?ml|json|sh))`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+TABLE = re.compile(r"(?:^\|.*$\n?)+", re.MULTILINE)
+CELL_END = re.compile(r"(?<!\\)\|")
 DOCUMENT_PATH = re.compile(r"\b(?:docs|benchmarks)/[\w/-]+\.(?:md|yaml|json)\b")
 
 
@@ -71,6 +74,16 @@ def test_each_decision_has_a_number_of_its_own() -> None:
     assert len(set(numbers)) == len(numbers), numbers
     for path in decisions:
         assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_each_row_of_a_table_is_below_a_heading_with_as_many_cells(document: Path) -> None:
+    """Else a browser shows it as text with bars in it, or without its last cell."""
+    text = FENCED.sub("", (ROOT / document).read_text())
+    for table in TABLE.findall(text):
+        _, rule, *_ = rows = table.splitlines()
+        assert re.fullmatch(r"\|(?: ?:?-+:? ?\|)+", rule), rows[0]
+        assert {len(CELL_END.findall(row)) for row in rows} == {rule.count("|")}, rows[0]
 
 
 def _ends_a_path(path: str) -> bool:
