@@ -23,7 +23,7 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
-from stripe_sandbox import Choices, Sandbox, SandboxConfig, running_sandbox
+from stripe_sandbox import Choices, Dunning, Sandbox, SandboxConfig, running_sandbox
 from stripe_sandbox.client import PayResult, SandboxClient
 from tests.postgres import Databases, Stocked
 from tests.roles import WEB_ROLE, settings_under
@@ -91,15 +91,23 @@ def choices() -> Choices:
 
 
 @pytest.fixture
+def dunning() -> Dunning:
+    """What Stripe does after a failed renewal, as it is set in its Dashboard."""
+    return Dunning()
+
+
+@pytest.fixture
 async def sandbox(
-    request: pytest.FixtureRequest, tmp_path: Path, choices: Choices
+    request: pytest.FixtureRequest, tmp_path: Path, choices: Choices, dunning: Dunning
 ) -> AsyncIterator[Sandbox]:
     """Stripe, selling what the database sells."""
     state = None
     if "stocked" in request.fixturenames:
         stocked: Stocked = request.getfixturevalue("stocked")
         state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite")
-    config = SandboxConfig(retry_delays=FAST_RETRIES, state_file=state, choices=choices)
+    config = SandboxConfig(
+        retry_delays=FAST_RETRIES, state_file=state, choices=choices, dunning=dunning
+    )
     async with running_sandbox(config) as running:
         yield running
 

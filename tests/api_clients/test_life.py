@@ -1,13 +1,24 @@
 """Clients generated from /openapi.json run a customer's life (`make test-clients`)."""
 
 import asyncio
+import json
+import shutil
 import subprocess
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.telemetry.counters import HTTP_REQUESTS
+from stripe_sandbox import Dunning
+from tests.api_clients.script import LIFE, STEPS, World
 from tests.inline_worker import InlineWorker
 from tests.sandbox_peers.packages import npm, venv
 from tests.service import Service, make_settings
@@ -19,6 +30,13 @@ NODE_TYPES = "@types/node@22"
 GENERATE = "--default-non-nullable false -o billing.d.ts"
 """Without it every key that has a default must be sent."""
 COMPILE = "--noEmitOnError --strict --module nodenext --target es2022 --skipLibCheck life.ts"
+WITHOUT_DOMAINS = "/api/billing/domains"
+"""A life has none: what is done about them needs a registrar (tests/domains)."""
+
+
+@pytest.fixture
+def dunning() -> Dunning:
+    return Dunning(final="unpaid")
 
 
 @pytest.fixture
@@ -39,6 +57,18 @@ async def document(service: Service, tmp_path: Path) -> Path:
     return file
 
 
+@pytest.fixture
+async def world(service: Service, worker: InlineWorker) -> World:
+    """A shop that sells several of an add-on, and has an offer for who wants to leave."""
+    await service.pool.execute("UPDATE products SET max_quantity = 5 WHERE kind = 'addon'")
+    await service.pool.execute(
+        "INSERT INTO coupons (code, name, percent_off, duration, retention)"
+        " VALUES ('STAY', 'A tenth off', 10, 'forever', TRUE)"
+    )
+    await push_catalogue(service.pool, StripeCatalogue(worker.gateway.client), livemode=False)
+    return World(worker)
+
+
 async def run(*command: str | Path, cwd: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *map(str, command), cwd=cwd, stdout=PIPE, stderr=subprocess.STDOUT
@@ -47,37 +77,74 @@ async def run(*command: str | Path, cwd: Path) -> None:
     assert process.returncode == 0, said.decode()
 
 
-async def lives(service: Service, worker: InlineWorker, *command: str | Path, cwd: Path) -> None:
-    """Run a life; its order is paid and provisioned as soon as it has printed the page.
+async def live(world: World, document: Path, *command: str | Path, cwd: Path) -> None:
+    """Run the whole life with a client; it leaves out no step, and no route of the API."""
+    before = answered()
+    url = str(world.worker.service.client.make_url("")).rstrip("/")
+    async with running(*command, url, KEY, cwd=cwd) as client:
+        assert sorted(await hear(client)) == sorted(STEPS)
+        handed_on: str | None = None
+        for step in LIFE:
+            given = [] if handed_on is None else [handed_on]
+            if isinstance(step, str):
+                handed_on = await ask(client, step, given)
+            else:
+                handed_on = await step(world, *given)
+            await world.worker.catch_up()
+    assert routes(document) - set(answered() - before) == set()
 
-    One that prints `dispute` waits until its latest payment is disputed.
-    """
-    url = str(service.client.make_url("")).rstrip("/")
-    process = await asyncio.create_subprocess_exec(
-        *map(str, command), url, KEY, cwd=cwd, stdin=PIPE, stdout=PIPE, stderr=PIPE
+
+@asynccontextmanager
+async def running(*command: str | Path, cwd: Path) -> AsyncIterator[Process]:
+    client = await asyncio.create_subprocess_exec(
+        *map(str, command), cwd=cwd, stdin=PIPE, stdout=PIPE
     )
-    assert process.stdout is not None
-    page = (await process.stdout.readline()).decode().strip()
-    if page:
-        await service.stripe.pay(page)
-        await service.stripe.wait_idle()
-        await worker.catch_up()
-    assert process.stdin is not None
-    process.stdin.write(b"paid\n")
-    said = await process.stdout.readline()
-    if said == b"dispute\n":
-        charges = await worker.gateway.client.v1.charges.list_async({"limit": 1})
-        await service.stripe.dispute(charges.data[0].id)
-        await service.stripe.wait_idle()
-        process.stdin.write(b"disputed\n")
-        said = await process.stdout.readline()
-    _, error = await process.communicate()
-    assert (process.returncode, said) == (0, b"lived\n"), error.decode()
+    assert client.stdin is not None
+    try:
+        yield client
+    finally:
+        client.stdin.close()
+        await client.wait()
 
 
-async def test_python(
-    service: Service, worker: InlineWorker, document: Path, folder: Path, tmp_path: Path
-) -> None:
+async def ask(client: Process, step: str, given: list[str]) -> Any:
+    """Have a step taken; return what it hands on. What is wrong, the client writes to stderr."""
+    assert client.stdin is not None
+    client.stdin.write(json.dumps([step, given]).encode() + b"\n")
+    return await hear(client, step)
+
+
+async def hear(client: Process, step: str = "its steps") -> Any:
+    assert client.stdout is not None
+    said = await client.stdout.readline()
+    assert said, f"the client ended at {step}"
+    return json.loads(said)
+
+
+def routes(document: Path) -> set[tuple[str, str]]:
+    """Return what mPanel's backend can ask for."""
+    paths: dict[str, dict[str, Any]] = json.loads(document.read_text())["paths"]
+    return {
+        (method.upper(), path)
+        for path, methods in paths.items()
+        if path.startswith("/api/billing/") and not path.startswith(WITHOUT_DOMAINS)
+        for method in methods
+    }
+
+
+def answered() -> Counter[tuple[str, str]]:
+    """Count what was answered with success, by method and route."""
+    samples = [sample for metric in HTTP_REQUESTS.collect() for sample in metric.samples]
+    return Counter(
+        {
+            (each.labels["method"], each.labels["route"]): int(each.value)
+            for each in samples
+            if each.labels["status"].startswith("2")
+        }
+    )
+
+
+async def test_python(world: World, document: Path, folder: Path, tmp_path: Path) -> None:
     python = await asyncio.to_thread(venv, folder, "python", "openapi-python-client==0.29.1")
     (tmp_path / "config.yml").write_text("post_hooks: []\n")
     await run(
@@ -85,18 +152,15 @@ async def test_python(
         "--output-path", "billing_client", "--config", "config.yml", "--fail-on-warning",
         cwd=tmp_path,
     )  # fmt: skip
-    life = tmp_path / "life.py"
-    life.write_text((HERE / "life.py").read_text())
-    await lives(service, worker, python, life, cwd=tmp_path)
+    shutil.copytree(HERE / "python", tmp_path, dirs_exist_ok=True)
+    await live(world, document, python, "life.py", cwd=tmp_path)
 
 
-async def test_typescript(
-    service: Service, worker: InlineWorker, document: Path, folder: Path
-) -> None:
+async def test_typescript(world: World, document: Path, folder: Path) -> None:
     packages = await asyncio.to_thread(npm, folder, "node", *TYPESCRIPT, NODE_TYPES)
     programs = packages / "node_modules" / ".bin"
     (packages / "package.json").write_text('{"type": "module"}')
-    (packages / "life.ts").write_text((HERE / "life.ts").read_text())
+    shutil.copytree(HERE / "typescript", packages, dirs_exist_ok=True)
     await run(programs / "openapi-typescript", document, *GENERATE.split(), cwd=packages)
     await run(programs / "tsc", *COMPILE.split(), cwd=packages)
-    await lives(service, worker, "node", "life.js", cwd=packages)
+    await live(world, document, "node", "life.js", cwd=packages)
