@@ -28,6 +28,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     ChangeRequest,
     make_change,
     refresh,
+    refuse_uncharged,
     require_changeable,
 )
 from mpanel_billing.subscriptions.planning import StripeItems, list_items, planned_params
@@ -194,10 +195,7 @@ async def _load_by(
     conn: Connection, mirror: Mirror, request: ChangeRequest, plan: PlanRequest
 ) -> tuple[Subscription, PlanChange]:
     held = await require_changeable(conn, mirror, request)
-    if held.stripe_status == "paused":
-        raise ConflictError(
-            "This subscription is paused. Resume it before a change.", code="subscription_paused"
-        )
+    refuse_uncharged(held)
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
     change = plan_change(held, plan, catalogue)
     await _refuse_one_too_many(conn, held, catalogue.plans[plan.plan_code], mirror.livemode)

@@ -136,7 +136,7 @@ async def _given_back(mirror: Mirror, held: Subscription, ending: Ending) -> Giv
     billed = await list_billed(mirror.stripe, stripe_id)
     unpaid = await find_unpaid(mirror, held, billed)
     if unpaid:
-        refuse_unpaid(unpaid, pay_first=False)
+        refuse_unpaid(unpaid)
     returned = await list_given_back(mirror, billed, at)
     amount = unused_time(billed, returned, at)
     running = [one for one in billed if one.id in returned]

@@ -175,6 +175,24 @@ def require_resumable(held: Subscription) -> None:
     )
 
 
+def refuse_uncharged(held: Subscription) -> None:
+    """Raise ConflictError while the running term is not charged, for a pause.
+
+    An invoice of a paused collection is void: what is changed now would be given away.
+    """
+    if held.stripe_status == "paused" or held.collection_paused:
+        raise ConflictError(
+            "This subscription is paused. Resume it before a change.", code="subscription_paused"
+        )
+    start, end, since = held.current_period_start, held.current_period_end, held.held_from
+    if start and end and since and start >= since:
+        raise ConflictError(
+            "This subscription was paused, and its running term is not charged. It can be changed"
+            f" once the next term has begun, on {end:%Y-%m-%d %H:%M} UTC.",
+            code="subscription_paused",
+        )
+
+
 def _collect_again(held: Subscription) -> Mapping[str, Any]:
     """Return the params that resume the collection: the next term is paid for."""
     ends = {"pause_collection": ""}

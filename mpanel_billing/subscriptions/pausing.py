@@ -61,8 +61,10 @@ async def preview_pause(
     async with acquired(mirror.pool) as conn:
         held = await require_changeable(conn, mirror, request)
     _require_pausable(held)
-    if await _way(mirror, held) == "subscription":
-        return PausePreview("subscription", None, None, await _may_credit(mirror, held))
+    way = await _way(mirror, held)
+    credits_time = await _credits_time(mirror, held, way)
+    if way == "subscription":
+        return PausePreview("subscription", None, None, credits_time)
     end = _require_end(held, until)
     return PausePreview("collection", held.current_period_end, end, credits=False)
 
@@ -82,8 +84,7 @@ async def pause(
         async with acquired(mirror.pool) as conn:
             held = await require_changeable(conn, mirror, request)
         way = await _way(mirror, held)
-        asks = way == "subscription" and not _is_paused(held)
-        found.append((way, asks and await _may_credit(mirror, held)))
+        found.append((way, not _is_paused(held) and await _credits_time(mirror, held, way)))
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held = await require_changeable(conn, mirror, request)
@@ -168,12 +169,17 @@ async def _way(mirror: Mirror, held: Subscription) -> Way:
     return "subscription" if takes_pause else "collection"
 
 
-async def _may_credit(mirror: Mirror, held: Subscription) -> bool:
-    """Return whether all of the running term was paid and kept; ConflictError if it is unpaid."""
+async def _credits_time(mirror: Mirror, held: Subscription, way: Way) -> bool:
+    """Return whether the rest of the term is credited: all of it was paid, and kept.
+
+    ConflictError if it is unpaid.
+    """
     billed = await list_billed(mirror.stripe, held.stripe_id or "")
     unpaid = await find_unpaid(mirror, held, billed)
     if unpaid:
-        refuse_unpaid(unpaid, pay_first=False)
+        refuse_unpaid(unpaid)
+    if way == "collection":
+        return False
     returned = await list_given_back(mirror, billed, held.current_period_start)
     return not any(returned.values())
 

@@ -15,6 +15,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     ChangeRequest,
     make_change,
     refresh,
+    refuse_uncharged,
     require_changeable,
 )
 from mpanel_billing.subscriptions.records import Subscription
@@ -49,8 +50,8 @@ async def change_trial(
 ) -> Changed:
     """Let a trial end at a time, or end and charge it now (None); ConflictError without a trial.
 
-    If the charge fails the trial goes on (PaymentFailedError). ConflictError also for a time that
-    is earlier than the end of the trial; NotFoundError, StripeError.
+    If the charge fails the trial goes on (PaymentFailedError). ConflictError also for one that is
+    paused, and for a time that is earlier than the end of the trial; NotFoundError, StripeError.
     """
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
@@ -73,6 +74,7 @@ async def change_trial(
 def _require_trial(held: Subscription, ends_at: datetime | None) -> None:
     if held.stripe_status != "trialing":
         raise ConflictError("This subscription is not in a trial.", code="not_in_trial")
+    refuse_uncharged(held)
     if ends_at is None and held.will_end:
         raise ConflictError(
             "This trial is cancelled. Resume it before it is charged.", code="subscription_ending"

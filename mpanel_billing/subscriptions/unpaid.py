@@ -49,14 +49,23 @@ def _is_of_running_term(invoice: BilledInvoice, held: Subscription) -> bool:
     return any(start is None or line.end > start for line in invoice.lines)
 
 
-def refuse_unpaid(unpaid: Unpaid, *, pay_first: bool) -> None:
-    """Raise ConflictError: the payment is under way, or is not to be made first."""
+def refuse_unpaid(unpaid: Unpaid, *, pay_first: bool | None = None) -> None:
+    """Raise ConflictError: the payment is under way, or is not to be made first.
+
+    `pay_first` is None for a request that cannot have it paid.
+    """
     amount = money.format_money(unpaid.amount, unpaid.currency)
     if unpaid.is_processing:
         raise ConflictError(
             f"A payment of {amount} for the running term is under way. Please wait until it is"
             " settled.",
             code="payment_processing",
+        )
+    if pay_first is None:
+        raise ConflictError(
+            f"{amount} of the running term is not paid yet. Have the invoice paid first; cancelling"
+            " is possible without.",
+            code="unpaid_invoice",
         )
     if not pay_first:
         raise ConflictError(

@@ -1,11 +1,13 @@
 """A paused subscription is not billed, and what is not paid for is not served."""
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from mpanel_billing.provisioning.operations import list_timeline
 from mpanel_billing.subscriptions.pauses import place_pause, turn_pauses
 from mpanel_billing.worker.sweep import sweep
 from stripe_sandbox import Choices
@@ -129,6 +131,9 @@ async def test_a_trial_is_paused_to_a_date_and_the_unpaid_terms_are_not_served(
     assert (preview["way"], unix(preview["servedUntil"])) == ("collection", end)
     body = await backend.done(f"{path}/pause", {"until": until})
     assert unix(body["subscription"]["heldUntil"]) == end + 40 * DAY
+    history = await list_timeline(backend.service.pool, UUID(on_trial))
+    [held] = [entry for entry in history if entry.kind == "pause"]
+    assert (until[:10] in held.what, held.detail) == (True, "stands")
     await go_on(backend, end - DAY)
     assert await services(backend) == {"active"}
     await go_on(backend, end + 2 * 3600)
@@ -307,4 +312,78 @@ async def test_support_pauses_and_resumes_by_command(backend: Backend, bought: s
     wanted = ("pause", bought, "--reason", "no season")
     assert await run(*wanted, "--preview") == "pauses the subscription; served until now\n"
     assert "is paused" in await run(*wanted)
+    assert "reason: no season" in await run("timeline", bought)
     assert "is active" in await run("resume", bought)
+
+
+@pytest.fixture
+async def classic(backend: Backend, bought: str) -> str:
+    """Starter, monthly, in Stripe's classic billing mode, in which only collection is paused."""
+    pool, api = backend.service.pool, backend.worker.gateway.client.v1
+    _, customer = await backend.stripe_ids(bought)
+    card = await api.payment_methods.attach_async("pm_card_visa", {"customer": customer})
+    await api.customers.update_async(
+        customer, {"invoice_settings": {"default_payment_method": card.id}}
+    )
+    price = await pool.fetchval(
+        "SELECT stripe_price_id FROM prices WHERE lookup_key = 'starter_monthly_usd'"
+    )
+    made = await api.subscriptions.create_async(
+        {"customer": customer, "items": [{"price": price}], "billing_mode": {"type": "classic"}}
+    )
+    await backend.worker.catch_up()
+    return str(
+        await pool.fetchval(
+            "SELECT id FROM subscriptions WHERE stripe_subscription_id = $1", made.id
+        )
+    )
+
+
+@pytest.mark.parametrize("plan", [("premium", "monthly"), ("starter", "annually")])
+async def test_nothing_is_changed_while_nobody_is_charged_for_it(
+    backend: Backend, classic: str, plan: tuple[str, str]
+) -> None:
+    """Stripe voids the invoice of a change while collection is paused: it would be a gift."""
+    path = f"subscriptions/{classic}"
+    end = unix((await backend.subscription(classic))["currentPeriodEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    await backend.done(f"{path}/pause", {"until": until})
+    wanted = {"planId": plan[0], "billingCycle": plan[1]}
+    for verb in ("preview-change", "change-plan"):
+        refused = await backend.post(f"{path}/{verb}", wanted)
+        assert (refused.status, refused.body["code"]) == (409, "subscription_paused")
+    await go_on(backend, end + 5 * DAY)
+    await backend.done(f"{path}/resume")
+    refused = await backend.post(f"{path}/change-plan", wanted)
+    assert (refused.status, refused.body["code"]) == (409, "subscription_paused")
+    assert "once the next term has begun" in refused.body["error"]
+    await go_on(backend, end + 33 * DAY)
+    await backend.done(f"{path}/change-plan", wanted)
+
+
+async def test_a_trial_whose_collection_is_paused_is_neither_ended_nor_extended(
+    backend: Backend, on_trial: str
+) -> None:
+    """Ended now, it would have a term whose invoice is void, before the hold begins."""
+    path = f"subscriptions/{on_trial}"
+    end = unix((await backend.subscription(on_trial))["trialEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    await backend.done(f"{path}/pause", {"until": until})
+    later = datetime.fromtimestamp(end + DAY, UTC).isoformat()
+    for verb, ends_at in product(("preview-trial", "trial"), ({}, {"endsAt": later})):
+        reason = {"reason": "asked"} if verb == "trial" else {}
+        refused = await backend.post(f"{path}/{verb}", {**ends_at, **reason})
+        assert (refused.status, refused.body["code"]) == (409, "subscription_paused")
+
+
+async def test_a_collection_is_not_paused_while_the_running_term_is_unpaid(
+    backend: Backend, classic: str
+) -> None:
+    path = f"subscriptions/{classic}"
+    await backend.give_card(classic, NO_FUNDS_LATER)
+    end = unix((await backend.subscription(classic))["currentPeriodEnd"])
+    await go_on(backend, end + 2 * 3600)
+    until = {"until": datetime.fromtimestamp(end + 60 * DAY, UTC).isoformat()}
+    for verb in ("preview-pause", "pause"):
+        refused = await backend.post(f"{path}/{verb}", until)
+        assert (refused.status, refused.body["code"]) == (409, "unpaid_invoice")

@@ -41,7 +41,7 @@ _NOT_ENDED_NOW = (
     "subscription_paused",
     "unpaid_invoice",
 )
-_NO_TRIAL = ("not_in_trial", "subscription_ending", "trial_only_extended")
+_NO_TRIAL = ("not_in_trial", "subscription_ending", "subscription_paused", "trial_only_extended")
 
 
 @routes.endpoint(
