@@ -31,7 +31,7 @@ def show(who: Who) -> None:
     from mpanel_billing.subscriptions import balances, lookup  # noqa: PLC0415 - see above
 
     async def run(mirror: Mirror) -> "History":
-        customer = (await find_one(mirror.pool, who)).customer
+        customer = (await find_one(mirror.pool, who, mirror.stripe)).customer
         named = lookup.CustomerRef(customer["joined_id"] or customer["id"])
         return await balances.get_history(mirror, named)
 

@@ -11,7 +11,7 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.customer_page import describe_customer, describe_entitlement
-from mpanel_billing.cli.database import open_mirror, with_pool
+from mpanel_billing.cli.database import open_mirror, with_mirror, with_pool
 from mpanel_billing.cli.output import json_text, print_line
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.privacy import erasure, ledger
@@ -20,6 +20,7 @@ from mpanel_billing.privacy.export import export as export_rows
 from mpanel_billing.privacy.repository import Who
 from mpanel_billing.provisioning.policy import policy_of
 from mpanel_billing.search.customer import MOST_SUBSCRIPTIONS, read_customer
+from mpanel_billing.search.stripe_ids import is_asked_for
 from mpanel_billing.settings import load_database_settings, load_settings
 from mpanel_billing.subscriptions.entitlements import Entitlements, Granted
 from mpanel_billing.subscriptions.paging import Span
@@ -49,7 +50,11 @@ def show(
     ],
 ) -> None:
     """Show a customer: who they are, subscriptions, services, invoices, trouble, changes."""
-    page = with_pool(lambda pool: read_customer(pool, " ".join(who)))
+    text = " ".join(who)
+    if is_asked_for(text):
+        page = with_mirror(lambda mirror: read_customer(mirror.pool, text, mirror.stripe))
+    else:
+        page = with_pool(lambda pool: read_customer(pool, text))
     for line in describe_customer(page):
         print_line(line)
 

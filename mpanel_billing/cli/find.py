@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.database import with_mirror, with_pool
 from mpanel_billing.cli.output import print_line
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.search import service
 from mpanel_billing.search.repository import Match
 from mpanel_billing.search.service import Found, FoundCustomer
+from mpanel_billing.search.stripe_ids import is_asked_for
 
 
 def find(
@@ -24,7 +25,10 @@ def find(
 ) -> None:
     """Find customers by any id, an e-mail address, a domain or a name."""
     text = " ".join(what)
-    found = with_pool(lambda pool: service.find(pool, text, limit))
+    if is_asked_for(text):
+        found = with_mirror(lambda mirror: service.find(mirror.pool, text, limit, mirror.stripe))
+    else:
+        found = with_pool(lambda pool: service.find(pool, text, limit))
     for line in describe(found):
         print_line(line)
     if not found.customers and not found.strays:

@@ -31,7 +31,7 @@ async def find_payer_of(
     from mpanel_billing.subscriptions.lookup import CustomerRef  # noqa: PLC0415 - see above
     from mpanel_billing.subscriptions.payers import PayerOf  # noqa: PLC0415
 
-    customer = (await find_one(mirror.pool, who)).customer
+    customer = (await find_one(mirror.pool, who, mirror.stripe)).customer
     named = CustomerRef(customer["joined_id"] or customer["id"])
     held = await operations.find_subscription(mirror.pool, subscription) if subscription else None
     return PayerOf(named, currency.lower(), held)

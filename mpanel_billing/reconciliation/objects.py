@@ -50,7 +50,7 @@ async def _named(context: ReconcileContext, name: str) -> Sequence[str]:
     """Return the ids at Stripe of the objects that a name stands for."""
     if _prefix_of(name) in OBJECT_TYPES:
         return [name]
-    ids = await find_at_stripe(context.mirror.pool, name)
+    ids = await find_at_stripe(context.mirror.pool, name, context.mirror.stripe)
     if not ids:
         raise NotFoundError(f"{name} has no customer at Stripe.")
     return ids

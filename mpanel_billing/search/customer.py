@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.service import find_one
+
+if TYPE_CHECKING:
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 MOST_SUBSCRIPTIONS = 50
 MOST_INVOICES = 10
@@ -31,12 +34,14 @@ class CustomerPage:
     changes: Sequence[Row]
 
 
-async def read_customer(pool: Pool, text: str) -> CustomerPage:
+async def read_customer(
+    pool: Pool, text: str, stripe: "StripeGateway | None" = None
+) -> CustomerPage:
     """Return the page of the only customer whom a text names, or of the record they have joined.
 
-    NotFoundError if it finds nobody, ConflictError if it finds several.
+    NotFoundError if it finds nobody, ConflictError if it finds several; StripeError.
     """
-    found = (await find_one(pool, text)).customer
+    found = (await find_one(pool, text, stripe)).customer
     customer_id: UUID = found["joined_id"] or found["id"]
     async with acquired(pool) as conn:
         customer = await repository.show_customer(conn, customer_id)

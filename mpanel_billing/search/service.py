@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
@@ -12,7 +12,11 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.repository import Match
+from mpanel_billing.search.stripe_ids import ask_for_owners
 from mpanel_billing.search.terms import StripeId, read_terms
+
+if TYPE_CHECKING:
+    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 MOST_SUBSCRIPTIONS = 20
 _NAMED = 5
@@ -40,30 +44,34 @@ class Found:
     """Whether there are more customers than were asked for."""
 
 
-async def find(pool: Pool, text: str, most: int) -> Found:
+async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" = None) -> Found:
     """Return at most so many customers whom a text names, latest first.
 
     The text is an id, ours or Stripe's, an e-mail address, a domain (then also names under
-    it), or beginnings of words of a name, a company or an e-mail address. Raises
-    InvalidRequestError if it is too short or too long.
+    it), or beginnings of words of a name, a company or an e-mail address. `stripe` is asked for an
+    id that is not on record. Raises InvalidRequestError if the text is too short or too long, and
+    StripeError.
     """
     terms = read_terms(text)
-    async with acquired(pool) as conn:
-        matches: list[Match] = []
-        for term in terms:
+    matches: list[Match] = []
+    for term in terms:
+        async with acquired(pool) as conn:
             found = await repository.find(conn, term, most + 1)
             if not found and isinstance(term, StripeId):
                 found = await _find_by_events(conn, term.id)
-            matches += found
+        if not found and isinstance(term, StripeId) and stripe is not None:
+            found = await _find_by_asking(pool, stripe, term.id)
+        matches += found
+    async with acquired(pool) as conn:
         return await _customers_of(conn, matches, most)
 
 
-async def find_one(pool: Pool, text: str) -> FoundCustomer:
+async def find_one(pool: Pool, text: str, stripe: "StripeGateway | None" = None) -> FoundCustomer:
     """Return the only customer whom a text names; records that joined others do not count.
 
-    NotFoundError if it finds none, ConflictError if it finds several.
+    NotFoundError if it finds none, ConflictError if it finds several; StripeError.
     """
-    found = await find(pool, text, _NAMED)
+    found = await find(pool, text, _NAMED, stripe)
     joined = {each.customer["id"] for each in found.customers if each.customer["joined_id"]}
     left = [each for each in found.customers if each.customer["id"] not in joined]
     customers = left or found.customers
@@ -75,12 +83,12 @@ async def find_one(pool: Pool, text: str) -> FoundCustomer:
     return customers[0]
 
 
-async def find_at_stripe(pool: Pool, text: str) -> Sequence[str]:
+async def find_at_stripe(pool: Pool, text: str, stripe: "StripeGateway") -> Sequence[str]:
     """Return the ids at Stripe of the subscriptions that a text names, else of the customer.
 
     Raises what `find_one` does.
     """
-    found = await find_one(pool, text)
+    found = await find_one(pool, text, stripe)
     named = {match.subscription_id for match in found.matches if match.subscription_id}
     subscriptions = [
         each["stripe_subscription_id"]
@@ -101,6 +109,16 @@ async def _find_by_events(conn: Connection, stripe_id: str) -> Sequence[Match]:
             if found:
                 return [_seen_as(stripe_id, match) for match in found]
         asked.update(nearest)
+    return []
+
+
+async def _find_by_asking(pool: Pool, stripe: "StripeGateway", stripe_id: str) -> Sequence[Match]:
+    """Return whose an object is, going by what Stripe says of it."""
+    owners = await ask_for_owners(stripe, stripe_id)
+    async with acquired(pool) as conn:
+        for owner in owners:
+            if found := await repository.find(conn, StripeId(owner), 1):
+                return [_seen_as(stripe_id, match) for match in found]
     return []
 
 

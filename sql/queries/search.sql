@@ -24,7 +24,11 @@ SELECT 'tenant', t.id::text, s.customer_id, s.id
 FROM tenants AS t
 JOIN subscriptions AS s
     ON s.id = t.billing_subscription_id
-WHERE t.id = :id::uuid;
+WHERE t.id = :id::uuid
+UNION ALL
+SELECT 'domain', d.name, d.customer_id, d.subscription_id
+FROM billing_domains AS d
+WHERE d.id = :id::uuid;
 
 -- name: find_by_stripe_id(id)
 -- One of Stripe's ids or a message's, if a row has it.

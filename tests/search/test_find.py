@@ -9,7 +9,9 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.messages import receivers
 from mpanel_billing.search.service import find
 from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.access.conftest import ADMIN_KEY, GRACE, bearer
+from tests.commands import run_command
 from tests.inline_worker import InlineWorker
 from tests.provisioning.test_cli import run
 from tests.service import Service, make_settings
@@ -172,3 +174,42 @@ async def test_a_page_is_of_one_customer(service: Service, sold: str, database_u
     assert (status, "finds several customers" in out) == (1, True), out
     status, out = await run(database_url, "customers", "show", "nobody@example.com")
     assert (status, out) == (1, "mpanel-billing: Nothing found for nobody@example.com.\n")
+
+
+async def ids_that_stripe_knows(gateway: StripeGateway, service: Service, sold: str) -> list[str]:
+    """Give the subscription a schedule, an item to bill and another card; return their ids."""
+    row = await service.row(
+        "SELECT stripe_subscription_id, stripe_customer_id FROM subscriptions WHERE id::text = $1",
+        sold,
+    )
+    api, (subscription, customer) = gateway.client.v1, tuple(row)
+    schedule = await api.subscription_schedules.create_async({"from_subscription": subscription})
+    item = await api.invoice_items.create_async(
+        {"customer": customer, "amount": 100, "currency": "usd"}
+    )
+    card = await api.payment_methods.attach_async("pm_card_mastercard", {"customer": customer})
+    return [schedule.id, str(item.id), card.id]
+
+
+async def test_an_id_that_only_stripe_knows_finds_its_customer(
+    service: Service, sold: str, worker: InlineWorker, database_url: str
+) -> None:
+    ids = await ids_that_stripe_knows(worker.gateway, service, sold)
+    await service.stripe.wait_idle(30)  # an endpoint of ours gets no events of these
+    await service.pool.execute("DELETE FROM stripe_events WHERE object_id = ANY($1)", ids)
+    for id_ in ids:
+        assert await found_by(service.pool, id_) == []
+        found = await find(service.pool, id_, 25, worker.gateway)
+        assert [each.customer["email"] for each in found.customers] == ["ada@example.com"], id_
+        async with service.client.get(FIND, params={"q": id_}, headers=bearer(ADMIN_KEY)) as got:
+            (customer,) = (await got.json())["customers"]
+        assert customer["matches"][0]["id"] == id_
+    stripe_url = str(service.settings.stripe_api_base)
+    for words in (("find",), ("customers", "show")):
+        ended = await run_command(database_url, *words, ids[0], stripe_url=stripe_url)
+        assert "Ada Lovelace" in ended.out, ended.err
+        ended = await run_command(database_url, *words, "pm_nobodys", stripe_url=stripe_url)
+        assert (ended.status, ended.err) == (
+            1,
+            "mpanel-billing: Nothing found for pm_nobodys.\n",
+        )

@@ -8,7 +8,9 @@ from mpanel_billing.search import service
 routes = Endpoints("admin")
 
 
-@routes.endpoint("GET", "/api/admin/find", scope="admin:read")
+@routes.endpoint("GET", "/api/admin/find", scope="admin:read", calls_stripe=True)
 async def get_found(call: KeyedCall[None, FindQuery]) -> FindResponse:
     """Find customers by an id, an e-mail address, a domain or a name, with their subscriptions."""
-    return FindResponse.of(await service.find(call.app[keys.POOL], call.query.q, call.query.limit))
+    mirror = call.app[keys.MIRROR]
+    found = await service.find(mirror.pool, call.query.q, call.query.limit, mirror.stripe)
+    return FindResponse.of(found)
