@@ -1,4 +1,4 @@
-"""The history of a subscription, in words: what each event said, as the state was then. Pure."""
+"""The history of a subscription, in words: amounts, reasons, what was said then. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +32,9 @@ def _said(state: Mapping[str, Any]) -> Iterator[str]:
     if currency and due is not None:
         paid = format_money(state["amount_paid"], currency)
         yield f"paid {paid} of {format_money(due, currency)}"
+    for name, amount in (state.get("amounts") or {}).items():
+        if currency and (amount or not name):
+            yield f"{name} {format_money(amount, currency)}".strip()
     if state.get("attempt_count"):
         yield f"attempts: {state['attempt_count']}"
     if state.get("next_payment_attempt"):

@@ -460,41 +460,43 @@ moments AS (
     SELECT
         c.stripe_created,
         'charge',
-        c.stripe_charge_id || ' ' || c.amount || ' ' || c.currency,
+        c.stripe_charge_id,
         c.status || coalesce(' (' || c.decline_reason || ')', '') || coalesce(' ' || c.card_brand || ' ' || c.card_last4, ''),
-        NULL
+        jsonb_build_object('currency', c.currency, 'amounts', jsonb_build_object('', c.amount))
     FROM stripe_charges AS c
     WHERE c.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
     SELECT
         r.stripe_created,
         'refund',
-        r.stripe_refund_id || ' ' || r.amount || ' ' || r.currency,
+        r.stripe_refund_id,
         r.status || coalesce(' (' || r.reason || ')', ''),
-        NULL
+        jsonb_build_object('currency', r.currency, 'amounts', jsonb_build_object('', r.amount))
     FROM stripe_refunds AS r
     WHERE r.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
     SELECT
         n.stripe_created,
         'credit',
-        coalesce(n.stripe_number, n.stripe_credit_note_id) || ' ' || n.amount || ' ' || n.currency,
-        n.status
-        || CASE WHEN n.amount_before_payment > 0 THEN ', before payment ' || n.amount_before_payment ELSE '' END
-        || CASE WHEN n.amount_refunded > 0 THEN ', refunded ' || n.amount_refunded ELSE '' END
-        || CASE WHEN n.amount_to_balance > 0 THEN ', to the balance ' || n.amount_to_balance ELSE '' END
-        || CASE WHEN n.amount_out_of_band > 0 THEN ', out of band ' || n.amount_out_of_band ELSE '' END,
-        NULL
+        coalesce(n.stripe_number, n.stripe_credit_note_id),
+        n.status || coalesce(' (' || n.reason || ')', ''),
+        jsonb_build_object('currency', n.currency, 'amounts', jsonb_build_object(
+            '', n.amount,
+            'before payment', n.amount_before_payment,
+            'refunded', n.amount_refunded,
+            'to the balance', n.amount_to_balance,
+            'out of band', n.amount_out_of_band
+        ))
     FROM stripe_credit_notes AS n
     WHERE n.stripe_invoice_id IN (SELECT bills.stripe_invoice_id FROM bills)
     UNION ALL
     SELECT
         d.stripe_created,
         'dispute',
-        d.stripe_dispute_id || ' ' || d.amount || ' ' || d.currency,
+        d.stripe_dispute_id,
         d.status || ' (' || d.reason || ')'
         || coalesce(', evidence until ' || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ''),
-        NULL
+        jsonb_build_object('currency', d.currency, 'amounts', jsonb_build_object('', d.amount))
     FROM stripe_disputes AS d
     WHERE d.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
     UNION ALL
@@ -513,7 +515,11 @@ moments AS (
         'operator',
         a.action || ' by ' || a.actor || coalesce(' for ' || a.person, ''),
         a.outcome || coalesce(' (' || a.error || ')', ''),
-        NULL
+        jsonb_build_object('comment', coalesce(
+            a.details #>> '{params,reason}',
+            a.details #>> '{params,cancellation_details,comment}',
+            a.details ->> 'reason'
+        ))
     FROM billing_audit_entries AS a
     WHERE a.target_id IN (SELECT subject.id::text FROM subject UNION ALL SELECT bills.id::text FROM bills)
       AND a.id = (
@@ -522,6 +528,35 @@ moments AS (
           WHERE later.entry_id = a.entry_id
       )
       AND a.action NOT IN ('subscription.suspend', 'subscription.lift')
+    UNION ALL
+    SELECT
+        p.announced_at,
+        'price',
+        'another price of ' || product.name || ' was announced',
+        'from ' || to_char(p.effective_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+        || CASE
+            WHEN p.made_at IS NOT NULL THEN ', and made'
+            WHEN p.withdrawn_at IS NOT NULL THEN ', and called off'
+            ELSE ''
+        END,
+        jsonb_build_object('currency', coming.currency, 'amounts', jsonb_build_object(
+            '', coming.unit_amount, 'instead of', former.unit_amount
+        ))
+    FROM billing_price_changes AS p
+    JOIN subject ON p.subscription_id = subject.id
+    JOIN prices AS former ON former.id = p.old_price_id
+    JOIN prices AS coming ON coming.id = p.new_price_id
+    JOIN products AS product ON product.id = former.product_id
+    UNION ALL
+    SELECT
+        pause.created_at,
+        'pause',
+        'services are held from ' || to_char(pause.since AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+        || ' until a term begins on ' || to_char(pause.until AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ' or later',
+        coalesce('ended ' || to_char(pause.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), 'stands'),
+        NULL
+    FROM billing_pauses AS pause
+    JOIN subject ON pause.subscription_id = subject.id
     UNION ALL
     SELECT
         w.updated_at,

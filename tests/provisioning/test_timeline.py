@@ -32,6 +32,11 @@ END = 1_798_329_600  # 2026-12-27
             "applied; active; ends on 2026-12-27; reason: cancellation_requested, too_expensive",
         ),
         ({"status": "complete", "payment_status": "paid"}, "applied; complete, paid"),
+        (
+            {"currency": "jpy", "amounts": {"": 500, "refunded": 0, "to the balance": 500}},
+            "applied; ¥500; to the balance ¥500",
+        ),
+        ({"comment": "no season"}, "applied; reason: no season"),
     ],
 )  # fmt: skip
 def test_an_event_tells_the_state_that_it_brought(

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,6 +14,7 @@ from mpanel_billing.doctor.work import check_announced_prices
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.messages import receivers
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning.operations import list_timeline
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.subscriptions import price_announcements
 from mpanel_billing.subscriptions.price_announcements import (
@@ -108,6 +110,8 @@ async def test_a_customer_is_told_and_pays_the_new_price_from_their_renewal_on(
     assert (item["unitAmount"], item["comingUnitAmount"]) == (OLD, NEW)
     assert item["comingAt"] == before["currentPeriodEnd"]
     assert shown["nextCharge"]["amount"] == before["nextCharge"]["amount"] + NEW - OLD
+    [entry] = [one for one in await list_timeline(pool, UUID(bought)) if one.kind == "price"]
+    assert entry.detail == f"from {end:%Y-%m-%d}; $9.99; instead of $7.99"
     assert await pool.fetchval(MRR) == mrr
     overview = "SELECT next_charge FROM billing_overview"
     assert await pool.fetchval(overview) == shown["nextCharge"]["amount"]
