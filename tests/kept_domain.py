@@ -1,4 +1,4 @@
-"""A name that a customer has, as a registrar's driver has registered it."""
+"""A name that a customer has at a registrar's driver, and one that could not be had."""
 
 from mpanel_billing.database.pool import Pool
 
@@ -14,3 +14,21 @@ async def keep_domain(pool: Pool, customer: str, name: str) -> str:
         customer,
     )
     return kept
+
+
+async def lose_domain(pool: Pool, subscription: str, name: str) -> str:
+    """Have a paid order be for a name that could not be had, and return our id of that."""
+    lost: str = await pool.fetchval(
+        "INSERT INTO billing_domains (name, unicode_name, skeleton, registrable, mode, state,"
+        " customer_id, subscription_id, price, order_total, currency)"
+        " SELECT $1, $1, $1, $1, 'register', 'failed', s.customer_id, s.id, 1299, 2000, 'usd'"
+        " FROM subscriptions AS s WHERE s.id::text = $2 RETURNING id::text",
+        name,
+        subscription,
+    )
+    await pool.execute(
+        "UPDATE subscriptions SET metadata = metadata || $1 WHERE id::text = $2",
+        {"domainMode": "register", "domainValue": name},
+        subscription,
+    )
+    return lost

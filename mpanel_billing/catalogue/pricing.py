@@ -6,6 +6,7 @@ that includes one; a coupon applies to everything, unless it names products.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import NoReturn
 
@@ -226,17 +227,30 @@ def _domain_line(
 def _priced_domain(
     catalogue: Catalogue, domain: OrderedDomain, order: Order, nets: Mapping[str, int]
 ) -> PricedDomain:
-    """Return what a domain costs; without a price of their own, further years cost as much."""
-    product = _find_domain_product(catalogue, domain)
+    """Return what a domain of an order costs, less its share of the discount."""
     is_charged = domain.ascii in nets
+    priced = price_domain(catalogue, domain, order.currency, is_included=not is_charged)
+    return replace(priced, net=nets.get(domain.ascii, 0))
+
+
+def price_domain(
+    catalogue: Catalogue, domain: OrderedDomain, currency: str, *, is_included: bool = False
+) -> PricedDomain:
+    """Return what a domain costs by itself; InvalidRequestError if it is not sold.
+
+    Without a price of their own, further years cost as much as the first. `is_included`: the first
+    one is part of a term.
+    """
+    product = _find_domain_product(catalogue, domain)
+    first = 0 if is_included else _first_year(product, domain, currency).unit_amount
     return PricedDomain(
         domain.ascii,
         domain.unicode,
         domain.mode,
-        first_year=_first_year(product, domain, order.currency).unit_amount if is_charged else 0,
-        net=nets.get(domain.ascii, 0),
-        renewal=domain_amount(product, order.currency, "renewal"),
-        redemption=domain_amount(product, order.currency, "redemption"),
+        first_year=first,
+        net=first,
+        renewal=domain_amount(product, currency, "renewal"),
+        redemption=domain_amount(product, currency, "redemption"),
     )
 
 

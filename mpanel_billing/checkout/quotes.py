@@ -20,6 +20,7 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName
 from mpanel_billing.domains.repository.names import BUYERS_OWN, list_owned, list_taken
+from mpanel_billing.domains.reserved import ReservedNames
 
 Availability = Literal["available", "taken", "unknown"]
 """`taken`: another customer has the name, or nobody can order it, or it is registered for the
@@ -61,7 +62,7 @@ async def quote_order(
             order = await with_owned(conn, order, customer_id)
         offered = await _without_used_up(conn, checkout, catalogue, order)
         priced = price_order(offered, order)
-        found = await _find_availability(conn, checkout, order.domains, customer_id)
+        found = await find_availability(conn, checkout.reserved, order.domains, customer_id)
     return Quote(priced, [(domain, found[domain.ascii]) for domain in order.domains])
 
 
@@ -70,7 +71,7 @@ async def check_domain(checkout: Checkout, text: str) -> CheckedDomain:
     domain = read_domain(text, "new-or-transfer", field="name")
     catalogue = await checkout.catalogue.get_catalogue()
     async with acquired(checkout.mirror.pool) as conn:
-        found = await _find_availability(conn, checkout, [domain], None)
+        found = await find_availability(conn, checkout.reserved, [domain], None)
     product = catalogue.domains.get(domain.ascii.partition(".")[2])
     return CheckedDomain(domain, found[domain.ascii], product, catalogue.currency)
 
@@ -98,9 +99,9 @@ async def _without_used_up(
     )
 
 
-async def _find_availability(
+async def find_availability(
     conn: Connection,
-    checkout: Checkout,
+    reserved: ReservedNames,
     domains: Sequence[OrderedDomain],
     customer_id: UUID | None,
 ) -> Mapping[str, Availability]:
@@ -109,7 +110,7 @@ async def _find_availability(
         return {}
     names = [DomainName(domain.ascii, domain.unicode) for domain in domains]
     taken = await list_taken(conn, names, vouched_customer=customer_id)
-    taken |= {name.ascii for name in names if checkout.reserved.reserve(name)}
+    taken |= {name.ascii for name in names if reserved.reserve(name)}
     if customer_id is not None:
         owned = await list_owned(conn, names, customer_id)
         taken |= {each.ascii for each in domains if each.mode not in BUYERS_OWN} & owned.keys()

@@ -4,7 +4,7 @@ A pure function of the purchase: the params are stored before they are sent, and
 because Stripe's idempotency keys require identical params.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -182,16 +182,17 @@ def _coupon_id(purchase: Purchase) -> str | None:
 
 def _stripe_metadata(purchase: Purchase, subscription_id: UUID, attempt: int) -> dict[str, str]:
     """Return the order's metadata as Stripe accepts it: short strings."""
-    written = {
-        key: _as_text(value)
-        for key, value in order_metadata(purchase).items()
-        if key not in _BUYERS_OWN
-    }
     return {
         ORDER_METADATA_KEY: str(subscription_id),
         ATTEMPT_METADATA_KEY: str(attempt),
-        **{key: text[:LONGEST_METADATA_VALUE] for key, text in written.items() if text},
+        **metadata_texts(order_metadata(purchase)),
     }
+
+
+def metadata_texts(metadata: Mapping[str, object]) -> dict[str, str]:
+    """Return what Stripe is told of an order: as short strings, and nothing about its buyer."""
+    written = {key: _as_text(value) for key, value in metadata.items() if key not in _BUYERS_OWN}
+    return {key: text[:LONGEST_METADATA_VALUE] for key, text in written.items() if text}
 
 
 def _as_text(value: object) -> str:

@@ -13,7 +13,7 @@ from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.domains import Name
 from mpanel_billing.cli.options import Reason
 from mpanel_billing.cli.output import print_line
-from mpanel_billing.cli.registrar import app
+from mpanel_billing.cli.replaced_domains import app
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName

@@ -12,16 +12,17 @@ from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.domains.names import DomainName, read_name
 from mpanel_billing.domains.repository import names as repository
-from mpanel_billing.domains.reserved import load_reserved_names
+from mpanel_billing.domains.reserved import ReservedNames, load_reserved_names
 from mpanel_billing.errors import NotFoundError
-from mpanel_billing.settings import load_settings
+from mpanel_billing.settings import Settings, load_settings
 
 app = typer.Typer(
     help="Domains: who has which name, and how far its registration is.", no_args_is_help=True
 )
 
 
-def _read(text: str) -> DomainName:
+def read(text: str) -> DomainName:
+    """Read a name that was typed."""
     try:
         return read_name(text)
     except ValueError as error:
@@ -29,7 +30,7 @@ def _read(text: str) -> DomainName:
 
 
 Name = Annotated[
-    DomainName, typer.Argument(parser=_read, metavar="NAME", help="In ASCII or Unicode.")
+    DomainName, typer.Argument(parser=read, metavar="NAME", help="In ASCII or Unicode.")
 ]
 
 
@@ -88,16 +89,19 @@ def show(name: Name) -> None:
 @app.command()
 def check(name: Name) -> None:
     """Say whether a new customer could order a name."""
-    settings = load_settings()
-    reserved = load_reserved_names(
-        settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
-    )
-    if reserved.reserve(name):
+    if reserved_names(load_settings()).reserve(name):
         print_line(f"{name.unicode}: nobody can order it")
     elif with_pool(lambda pool: _is_taken(pool, name)):
         print_line(f"{name.unicode}: a customer has it, one under or above it, or one like it")
     else:
         print_line(f"{name.unicode}: nobody has it here")
+
+
+def reserved_names(settings: Settings) -> ReservedNames:
+    """Return the names that nobody can order."""
+    return load_reserved_names(
+        settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
+    )
 
 
 _EVENTS = {

@@ -6,7 +6,6 @@ others could still pay for the same name are then closed.
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import get_args
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
@@ -24,7 +23,6 @@ from mpanel_billing.stripe_gateway.hosted_pages import expire_checkout_session
 logger = logging.getLogger(__name__)
 
 _UNDECIDED = frozenset({None, "ordered"})
-_MODES: Mapping[str, names.DomainMode] = {mode: mode for mode in get_args(names.DomainMode)}
 
 
 async def claim_domains(pool: Pool, lease: Lease, work: Work, rules: ProofRules | None) -> bool:
@@ -91,15 +89,16 @@ def _mode_of(work: Work, name: DomainName) -> names.DomainMode:
     """Return how the buyer gets a name; what nobody understands is ordered nowhere."""
     if name.ascii != work.ordered_domain:
         return "new-or-transfer"
-    return _MODES.get(work.domain_mode or "", "existing")
+    return names.MODES.get(work.domain_mode or "", "existing")
 
 
 def _trouble_of(work: Work, taken: set[str]) -> str | None:
-    """Return what an operator has to settle about further domains; the tenant's own is told later.
+    """Return what an operator has to settle about the names that the buyer cannot have.
 
-    It is told with the name that the tenant gets instead.
+    Before there is a tenant its own is told later, with the name that the tenant gets instead.
     """
-    lost = [name for name in work.ordered_further_domains if name in taken]
+    own = () if work.tenant_id is None or work.ordered_domain is None else (work.ordered_domain,)
+    lost = [name for name in (*own, *work.ordered_further_domains) if name in taken]
     if not lost:
         return None
     return f"Ordered, but held by another customer, and so not registered: {', '.join(lost)}."

@@ -264,7 +264,8 @@ async def _write_desired(
 ) -> Mapping[str, Service]:
     """Store what each service should be, and have domains that are paid for seen to."""
     registrar = provisioning.drivers.registrar
-    names = work.registrar_domains if desired.orders_domains and registrar else ()
+    names = work.registrar_domains if registrar else ()
+    names = work.paid_for(names, is_order_paid=desired.orders_domains)
     async with transaction(provisioning.pool) as conn:
         services = await runs.write_desired(
             conn,
@@ -286,10 +287,12 @@ def _domains_of(work: Work, desired: Desired) -> Mapping[str, Sequence[str]]:
 
     Hosting: what it has to order. All: the name that the tenant has got since it was made.
     """
-    proven = () if work.proven_domain is None else (work.proven_domain,)
-    ordered = work.hosting_domains if desired.orders_domains else ()
+    gained = () if work.gained_domain is None else (work.gained_domain,)
+    ordered = work.paid_for(work.hosting_domains, is_order_paid=desired.orders_domains)
     return {
-        product_type: (*proven, *(ordered if product_type == "hosting" else ()))
+        product_type: tuple(
+            dict.fromkeys((*gained, *(ordered if product_type == "hosting" else ())))
+        )
         for product_type in desired.services
         if product_type not in WITHOUT_DOMAIN
     }

@@ -26,7 +26,8 @@ async def ensure_tenant(
 
     It gets the ordered domain. If none was ordered, its buyer has still to prove that it is theirs,
     or another tenant has it, it gets a name under `suffix`; a taken domain is also recorded as
-    trouble for an operator to settle. Once the domain is proven, the tenant is renamed.
+    trouble for an operator to settle. Once the domain is proven, or another one is chosen in its
+    place, the tenant is renamed.
     """
     if work.tenant_id is None:
         async with acquired(pool) as conn:
@@ -34,15 +35,15 @@ async def ensure_tenant(
     if not _is_to_be_renamed(work):
         return work.tenant_id, work.tenant_domain
     async with acquired(pool) as conn:
-        renamed = await runs.rename_tenant(conn, lease, str(work.proven_domain))
+        renamed = await runs.rename_tenant(conn, lease, str(work.gained_domain))
     if renamed is None:
-        raise ConflictError(f"Another tenant has {work.proven_domain}, or the lease is lost.")
+        raise ConflictError(f"Another tenant has {work.gained_domain}, or the lease is lost.")
     return work.tenant_id, renamed
 
 
 def _is_to_be_renamed(work: Work) -> bool:
-    """Whether the tenant has to get its proven name; once its services know it, no more."""
-    name = work.proven_domain
+    """Whether the tenant has to get another name; once its services know it, no more."""
+    name = work.gained_domain
     if name is None or name == work.tenant_domain:
         return False
     return all(name not in service.ordered_domains for service in work.services.values())

@@ -1,6 +1,6 @@
 """The input of a provisioning run: a subscription, its buyer, services and trial charges."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -11,7 +11,9 @@ from mpanel_billing.domains.repository.names import NameState
 from mpanel_billing.provisioning.desired import Entitlement, Reason
 from mpanel_billing.provisioning.service_state import REGISTRAR_MODES, Service
 
-_HELD = frozenset({"held", "proven", "registered"})
+_HELD = frozenset({"held", "proven", "chosen", "registered"})
+
+_GAINED = frozenset({"proven", "chosen"})
 
 SuspensionReason = Reason | Literal["removed"]
 
@@ -68,7 +70,8 @@ class Work:
     `vouched_customer_id`: its customer, if mPanel vouches that the order is theirs.
     `domain_states`: what was decided of each of its names. `rival_pages`: payment pages on which
     others can still pay for a name that it has. `at_registrar`: its names that a registrar's driver
-    sees to. `has_registrar`: there is one, for names of which the hosting service was told nothing.
+    sees to; `paid_alone`: those that were paid for by themselves, in place of lost ones.
+    `has_registrar`: there is one, for names of which the hosting service was told nothing.
     """
 
     subscription_id: UUID
@@ -99,6 +102,7 @@ class Work:
     domain_states: Mapping[str, NameState] = field(default_factory=dict)
     rival_pages: tuple[RivalPage, ...] = ()
     at_registrar: frozenset[str] = frozenset()
+    paid_alone: frozenset[str] = frozenset()
     has_registrar: bool = False
 
     @property
@@ -163,14 +167,18 @@ class Work:
         return self.ordered_domain if self._holds(self.ordered_domain) else None
 
     @property
-    def proven_domain(self) -> str | None:
-        """The domain that was ordered, if its buyer has proven that it is theirs.
+    def gained_domain(self) -> str | None:
+        """The domain of the order that the tenant and its services get after they were made.
 
-        The tenant and its services had another name until then.
+        Its buyer has proven that it is theirs, or chosen it in place of one that could not be had.
         """
         name = self.ordered_domain
-        is_proven = name is not None and self.domain_states.get(name) == "proven"
-        return name if is_proven else None
+        is_gained = name is not None and self.domain_states.get(name) in _GAINED
+        return name if is_gained else None
+
+    def paid_for(self, names: Iterable[str], *, is_order_paid: bool) -> tuple[str, ...]:
+        """Return those of the names that may be registered: their order is paid, or they are."""
+        return tuple(name for name in names if is_order_paid or name in self.paid_alone)
 
     @property
     def unproven_domain(self) -> str | None:

@@ -33,6 +33,7 @@ from mpanel_billing.subscriptions.domain_charges import (
 )
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.refunds import RequestedRefund, may_succeed_later, refund_invoice
+from mpanel_billing.subscriptions.replaced_domains import put_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +100,14 @@ async def settle_renewals(mirror: Mirror, now: datetime) -> None:
 
 
 async def _have_renewed(conn: Connection, domain: PaidYear) -> None:
-    """Have the registrar renew what was paid; what it cannot renew is settled as refused."""
-    logger.info("renewal paid", extra={"domain": domain.name})
+    """Have the registrar renew what was paid; what it cannot renew is settled as refused.
+
+    A name that was chosen in place of a lost one is had from now on as any that was ordered.
+    """
+    logger.info("year paid", extra={"domain": domain.name})
+    if domain.paid_until is None:
+        await put_in_place(conn, domain.id)
+        return
     if not domain.is_renewable:
         return
     due = await order_renewal(conn, domain.id, domain.paid_until)

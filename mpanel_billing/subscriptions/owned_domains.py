@@ -62,10 +62,13 @@ async def list_domains(
 async def get_domain(mirror: Mirror, id_: UUID, named: CustomerRef) -> OwnedDomain:
     """Return a domain; NotFoundError if it is unknown, or another customer's."""
     async with acquired(mirror.pool) as conn:
-        return await _require(conn, mirror, id_, named)
+        return await require_domain(conn, mirror, id_, named)
 
 
-async def _require(conn: Connection, mirror: Mirror, id_: UUID, named: CustomerRef) -> OwnedDomain:
+async def require_domain(
+    conn: Connection, mirror: Mirror, id_: UUID, named: CustomerRef
+) -> OwnedDomain:
+    """Return a domain; NotFoundError if it is unknown, or another customer's."""
     found = await owned.list_domains(conn, [id_], livemode=mirror.livemode)
     if not found or not await may_reach(conn, named, found[0].customer_id):
         raise NotFoundError("Domain not found.", code="unknown_domain")
@@ -74,7 +77,7 @@ async def _require(conn: Connection, mirror: Mirror, id_: UUID, named: CustomerR
 
 async def _lock(conn: Connection, mirror: Mirror, request: DomainRequest) -> OwnedDomain:
     await owned.lock_domain(conn, request.id)
-    return await _require(conn, mirror, request.id, request.named)
+    return await require_domain(conn, mirror, request.id, request.named)
 
 
 async def set_auto_renew(
@@ -95,7 +98,7 @@ async def set_auto_renew(
             await owned.renew_no_more(conn, domain.id, now)
         details = {"domain": domain.name, "autoRenew": on}
         await _record(conn, request, "domain.auto_renew", details)
-        return await _require(conn, mirror, request.id, request.named)
+        return await require_domain(conn, mirror, request.id, request.named)
 
 
 async def order_year(
@@ -118,7 +121,7 @@ async def order_year(
                 code="renewal_in_progress",
             )
         await _record(conn, request, "domain.renew", {"domain": domain.name, "amount": amount})
-        return await _require(conn, mirror, request.id, request.named)
+        return await require_domain(conn, mirror, request.id, request.named)
 
 
 async def renew_paid(mirror: Mirror, request: DomainRequest, *, until: datetime) -> OwnedDomain:
@@ -145,7 +148,7 @@ async def renew_paid(mirror: Mirror, request: DomainRequest, *, until: datetime)
         await enqueue_domains(conn, [(domain.id, due)])
         details = {"domain": domain.name, "paidUntil": until.date().isoformat()}
         await _record(conn, request, "domain.renew", details)
-        return await _require(conn, mirror, request.id, request.named)
+        return await require_domain(conn, mirror, request.id, request.named)
 
 
 def _price_of(domain: OwnedDomain, price: int | None, now: datetime) -> tuple[str, int]:
@@ -195,7 +198,7 @@ async def release(mirror: Mirror, request: DomainRequest) -> OwnedDomain:
                 "A tenant has this domain, or nobody has it any more.", code="domain_in_use"
             )
         await _record(conn, request, "domain.release", {"domain": domain.name})
-        return await _require(conn, mirror, request.id, request.named)
+        return await require_domain(conn, mirror, request.id, request.named)
 
 
 async def move(mirror: Mirror, request: DomainRequest, subscription_id: UUID) -> OwnedDomain:
@@ -217,7 +220,7 @@ async def move(mirror: Mirror, request: DomainRequest, subscription_id: UUID) ->
             )
         details = {"domain": domain.name, "subscription": str(subscription_id)}
         await _record(conn, request, "domain.move", details)
-        return await _require(conn, mirror, request.id, request.named)
+        return await require_domain(conn, mirror, request.id, request.named)
 
 
 async def _record(

@@ -1,4 +1,4 @@
-"""The worker's jobs about proofs and further years of domains."""
+"""The worker's jobs about proofs, further years and replaced names of domains."""
 
 from pgqueuer import PgQueuer
 from pgqueuer.models import Schedule
@@ -12,6 +12,7 @@ from mpanel_billing.subscriptions.domain_renewals import (
     renew_domains,
     tell_of_renewals,
 )
+from mpanel_billing.subscriptions.replaced_domains import tell_stripe
 
 _EVERY_MINUTE = "* * * * *"
 
@@ -24,7 +25,7 @@ def renewal_rules_of(settings: Settings) -> RenewalRules:
 
 
 def schedule_renewals(queue: PgQueuer, mirror: Mirror, rules: RenewalRules, clock: Clock) -> None:
-    """Charge domains that expire, every minute, and tell of them every hour."""
+    """Charge domains, tell customers of those that expire, and Stripe of names that were chosen."""
 
     @queue.schedule("domain_renewals", _EVERY_MINUTE)
     async def renew(_: Schedule) -> None:
@@ -33,6 +34,10 @@ def schedule_renewals(queue: PgQueuer, mirror: Mirror, rules: RenewalRules, cloc
     @queue.schedule("domains_expiring", "17 * * * *")
     async def tell(_: Schedule) -> None:
         await tell_of_renewals(mirror, clock())
+
+    @queue.schedule("replaced_domains", _EVERY_MINUTE)
+    async def tell_of_replaced(_: Schedule) -> None:
+        await tell_stripe(mirror)
 
 
 def schedule_proofs(queue: PgQueuer, checks: ProofChecks) -> None:

@@ -80,6 +80,8 @@ CREATE TABLE billing_domains (
     renewal_price bigint CHECK (renewal_price >= 0),
     coming_price bigint CHECK (coming_price >= 0),
     coming_price_from timestamptz,
+    replaces_id uuid REFERENCES billing_domains ON DELETE SET NULL,
+    tell_stripe_at timestamptz,
     given_back_at timestamptz,
     refund_error text,
     refund_attempts integer NOT NULL DEFAULT 0,
@@ -93,6 +95,13 @@ CREATE TABLE billing_domains (
     -- nothing is asked of a registrar before money was paid for it
     CHECK (state NOT IN ('paid', 'registering', 'transferring') OR paid_at IS NOT NULL),
     CHECK (pending_action NOT IN ('register', 'transfer') OR paid_at IS NOT NULL),
+    -- another name in place of a lost one is not paid with the order
+    CHECK (
+        replaces_id IS NULL
+        OR mode IN ('existing', 'subdomain')
+        OR held_at IS NULL
+        OR num_nonnulls(paid_at, registered_at) > 0
+    ),
     CHECK (pending_action <> 'renew' OR paid_until IS NOT NULL),
     CHECK (state <> 'renewing' OR paid_until IS NOT NULL),
     CHECK ((pending_action IS NULL) = (pending_request IS NULL)),
@@ -106,6 +115,11 @@ CREATE TABLE billing_domains (
 -- A name has one live row: of two that pay for it at once, one gets it.
 CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains (name)
 WHERE held_at IS NOT NULL AND state NOT IN ('released', 'failed');
+-- One name at a time takes the place of a lost one.
+CREATE UNIQUE INDEX billing_domains_replaces_key ON billing_domains (replaces_id)
+WHERE replaces_id IS NOT NULL AND state NOT IN ('released', 'failed');
+CREATE INDEX billing_domains_untold_idx ON billing_domains (tell_stripe_at)
+WHERE tell_stripe_at IS NOT NULL;
 CREATE INDEX billing_domains_created_idx ON billing_domains (created_at)
 WHERE state <> 'ordered';
 CREATE INDEX billing_domains_lost_idx ON billing_domains (updated_at)
@@ -160,6 +174,8 @@ COMMENT ON COLUMN billing_domains.currency IS 'Of the prices, lower case as Stri
 COMMENT ON COLUMN billing_domains.renewal_price IS 'What its customer was told that a further year costs, in minor units; null: nothing was told';
 COMMENT ON COLUMN billing_domains.coming_price IS 'Another one that they were told of; null: none';
 COMMENT ON COLUMN billing_domains.coming_price_from IS 'From when that one is charged';
+COMMENT ON COLUMN billing_domains.replaces_id IS 'The name that could not be had, in whose place its customer has chosen this one; null: it was ordered first';
+COMMENT ON COLUMN billing_domains.tell_stripe_at IS 'When the worker tells Stripe that the order is for this name now; null: Stripe knows';
 COMMENT ON COLUMN billing_domains.given_back_at IS 'When its price was refunded, because it could not be had, or that was settled otherwise';
 COMMENT ON COLUMN billing_domains.refund_error IS 'Why its price could not be refunded; null: it was, or nothing has been tried';
 COMMENT ON COLUMN billing_domains.refund_attempts IS 'How often the refund of its price was tried in vain';
@@ -374,7 +390,7 @@ CREATE TABLE billing_changes (
     customer_id uuid REFERENCES customers ON DELETE CASCADE,
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id, customer_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'refund', 'credit_note',
+        'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'replace_domain', 'refund', 'credit_note',
         'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible', 'delete_invoice',
         'balance', 'invoice'
     )),

@@ -1,11 +1,12 @@
--- Further years of domains: one row for each domain and year, from the charge to the registrar's answer.
+-- Years of domains that are charged by themselves: one row for each domain and year, from the charge to the
+-- registrar's answer. Also the first year of a name that was chosen in place of one that could not be had.
 -- Why: docs/decisions/0049-a-renewal-is-a-row.md.
 
 -- migrate:up
 CREATE TABLE billing_domain_renewals (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     domain_id uuid NOT NULL REFERENCES billing_domains ON DELETE CASCADE,
-    expires_on date NOT NULL,
+    expires_on date,
     state text NOT NULL DEFAULT 'due' CHECK (state IN (
         'due', 'charged', 'paid', 'renewed', 'unpaid', 'withdrawn', 'refused'
     )),
@@ -29,6 +30,8 @@ CREATE TABLE billing_domain_renewals (
     -- a year is charged once
     UNIQUE (domain_id, expires_on),
     CHECK (state <> 'charged' OR num_nonnulls(stripe_item_id, stripe_invoice_id) > 0),
+    -- no line of the plan's invoice pays for a first year
+    CHECK (expires_on IS NOT NULL OR params ->> 'way' = 'own'),
     -- the registrar is asked for nothing that was not paid
     CHECK ((state IN ('paid', 'renewed', 'refused')) = (paid_at IS NOT NULL)),
     CHECK ((state = 'renewed') = (renewed_at IS NOT NULL)),
@@ -37,17 +40,19 @@ CREATE TABLE billing_domain_renewals (
 -- Also if somebody moves the day of expiry while it is charged.
 CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals (domain_id)
 WHERE state IN ('due', 'charged', 'paid');
+CREATE UNIQUE INDEX billing_domain_renewals_first_key ON billing_domain_renewals (domain_id)
+WHERE expires_on IS NULL;
 CREATE INDEX billing_domain_renewals_work_idx ON billing_domain_renewals (next_attempt_at)
 WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals (stripe_invoice_id)
 WHERE state IN ('charged', 'unpaid', 'withdrawn') AND stripe_invoice_id IS NOT NULL;
 CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals (domain_id)
 WHERE last_error IS NOT NULL OR state = 'paid';
-COMMENT ON TABLE billing_domain_renewals IS 'What is charged for further years of domains, once for each domain and year, and what became of it';
+COMMENT ON TABLE billing_domain_renewals IS 'What is charged for years of domains by themselves, once for each domain and year, and what became of it';
 COMMENT ON COLUMN billing_domain_renewals.id IS 'Ours; with attempt, part of the idempotency keys at Stripe and at the registrar';
 COMMENT ON COLUMN billing_domain_renewals.domain_id IS 'The domain';
-COMMENT ON COLUMN billing_domain_renewals.expires_on IS 'The day of expiry (UTC) that it moves by a year';
-COMMENT ON COLUMN billing_domain_renewals.state IS 'due; charged: Stripe collects it; paid: the registrar is to renew; renewed; unpaid: it was not paid by expiry; withdrawn: the customer does not want it; refused: the registrar does not renew it, the money goes back';
+COMMENT ON COLUMN billing_domain_renewals.expires_on IS 'The day of expiry (UTC) that it moves by a year; null: it is the first one of a name that was chosen in place of a lost one';
+COMMENT ON COLUMN billing_domain_renewals.state IS 'due; charged: Stripe collects it; paid: the registrar is to renew; renewed: the registrar has it; unpaid: it was not paid in time; withdrawn: the customer does not want it; refused: the registrar does not do it, the money goes back';
 COMMENT ON COLUMN billing_domain_renewals.amount IS 'In minor units, as the customer was told, before taxes that are not included';
 COMMENT ON COLUMN billing_domain_renewals.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN billing_domain_renewals.livemode IS 'Whether it is charged in Stripe''s live mode';
@@ -61,7 +66,7 @@ COMMENT ON COLUMN billing_domain_renewals.last_error IS 'Why the latest try fail
 COMMENT ON COLUMN billing_domain_renewals.next_attempt_at IS 'When a worker looks at it; null: there is nothing to do but to wait for Stripe';
 COMMENT ON COLUMN billing_domain_renewals.leased_until IS 'Until when one worker has it; null: none has';
 COMMENT ON COLUMN billing_domain_renewals.paid_at IS 'When it was found paid';
-COMMENT ON COLUMN billing_domain_renewals.renewed_at IS 'When the registrar''s expiry was seen to have moved';
+COMMENT ON COLUMN billing_domain_renewals.renewed_at IS 'When the registrar was seen to have it';
 COMMENT ON COLUMN billing_domain_renewals.given_back_at IS 'When the money of a refused one was refunded';
 COMMENT ON COLUMN billing_domain_renewals.created_at IS 'When it became due';
 COMMENT ON COLUMN billing_domain_renewals.updated_at IS 'When this row was last changed';

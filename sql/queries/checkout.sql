@@ -593,7 +593,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT
         jsonb_agg(
-            jsonb_build_object('name', own.name, 'unicodeName', own.unicode_name, 'mode', own.mode, 'state', own.state, 'needs', own.needs, 'proof', billing_proof_asked_v1(own.id))
+            jsonb_build_object('name', own.name, 'unicodeName', own.unicode_name, 'mode', own.mode, 'state', own.state, 'needs', own.needs, 'replaceable', billing_is_replaceable_v1(own.id), 'proof', billing_proof_asked_v1(own.id))
             ORDER BY own.created_at, own.name
         ) AS domains
     FROM billing_domains AS own

@@ -44,6 +44,8 @@
 --     renewal_price bigint,
 --     coming_price bigint,
 --     coming_price_from timestamp with time zone,
+--     replaces_id uuid,
+--     tell_stripe_at timestamp with time zone,
 --     given_back_at timestamp with time zone,
 --     refund_error text,
 --     refund_attempts integer DEFAULT 0 NOT NULL,
@@ -52,18 +54,19 @@
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_domains_check CHECK ((order_total >= price)),
 --     CONSTRAINT billing_domains_check1 CHECK ((num_nonnulls(customer_id, subscription_id) > 0)),
---     CONSTRAINT billing_domains_check10 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
---     CONSTRAINT billing_domains_check11 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
---     CONSTRAINT billing_domains_check12 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
---     CONSTRAINT billing_domains_check13 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
+--     CONSTRAINT billing_domains_check10 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
+--     CONSTRAINT billing_domains_check11 CHECK (((lease_token IS NULL) = (leased_until IS NULL))),
+--     CONSTRAINT billing_domains_check12 CHECK (((next_refund_at IS NULL) OR (refund_error IS NOT NULL))),
+--     CONSTRAINT billing_domains_check13 CHECK (((NOT auto_renew) OR (num_nulls(renewal_price, currency) = 0))),
+--     CONSTRAINT billing_domains_check14 CHECK (((coming_price IS NULL) = (coming_price_from IS NULL))),
 --     CONSTRAINT billing_domains_check2 CHECK (((state = ANY (ARRAY['ordered'::text, 'verifying'::text, 'released'::text, 'failed'::text])) OR (held_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check3 CHECK (((given_back_at IS NULL) OR (state = 'failed'::text))),
 --     CONSTRAINT billing_domains_check4 CHECK (((state <> ALL (ARRAY['paid'::text, 'registering'::text, 'transferring'::text])) OR (paid_at IS NOT NULL))),
 --     CONSTRAINT billing_domains_check5 CHECK (((pending_action <> ALL (ARRAY['register'::text, 'transfer'::text])) OR (paid_at IS NOT NULL))),
---     CONSTRAINT billing_domains_check6 CHECK (((pending_action <> 'renew'::text) OR (paid_until IS NOT NULL))),
---     CONSTRAINT billing_domains_check7 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
---     CONSTRAINT billing_domains_check8 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
---     CONSTRAINT billing_domains_check9 CHECK (((num_nonnulls(pending_action, next_attempt_at) = 0) OR (driver IS NOT NULL))),
+--     CONSTRAINT billing_domains_check6 CHECK (((replaces_id IS NULL) OR (mode = ANY (ARRAY['existing'::text, 'subdomain'::text])) OR (held_at IS NULL) OR (num_nonnulls(paid_at, registered_at) > 0))),
+--     CONSTRAINT billing_domains_check7 CHECK (((pending_action <> 'renew'::text) OR (paid_until IS NOT NULL))),
+--     CONSTRAINT billing_domains_check8 CHECK (((state <> 'renewing'::text) OR (paid_until IS NOT NULL))),
+--     CONSTRAINT billing_domains_check9 CHECK (((pending_action IS NULL) = (pending_request IS NULL))),
 --     CONSTRAINT billing_domains_coming_price_check CHECK ((coming_price >= 0)),
 --     CONSTRAINT billing_domains_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT billing_domains_mode_check CHECK ((mode = ANY (ARRAY['register'::text, 'transfer'::text, 'new-or-transfer'::text, 'existing'::text, 'subdomain'::text]))),
@@ -76,6 +79,7 @@
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_name_key UNIQUE (subscription_id, name);
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_replaces_id_fkey FOREIGN KEY (replaces_id) REFERENCES billing_domains(id) ON DELETE SET NULL;
 -- ALTER TABLE ONLY billing_domains ADD CONSTRAINT billing_domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created_at) WHERE (state <> 'ordered'::text);
 -- CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
@@ -85,8 +89,10 @@
 -- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND ((refund_error IS NULL) OR (next_refund_at IS NOT NULL)));
 -- CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
+-- CREATE UNIQUE INDEX billing_domains_replaces_key ON billing_domains USING btree (replaces_id) WHERE ((replaces_id IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 -- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 -- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
+-- CREATE INDEX billing_domains_untold_idx ON billing_domains USING btree (tell_stripe_at) WHERE (tell_stripe_at IS NOT NULL);
 --
 -- CREATE TABLE domains (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -227,7 +233,9 @@ CROSS JOIN LATERAL (
         named.name = wanted.name AS is_same,
         -- what has still to be proven is kept from nobody
         named.state NOT IN ('verifying', 'released', 'failed') AS is_live,
-        named.held_at IS NOT NULL AS is_held
+        named.held_at IS NOT NULL AS is_held,
+        -- what takes the place of a lost name is paid for by itself
+        named.replaces_id IS NULL OR named.paid_at IS NOT NULL OR named.mode IN ('existing', 'subdomain') AS is_paid
     FROM billing_domains AS named
     WHERE named.registrable = wanted.registrable
       AND (
@@ -250,6 +258,7 @@ WHERE other.is_live
       other.is_held
       OR (
           :subscription_id::uuid IS NULL
+          AND other.is_paid
           AND owner.status IN ('pending', 'active', 'suspended')
       )
   )
@@ -274,7 +283,8 @@ CROSS JOIN LATERAL (
     SELECT
         named.subscription_id,
         named.customer_id,
-        named.held_at IS NOT NULL AS is_held
+        named.held_at IS NOT NULL AS is_held,
+        named.replaces_id IS NULL OR named.paid_at IS NOT NULL OR named.mode IN ('existing', 'subdomain') AS is_paid
     FROM billing_domains AS named
     WHERE named.skeleton = wanted.imitates
       AND named.registrable <> wanted.registrable
@@ -293,6 +303,7 @@ WHERE (
     seen.is_held
     OR (
         :subscription_id::uuid IS NULL
+        AND seen.is_paid
         AND owner.status IN ('pending', 'active', 'suspended')
     )
 )
@@ -331,16 +342,19 @@ WHERE own.registrable = ANY(:registrable::text[])
   AND (own.registered_at IS NOT NULL OR owner.is_alive)
 GROUP BY own.name;
 
--- name: drop_ordered(subscription_id, names)!
--- Makes place for the rows of names that the customer has already.
+-- name: drop_ordered(subscription_id, names)
+-- Makes place for the rows of names that the customer has already. Returns in whose place they were chosen.
 DELETE FROM billing_domains AS own
 WHERE own.subscription_id = :subscription_id::uuid
   AND own.name = ANY(:names::text[])
-  AND own.held_at IS NULL;
+  AND own.held_at IS NULL
+RETURNING own.name, own.replaces_id;
 
--- name: attach_kept(subscription_id, names, customer_id)!
+-- name: attach_kept(subscription_id, names, customer_id, replaces)!
+-- replaces: in whose place they were chosen, by name.
 UPDATE billing_domains AS own
 SET subscription_id = :subscription_id::uuid,
+    replaces_id = (:replaces::jsonb ->> own.name)::uuid,
     updated_at = now()
 WHERE own.name = ANY(:names::text[])
   AND own.customer_id = :customer_id::uuid

@@ -5,7 +5,7 @@
 SELECT own.id
 FROM billing_domains AS own
 WHERE own.customer_id = :customer_id::uuid
-  AND (own.held_at IS NOT NULL OR own.state = 'verifying')
+  AND (own.held_at IS NOT NULL OR own.state IN ('verifying', 'failed') OR own.replaces_id IS NOT NULL)
   AND (own.created_at, own.id) < (
       coalesce(:before_at::timestamptz, 'infinity'),
       coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -41,6 +41,14 @@ SELECT
     own.needs,
     own.last_error,
     own.created_at,
+    own.replaces_id,
+    (
+        SELECT chosen.id
+        FROM billing_domains AS chosen
+        WHERE chosen.replaces_id = own.id
+          AND chosen.state NOT IN ('released', 'failed')
+    ) AS replaced_by_id,
+    billing_is_replaceable_v1(own.id) AS replaceable,
     latest.state AS renewal_state,
     latest.amount AS renewal_amount,
     latest.expires_on AS renewal_of,
@@ -69,12 +77,12 @@ LEFT JOIN LATERAL (
     LEFT JOIN invoices AS i
         ON i.stripe_invoice_id = r.stripe_invoice_id
     WHERE r.domain_id = own.id
-    ORDER BY r.expires_on DESC
+    ORDER BY r.expires_on DESC NULLS LAST
     LIMIT 1
     OFFSET 0
 ) AS latest ON TRUE
 WHERE own.id = ANY(:ids::uuid[])
-  AND (own.held_at IS NOT NULL OR own.state = 'verifying')
+  AND (own.held_at IS NOT NULL OR own.state IN ('verifying', 'failed') OR own.replaces_id IS NOT NULL)
   AND (payer.livemode = :livemode::boolean) IS NOT FALSE
 ORDER BY own.created_at DESC, own.id DESC;
 
@@ -121,6 +129,7 @@ SET state = 'withdrawn',
     next_attempt_at = :now::timestamptz,
     updated_at = now()
 WHERE r.domain_id = :id::uuid
+  AND r.expires_on IS NOT NULL
   AND r.state IN ('due', 'charged');
 
 -- name: order_year(id, amount, currency, livemode, pay_by, now)$

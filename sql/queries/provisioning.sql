@@ -213,6 +213,7 @@ SELECT
     CASE WHEN o.vouched THEN s.customer_id END AS vouched_customer_id,
     coalesce(named.states, '{}') AS domain_states,
     coalesce(named.at_registrar, '[]') AS at_registrar,
+    coalesce(named.paid_alone, '[]') AS paid_alone,
     coalesce(rivals.pages, '[]') AS rival_pages,
     e.hold_reason,
     e.held_for_pause,
@@ -248,14 +249,19 @@ LEFT JOIN LATERAL (
             WHEN own.state = 'released' THEN 'released'
             WHEN own.state = 'verifying' THEN 'verifying'
             WHEN own.held_at IS NULL THEN 'ordered'
+            WHEN lost.id IS NOT NULL THEN 'chosen'
             WHEN own.registered_at IS NOT NULL THEN 'registered'
             WHEN proof.proven_at IS NOT NULL THEN 'proven'
             ELSE 'held'
         END) AS states,
-        jsonb_agg(own.name) FILTER (WHERE own.driver IS NOT NULL) AS at_registrar
+        jsonb_agg(own.name) FILTER (WHERE own.driver IS NOT NULL) AS at_registrar,
+        jsonb_agg(own.name) FILTER (WHERE own.replaces_id IS NOT NULL AND own.paid_at IS NOT NULL) AS paid_alone
     FROM billing_domains AS own
     LEFT JOIN billing_domain_proofs AS proof
         ON proof.domain_id = own.id
+    LEFT JOIN billing_domains AS lost
+        ON lost.id = own.replaces_id
+        AND lost.subscription_id = own.subscription_id
     WHERE own.subscription_id = w.subscription_id
 ) AS named ON TRUE
 LEFT JOIN LATERAL (
@@ -435,7 +441,7 @@ WHERE s.id = :subscription_id::uuid
 RETURNING own.id, own.domain;
 
 -- name: rename_tenant(subscription_id, token, domain)$
--- The tenant gets the name that its customer has proven; null if another tenant has it.
+-- The tenant gets the name that its customer has proven, or chosen; null if another tenant has it.
 UPDATE tenants AS t
 SET domain = :domain,
     updated_at = CURRENT_TIMESTAMP
@@ -468,6 +474,7 @@ paid AS (
     CROSS JOIN jsonb_to_recordset(:desired::jsonb) AS wanted (domains text[])
     WHERE own.subscription_id = held.subscription_id
       AND own.name = ANY(wanted.domains)
+      AND own.name <> ALL(:domains::text[])
       AND own.state = 'ordered'
       AND own.held_at IS NOT NULL
 ),

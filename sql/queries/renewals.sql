@@ -5,7 +5,7 @@
 -- CREATE TABLE billing_domain_renewals (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
 --     domain_id uuid NOT NULL,
---     expires_on date NOT NULL,
+--     expires_on date,
 --     state text DEFAULT 'due'::text NOT NULL,
 --     amount bigint NOT NULL,
 --     currency text NOT NULL,
@@ -27,9 +27,10 @@
 --     CONSTRAINT billing_domain_renewals_amount_check CHECK ((amount >= 0)),
 --     CONSTRAINT billing_domain_renewals_attempt_check CHECK ((attempt > 0)),
 --     CONSTRAINT billing_domain_renewals_check CHECK (((state <> 'charged'::text) OR (num_nonnulls(stripe_item_id, stripe_invoice_id) > 0))),
---     CONSTRAINT billing_domain_renewals_check1 CHECK (((state = ANY (ARRAY['paid'::text, 'renewed'::text, 'refused'::text])) = (paid_at IS NOT NULL))),
---     CONSTRAINT billing_domain_renewals_check2 CHECK (((state = 'renewed'::text) = (renewed_at IS NOT NULL))),
---     CONSTRAINT billing_domain_renewals_check3 CHECK (((given_back_at IS NULL) OR (state = 'refused'::text))),
+--     CONSTRAINT billing_domain_renewals_check1 CHECK (((expires_on IS NOT NULL) OR ((params ->> 'way'::text) = 'own'::text))),
+--     CONSTRAINT billing_domain_renewals_check2 CHECK (((state = ANY (ARRAY['paid'::text, 'renewed'::text, 'refused'::text])) = (paid_at IS NOT NULL))),
+--     CONSTRAINT billing_domain_renewals_check3 CHECK (((state = 'renewed'::text) = (renewed_at IS NOT NULL))),
+--     CONSTRAINT billing_domain_renewals_check4 CHECK (((given_back_at IS NULL) OR (state = 'refused'::text))),
 --     CONSTRAINT billing_domain_renewals_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT billing_domain_renewals_failures_check CHECK ((failures >= 0)),
 --     CONSTRAINT billing_domain_renewals_params_check CHECK (((params ->> 'way'::text) = ANY (ARRAY['plan'::text, 'own'::text]))),
@@ -38,6 +39,7 @@
 -- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_expires_on_key UNIQUE (domain_id, expires_on);
 -- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY billing_domain_renewals ADD CONSTRAINT billing_domain_renewals_domain_id_fkey FOREIGN KEY (domain_id) REFERENCES billing_domains(id) ON DELETE CASCADE;
+-- CREATE UNIQUE INDEX billing_domain_renewals_first_key ON billing_domain_renewals USING btree (domain_id) WHERE (expires_on IS NULL);
 -- CREATE UNIQUE INDEX billing_domain_renewals_open_key ON billing_domain_renewals USING btree (domain_id) WHERE (state = ANY (ARRAY['due'::text, 'charged'::text, 'paid'::text]));
 -- CREATE INDEX billing_domain_renewals_troubled_idx ON billing_domain_renewals USING btree (domain_id) WHERE ((last_error IS NOT NULL) OR (state = 'paid'::text));
 -- CREATE INDEX billing_domain_renewals_unpaid_idx ON billing_domain_renewals USING btree (stripe_invoice_id) WHERE ((state = ANY (ARRAY['charged'::text, 'unpaid'::text, 'withdrawn'::text])) AND (stripe_invoice_id IS NOT NULL));
@@ -294,7 +296,8 @@ SELECT
     payer.stripe_customer_id,
     payer.current_period_end AS plan_charged_at,
     (
-        payer.id = own.subscription_id
+        c.expires_on IS NOT NULL
+        AND payer.id = own.subscription_id
         AND payer.stripe_status = 'active'
         AND payer.collection_paused IS NOT TRUE
         AND payer.cancel_at_period_end IS NOT TRUE
@@ -354,21 +357,34 @@ WHERE r.id = :id::uuid
   AND r.attempt = :attempt;
 
 -- name: note_taken_back(id, attempt, next_attempt_at)!
--- Nothing of this attempt can be paid at Stripe any more; one that is charged is charged otherwise.
-UPDATE billing_domain_renewals AS r
-SET state = CASE WHEN r.state = 'charged' THEN 'due' ELSE r.state END,
-    attempt = r.attempt + 1,
-    params = NULL,
-    stripe_item_id = NULL,
-    stripe_invoice_id = NULL,
-    failures = 0,
-    last_error = NULL,
-    next_attempt_at = CASE WHEN r.state = 'charged' THEN :next_attempt_at::timestamptz END,
-    leased_until = NULL,
+-- Nothing of this attempt can be paid at Stripe any more; one that is charged is charged otherwise. A name that
+-- was chosen, and not paid for, is nobody's: another one can be chosen.
+WITH taken_back AS (
+    UPDATE billing_domain_renewals AS r
+    SET state = CASE WHEN r.state = 'charged' THEN 'due' ELSE r.state END,
+        attempt = r.attempt + 1,
+        params = NULL,
+        stripe_item_id = NULL,
+        stripe_invoice_id = NULL,
+        failures = 0,
+        last_error = NULL,
+        next_attempt_at = CASE WHEN r.state = 'charged' THEN :next_attempt_at::timestamptz END,
+        leased_until = NULL,
+        updated_at = now()
+    WHERE r.id = :id::uuid
+      AND r.attempt = :attempt
+      AND r.state IN ('charged', 'unpaid', 'withdrawn')
+    RETURNING r.domain_id, r.expires_on, r.state
+)
+UPDATE billing_domains AS own
+SET state = 'released',
     updated_at = now()
-WHERE r.id = :id::uuid
-  AND r.attempt = :attempt
-  AND r.state IN ('charged', 'unpaid', 'withdrawn');
+FROM taken_back
+WHERE own.id = taken_back.domain_id
+  AND taken_back.expires_on IS NULL
+  AND taken_back.state IN ('unpaid', 'withdrawn')
+  AND own.state = 'ordered'
+  AND own.paid_at IS NULL;
 
 -- name: note_invoice(id, attempt, stripe_item_id, stripe_invoice_id)!
 UPDATE billing_domain_renewals AS r
@@ -386,19 +402,31 @@ WHERE r.id = :id::uuid
   AND r.attempt = :attempt;
 
 -- name: note_given_back(id, error)!
--- error: why it was not; a person has to do it.
-UPDATE billing_domain_renewals AS r
-SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
-    last_error = coalesce(:error::text, r.last_error),
-    next_attempt_at = NULL,
-    leased_until = NULL,
+-- error: why it was not; a person has to do it. A name that was chosen, and could not be had, is settled with it.
+WITH given AS (
+    UPDATE billing_domain_renewals AS r
+    SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
+        last_error = coalesce(:error::text, r.last_error),
+        next_attempt_at = NULL,
+        leased_until = NULL,
+        updated_at = now()
+    WHERE r.id = :id::uuid
+      AND r.state = 'refused'
+      AND r.given_back_at IS NULL
+    RETURNING r.domain_id, r.expires_on, r.amount, r.given_back_at
+)
+UPDATE billing_domains AS own
+SET given_back_at = given.given_back_at,
     updated_at = now()
-WHERE r.id = :id::uuid
-  AND r.state = 'refused'
-  AND r.given_back_at IS NULL;
+FROM given
+WHERE own.id = given.domain_id
+  AND given.expires_on IS NULL
+  AND given.amount > 0
+  AND own.state = 'failed'
+  AND own.given_back_at IS NULL;
 
 -- name: note_paid(livemode)
--- What was paid, also late, is to be renewed. Not what was given back. Out of redemption it would cost more.
+-- What was paid, also late, is to be renewed, or registered: paid_until is null then. Not what was given back. Out of redemption it would cost more.
 WITH found AS MATERIALIZED (
     SELECT
         r.id,
@@ -465,9 +493,19 @@ WITH over AS MATERIALIZED (
     FROM billing_domain_renewals AS r
     JOIN billing_domains AS own
         ON own.id = r.domain_id
+    LEFT JOIN subscriptions AS plan
+        ON plan.id = own.subscription_id
     WHERE r.state IN ('due', 'charged')
       AND r.livemode = :livemode::boolean
-      AND (r.pay_by <= :now::timestamptz OR own.state NOT IN ('active', 'renewing', 'expired'))
+      AND (
+          r.pay_by <= :now::timestamptz
+          OR CASE
+              -- without the plan there is no tenant for a name that was chosen
+              WHEN r.expires_on IS NULL
+                  THEN own.state <> 'ordered' OR (plan.status IN ('pending', 'active', 'suspended')) IS NOT TRUE
+              ELSE own.state NOT IN ('active', 'renewing', 'expired')
+          END
+      )
 )
 UPDATE billing_domain_renewals AS r
 SET state = 'unpaid',
@@ -492,12 +530,19 @@ RETURNING own.name;
 
 -- name: note_settled(now, livemode)
 -- What became of what was paid: the registrar's expiry has moved, or the registrar does not renew it. Then
--- nothing is paid for any more, so that no later run renews it at our cost.
+-- nothing is paid for any more, so that no later run renews it at our cost. Of a name that was chosen: the
+-- registrar has it, or it could not be had, or the plan has ended before it was asked for.
 WITH paid AS MATERIALIZED (
     SELECT
         r.id,
         r.domain_id,
+        r.expires_on IS NULL AS is_first,
         CASE
+            WHEN r.expires_on IS NULL THEN CASE
+                WHEN own.state IN ('active', 'renewing', 'expired', 'redemption', 'transferred_out') THEN 'renewed'
+                WHEN own.state IN ('failed', 'released') THEN 'refused'
+                WHEN own.state = 'ordered' AND (plan.status IN ('pending', 'active', 'suspended')) IS NOT TRUE THEN 'refused'
+            END
             WHEN (own.expires_at AT TIME ZONE 'UTC')::date > r.expires_on + 300 THEN 'renewed'
             -- what the registrar still needs of the customer can be told
             WHEN own.stopped_at IS NOT NULL AND own.pending_action IS NULL AND own.needs = '{}' THEN 'refused'
@@ -518,6 +563,8 @@ WITH paid AS MATERIALIZED (
     FROM billing_domain_renewals AS r
     JOIN billing_domains AS own
         ON own.id = r.domain_id
+    LEFT JOIN subscriptions AS plan
+        ON plan.id = own.subscription_id
     WHERE r.state = 'paid'
       AND r.livemode = :livemode::boolean
     FOR NO KEY UPDATE OF own
@@ -526,14 +573,29 @@ settled AS (
     UPDATE billing_domain_renewals AS r
     SET state = paid.outcome,
         renewed_at = CASE WHEN paid.outcome = 'renewed' THEN now() END,
-        last_error = CASE WHEN paid.outcome = 'refused' THEN 'the registrar does not renew it: ' || paid.reason END,
+        last_error = CASE
+            WHEN paid.outcome <> 'refused' THEN NULL
+            WHEN paid.is_first THEN 'it could not be had: ' || paid.reason
+            ELSE 'the registrar does not renew it: ' || paid.reason
+        END,
         next_attempt_at = CASE WHEN paid.outcome = 'refused' THEN :now::timestamptz END,
         updated_at = now()
     FROM paid
     WHERE r.id = paid.id
       AND r.state = 'paid'
       AND paid.outcome IS NOT NULL
-    RETURNING r.domain_id, r.state
+    RETURNING r.domain_id, r.state, paid.is_first
+),
+lost AS (
+    -- nor is it asked for any more
+    UPDATE billing_domains AS own
+    SET state = 'failed',
+        updated_at = now()
+    FROM settled
+    WHERE own.id = settled.domain_id
+      AND settled.state = 'refused'
+      AND settled.is_first
+      AND own.state = 'ordered'
 ),
 called_off AS (
     UPDATE billing_domains AS own
@@ -551,6 +613,7 @@ called_off AS (
     FROM settled
     WHERE own.id = settled.domain_id
       AND settled.state = 'refused'
+      AND NOT settled.is_first
 )
 SELECT
     settled.domain_id,

@@ -770,15 +770,21 @@ SELECT
     own.subscription_id,
     own.name,
     coalesce(r.paid_at, r.updated_at),
-    CASE r.state
-        WHEN 'paid' THEN 'a further year is paid, and not renewed yet: ' || coalesce(own.last_error, 'no answer of the registrar')
-        ELSE 'a further year is ' || r.state || ': ' || r.last_error
+    charged.year || CASE r.state
+        WHEN 'paid' THEN ' is paid, and the registrar does not have it yet: ' || coalesce(own.last_error, 'no answer')
+        ELSE ' is ' || r.state || ': ' || r.last_error
     END
 FROM billing_domain_renewals AS r
 JOIN billing_domains AS own
     ON own.id = r.domain_id
 LEFT JOIN invoices AS i
     ON i.stripe_invoice_id = r.stripe_invoice_id
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN r.expires_on IS NULL THEN 'the first year of a name in place of a lost one'
+        ELSE 'a further year'
+    END AS year
+) AS charged
 WHERE (r.last_error IS NOT NULL OR r.state = 'paid')
   AND CASE r.state
       WHEN 'paid' THEN r.paid_at < now() - interval '1 day'

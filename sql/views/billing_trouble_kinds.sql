@@ -117,7 +117,7 @@ FROM (
     (
         'domain_not_renewed',
         'trouble',
-        'A further year of a domain cannot be charged, or was paid and the registrar does not renew it; or its money could not be given back. object_id is the name.',
+        'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.',
         'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice',
         'mpanel-billing domains show NAME'
     ),

@@ -20,6 +20,7 @@ from tests.access.conftest import BILLING_KEY, Issue, bearer
 from tests.kept_domain import keep_domain
 from tests.service import Service, make_app, make_settings
 
+CHOSEN = {"domain": {"mode": "register", "value": "lovelace.com"}}
 CREDIT = {"move": "add", "amount": 500, "currency": "usd", "reason": "for the outage"}
 CHARGE = {"description": "Migration", "unitAmount": 4900}
 BODIES: Mapping[str, Mapping[str, object]] = {
@@ -41,6 +42,8 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/balance": CREDIT,
     "/api/billing/domains/{id}/auto-renew": {"autoRenew": True},
     "/api/billing/domains/{id}/move": {"subscriptionId": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"},
+    "/api/billing/domains/{id}/preview-replacement": CHOSEN,
+    "/api/billing/domains/{id}/replace": CHOSEN,
     "/api/billing/subscriptions/{id}/take-offer": {"reason": "stays for less"},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""

@@ -36,14 +36,16 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/invoices"),
     ("POST", "/api/billing/balance"),
     ("POST", "/api/billing/disputes/{id}/evidence"),
+    ("POST", "/api/billing/domains/{id}/replace"),
     ("POST", "/api/billing/domains/{id}/transfer-out"),
     ("POST", "/api/billing/domains/{id}/verify"),
 }
-"""They need a trial, an offer, an open invoice, a draft, a dispute, a registrar or a Stripe, or
+"""They need a trial, an offer, an open invoice, a draft, a dispute, a lost domain, a registrar or a
+Stripe, or
 leave an entry for each refund: test_one_off_charges.py, test_endings.py, test_retention_offers.py,
-test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_disputes.py and
-test_domain_renewals.py of tests/subscriptions. A check of a proof leaves none: nameservers decide
-(tests/checkout/test_domain_proofs.py)."""
+test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_disputes.py,
+test_replaced_domains.py and test_domain_renewals.py of tests/subscriptions. A check of a proof
+leaves none: nameservers decide (tests/checkout/test_domain_proofs.py)."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -76,6 +78,7 @@ ONLY_LOOKING = {
     ("POST", "/api/billing/subscriptions/{id}/preview-pause"),
     ("POST", "/api/billing/subscriptions/{id}/preview-resume"),
     ("POST", "/api/billing/subscriptions/{id}/preview-trial"),
+    ("POST", "/api/billing/domains/{id}/preview-replacement"),
 }
 
 
@@ -106,6 +109,7 @@ tests/subscriptions."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
 CHANGING = {*GUARDED} - READING
 ANOTHER_PLAN = {"planId": "premium", "billingCycle": "monthly"}
+CHOSEN = {"domain": {"mode": "register", "value": "lovelace.com"}}
 LESS = {"planId": "starter", "billingCycle": "monthly"}
 REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/preview-change"): ANOTHER_PLAN,
@@ -114,6 +118,8 @@ REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/charges"): CHARGED,
     ("POST", "/api/billing/domains/{id}/auto-renew"): RENEWED,
     ("POST", "/api/billing/domains/{id}/move"): {"subscriptionId": ID},
+    ("POST", "/api/billing/domains/{id}/preview-replacement"): CHOSEN,
+    ("POST", "/api/billing/domains/{id}/replace"): CHOSEN,
     ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
     ("POST", "/api/billing/invoices/{id}/mark-paid"): {"reason": "by bank transfer"},
     ("POST", "/api/billing/invoices"): BILLED,

@@ -20,7 +20,7 @@ from mpanel_billing.subscriptions.manual_invoices import ManualInvoice, NewLine,
 from mpanel_billing.subscriptions.one_off_charges import add_charge
 from mpanel_billing.subscriptions.payers import PayerOf
 from tests.inline_worker import InlineWorker
-from tests.kept_domain import keep_domain
+from tests.kept_domain import keep_domain, lose_domain
 from tests.service import Service, make_settings
 
 
@@ -250,6 +250,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     domains = [
         await keep_domain(service.pool, customer, f"kept{number}.com") for number in range(3)
     ]
+    lost = await lose_domain(service.pool, ids[0], "lost.com")
+    choice = {"domain": {"mode": "register", "value": "lovelace.com"}, "firstYear": 1299}
     domain = "/api/billing/domains/{id}"
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -323,6 +325,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{domain}/auto-renew": {"id": domains[0], "body": {"autoRenew": True}},
         f"{domain}/renew": {"id": domains[0], "body": {}},
         f"{domain}/transfer-out": {"id": domains[0], "body": {}},
+        f"{domain}/preview-replacement": {"id": lost, "body": {"domain": choice["domain"]}},
+        f"{domain}/replace": {"id": lost, "body": choice},
         f"{domain}/release": {"id": domains[1], "body": {}},
         f"{domain}/move": {"id": domains[2], "body": {"subscriptionId": ids[0]}},
         "/api/billing/portal-session": {"body": {"customerId": customer}},

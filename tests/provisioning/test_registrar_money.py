@@ -45,7 +45,7 @@ async def test_the_database_takes_no_costly_command_without_money_in_any_state(p
             )
 
 
-def test_a_registrar_is_sent_commands_in_one_place_and_paid_for_in_two() -> None:
+def test_a_registrar_is_sent_commands_in_one_place_and_paid_for_in_three() -> None:
     """The places where an order can come about: whoever adds one has to look here."""
     called = set()
     root = Path(mpanel_billing.__file__).parent
@@ -72,6 +72,7 @@ def test_a_registrar_is_sent_commands_in_one_place_and_paid_for_in_two() -> None
             "paid_at",
         ),  # note_paid: its invoice is paid, or it costs nothing
         ("renewals", "paid_until"),  # note_settled: takes it back
+        ("replacements", "paid_at"),  # put_in_place: of note_paid, or null for the buyer's own
     ]
 
 

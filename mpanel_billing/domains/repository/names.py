@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import asyncpg
@@ -10,17 +10,22 @@ import asyncpg
 from mpanel_billing.database.queries import Connection, load_queries
 from mpanel_billing.domains.names import DomainName
 
-NameState = Literal["ordered", "verifying", "held", "proven", "registered", "refused", "released"]
+NameState = Literal[
+    "ordered", "verifying", "held", "proven", "chosen", "registered", "refused", "released"
+]
 """What was decided of a name that a subscription is for; `ordered`: nothing yet.
 
-`verifying`: its buyer has to prove that it is theirs. Held are also `proven`, after that, and
-`registered`: we have registered or transferred it already."""
+`verifying`: its buyer has to prove that it is theirs. Held are also `proven`, after that, `chosen`
+in place of a name that could not be had, and `registered`: we have registered or transferred it
+already."""
 
 DomainMode = Literal["register", "transfer", "new-or-transfer", "existing", "subdomain"]
 """The value of `billing_domains.mode`."""
 
 BUYERS_OWN = frozenset({"existing", "subdomain"})
 """The modes in which the buyer has the name already."""
+
+MODES: Mapping[str, DomainMode] = {mode: mode for mode in get_args(DomainMode)}
 
 _queries = load_queries("domains")
 
@@ -104,9 +109,17 @@ async def attach_kept(
     rows = await _queries.list_kept.fetch(conn, names=wanted, customer_id=customer_id)
     kept = [row["name"] for row in rows]
     if kept:
-        await _queries.drop_ordered.execute(conn, subscription_id=subscription_id, names=kept)
+        dropped = await _queries.drop_ordered.fetch(
+            conn, subscription_id=subscription_id, names=kept
+        )
         await _queries.attach_kept.execute(
-            conn, subscription_id=subscription_id, names=kept, customer_id=customer_id
+            conn,
+            subscription_id=subscription_id,
+            names=kept,
+            customer_id=customer_id,
+            replaces={
+                row["name"]: str(row["replaces_id"]) for row in dropped if row["replaces_id"]
+            },
         )
     return set(kept)
 

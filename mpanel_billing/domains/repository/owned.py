@@ -27,9 +27,12 @@ class AtRegistrar:
 
 @dataclass(frozen=True, slots=True)
 class Year:
-    """A further year of a domain: how far it is; `invoice_id` is ours."""
+    """A year of a domain that is charged by itself: how far it is; `invoice_id` is ours.
 
-    of: date
+    `of` is None for the first one of a name that was chosen in place of a lost one.
+    """
+
+    of: date | None
     state: RenewalState
     amount: int
     pay_by: datetime
@@ -42,6 +45,8 @@ class OwnedDomain:
 
     `told_price` is what its customer was told that a further year costs, `listed_price` what it
     costs by the catalogue. `coming_price` counts from `coming_price_from`. `year` is the latest.
+    `replaces_id`: the domain that could not be had, in whose place this one was chosen;
+    `replaced_by_id` the other way round, None: none is. `replaceable`: one can be.
     """
 
     id: UUID
@@ -63,6 +68,9 @@ class OwnedDomain:
     needs: Sequence[str]
     last_error: str | None
     created_at: datetime
+    replaces_id: UUID | None
+    replaced_by_id: UUID | None
+    replaceable: bool
     year: Year | None = None
 
     @classmethod

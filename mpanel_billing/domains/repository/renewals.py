@@ -18,8 +18,9 @@ _queries = load_queries("renewals")
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A further year of a domain, and who pays for it; amounts in minor units.
+    """A year of a domain that is charged by itself, and who pays for it; amounts in minor units.
 
+    `expires_on`: the day of expiry that it moves; None: it is the first, of a chosen name.
     `params`: what this attempt sends, None before it was begun. `fits_plan`: it can be a line on
     the next invoice of the plan, which is made at `plan_charged_at`. `invoice_id`: ours, of the
     invoice that it is on.
@@ -27,7 +28,7 @@ class Renewal:
 
     id: UUID
     domain_id: UUID
-    expires_on: date
+    expires_on: date | None
     state: RenewalState
     amount: int
     currency: str
@@ -57,6 +58,8 @@ class Renewal:
     @property
     def description(self) -> str:
         """What the customer reads on the invoice."""
+        if self.expires_on is None:
+            return f"{self.unicode_name}: registration for a year"
         return f"{self.unicode_name}: renewal for a year from {self.expires_on.isoformat()}"
 
 
@@ -171,11 +174,14 @@ async def note_given_back(conn: Connection, id_: UUID, error: str | None = None)
 
 @dataclass(frozen=True, slots=True)
 class PaidYear:
-    """A domain that was found paid until then; `is_renewable`: at the price of a renewal."""
+    """A domain that was found paid until then; `is_renewable`: at the price of a renewal.
+
+    `paid_until` is None for the first year of a name that was chosen in place of a lost one.
+    """
 
     id: UUID
     name: str
-    paid_until: datetime
+    paid_until: datetime | None
     is_renewable: bool
 
 

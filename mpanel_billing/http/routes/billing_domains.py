@@ -19,18 +19,24 @@ from mpanel_billing.http.schemas.owned_domains import (
     DomainsResponse,
     MoveRequest,
     OwnedDomainSchema,
+    PreviewReplacementRequest,
     ReleaseRequest,
     RenewRequest,
+    ReplacementQuoteResponse,
+    ReplaceRequest,
 )
-from mpanel_billing.subscriptions import owned_domains
+from mpanel_billing.subscriptions import owned_domains, replaced_domains
 from mpanel_billing.subscriptions.owned_domains import DomainRequest
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
+from mpanel_billing.subscriptions.replaced_domains import Replacing
 
 routes = Endpoints("billing")
 
 _ONE = "/api/billing/domains/{id}"
 _UNKNOWN: Refusals = {NotFoundError: ("unknown_domain",)}
 _NO_YEAR = ("not_renewable", "price_changed")
+_NO_NAME = ("not_replaceable", "replaced_already", "not_paid")
+_NOT_SOLD = ("currency_not_sold", "invalid_domain", "invalid_request", "unknown_tld")
 
 
 @routes.endpoint(
@@ -133,6 +139,64 @@ async def post_move(call: KeyedCall[IdPath, None, MoveRequest]) -> DomainRespons
     """Give a domain to the tenant of another subscription of the same customer."""
     mirror, to = call.app[keys.MIRROR], call.body.subscription_id
     return DomainResponse.of(await owned_domains.move(mirror, _request(call), to))
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/preview-replacement",
+    scope="billing:read",
+    refusals={
+        **_UNKNOWN,
+        ConflictError: _NO_NAME,
+        InvalidRequestError: _NOT_SOLD,
+    },
+)
+async def post_preview_replacement(
+    call: KeyedCall[IdPath, None, PreviewReplacementRequest],
+) -> ReplacementQuoteResponse:
+    """Say what a domain would cost in place of one that could not be had; changes nothing."""
+    choice = call.body.to_choice()
+    quoted = await replaced_domains.quote_name(_replacing(call), _request(call), choice)
+    return ReplacementQuoteResponse.of(quoted)
+
+
+@routes.endpoint(
+    "POST",
+    f"{_ONE}/replace",
+    scope="billing:change",
+    idempotent=True,
+    refusals={
+        **_UNKNOWN,
+        ConflictError: (
+            *_NO_NAME,
+            "domain_taken",
+            "domain_owned",
+            "price_changed",
+            "change_in_progress",
+            "idempotency_key_reused",
+        ),
+        InvalidRequestError: (*_NOT_SOLD, "domain_reserved"),
+    },
+)
+async def post_replace(call: KeyedCall[IdPath, None, ReplaceRequest]) -> DomainResponse:
+    """Choose a domain in place of one that could not be had; honours `Idempotency-Key`.
+
+    It is charged by an invoice of its own, and registered when that is paid.
+    """
+    body = call.body
+    domain = await replaced_domains.choose_name(
+        _replacing(call),
+        _request(call),
+        body.to_choice(),
+        price=body.first_year,
+        key=call.idempotency_key,
+    )
+    return DomainResponse.of(domain)
+
+
+def _replacing(call: KeyedCall[IdPath, None, OwnerRequest]) -> Replacing:
+    checkout = call.app[keys.CHECKOUT]
+    return Replacing(call.app[keys.MIRROR], checkout.reserved, checkout.auth_codes)
 
 
 def _request(call: KeyedCall[IdPath, None, OwnerRequest]) -> DomainRequest:

@@ -289,7 +289,8 @@ class OrderDomainSchema(Schema):
     """A domain of the order (docs/domains.md); `failed`: it could not be had.
 
     `needs`: what its registrar needs and nobody has told: `auth_code`, or fields of the customer.
-    `verifying`: its buyer has to do what `proof` says.
+    `verifying`: its buyer has to do what `proof` says. `replaceable`: it could not be had, and its
+    buyer may choose another one, in the panel of their account.
     """
 
     name: str
@@ -310,6 +311,7 @@ class OrderDomainSchema(Schema):
         "failed",
     ]
     needs: tuple[str, ...]
+    replaceable: bool
     proof: DomainProofSchema | None
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from pydantic import Field
 
 from mpanel_billing import money
+from mpanel_billing.checkout.cart import DomainChoice
+from mpanel_billing.domains.repository.names import DomainMode
 from mpanel_billing.domains.repository.owned import OwnedDomain, Year
 from mpanel_billing.domains.repository.renewals import RenewalState
 from mpanel_billing.http.schemas.base import (
@@ -17,7 +19,11 @@ from mpanel_billing.http.schemas.base import (
     PageQuery,
     Response,
     Schema,
+    StrictRequest,
 )
+from mpanel_billing.http.schemas.checkout import AuthCode, DomainName
+from mpanel_billing.http.schemas.quotes import QuotedDomainSchema
+from mpanel_billing.subscriptions.replaced_domains import QuotedName
 
 Price = Annotated[int, Field(ge=0, le=money.LARGEST_AMOUNT), ONLY_NUMBERS]
 
@@ -44,6 +50,31 @@ class ReleaseRequest(OwnerRequest):
     """The customer whose domain it is."""
 
 
+class ChosenDomainSchema(StrictRequest):
+    """A domain, and how its customer gets it; `authCode` is for a transfer."""
+
+    mode: DomainMode
+    value: DomainName
+    auth_code: AuthCode = None
+
+
+class PreviewReplacementRequest(OwnerRequest):
+    """The domain that the customer thinks of in place of the lost one."""
+
+    domain: ChosenDomainSchema
+
+    def to_choice(self) -> DomainChoice:
+        """Return the domain for the service."""
+        chosen = self.domain
+        return DomainChoice(chosen.mode, chosen.value, chosen.auth_code)
+
+
+class ReplaceRequest(PreviewReplacementRequest):
+    """The domain that they choose, for the `firstYear` that they saw."""
+
+    first_year: Price | None = None
+
+
 class MoveRequest(OwnerRequest):
     """The subscription of the same customer whose tenant gets the domain."""
 
@@ -51,9 +82,13 @@ class MoveRequest(OwnerRequest):
 
 
 class YearSchema(Schema):
-    """A further year: `of` is the day of expiry that it moves; it is given up at `payBy`."""
+    """A year that is charged by itself: `of` is the day of expiry that it moves.
 
-    of: date
+    `of` is null for the first one of a domain that was chosen in place of a lost one. It is given
+    up at `payBy`.
+    """
+
+    of: date | None
     state: RenewalState
     amount: int
     pay_by: Moment
@@ -70,7 +105,9 @@ class OwnedDomainSchema(Schema):
 
     `renewalPrice` is what they were told that a further year costs, or, if nobody has told them,
     what it costs by the catalogue. `comingPrice` counts from `comingPriceFrom`. `latestYear` is how
-    far the latest further year is. `needs`: what the registrar needs to be told.
+    far the latest further year is. `needs`: what the registrar needs to be told. `replaceable`: it
+    could not be had, and another one can be chosen; `replacedById` is that, and `replacesId` of
+    that one is this.
     """
 
     id: UUID
@@ -88,6 +125,9 @@ class OwnedDomainSchema(Schema):
     coming_price: int | None
     coming_price_from: Moment | None
     needs: list[str]
+    replaceable: bool
+    replaces_id: UUID | None
+    replaced_by_id: UUID | None
     latest_year: YearSchema | None
 
     @classmethod
@@ -124,6 +164,19 @@ class DomainResponse(Response):
     def of(cls, domain: OwnedDomain) -> Self:
         """Build the response."""
         return cls(domain=OwnedDomainSchema.of(domain))
+
+
+class ReplacementQuoteResponse(Response):
+    """What a domain would cost in place of the lost one, in minor units before taxes."""
+
+    currency: str
+    domain: QuotedDomainSchema
+
+    @classmethod
+    def of(cls, quoted: QuotedName) -> Self:
+        """Build the response from a quote."""
+        named = QuotedDomainSchema.of(quoted.domain, quoted.availability, quoted.priced)
+        return cls(currency=quoted.currency, domain=named)
 
 
 class AuthCodeResponse(Response):

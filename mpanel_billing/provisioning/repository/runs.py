@@ -56,6 +56,7 @@ def _work_of(subscription_id: UUID, row: asyncpg.Record) -> Work:
         vouched_customer_id=row["vouched_customer_id"],
         domain_states=row["domain_states"],
         at_registrar=frozenset(row["at_registrar"]),
+        paid_alone=frozenset(row["paid_alone"]),
         rival_pages=tuple(
             RivalPage(UUID(page["subscription_id"]), page["session_id"])
             for page in row["rival_pages"]

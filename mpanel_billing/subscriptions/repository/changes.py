@@ -21,6 +21,7 @@ Kind = Literal[
     "revive",
     "charge",
     "withdraw_charge",
+    "replace_domain",
     "refund",
     "credit_note",
     "finalize_invoice",
