@@ -96,17 +96,7 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
     ]
     _refuse_quantities(held, request, changes, catalogue)
     setup_prices = _setup_prices(held, priced)
-    quantities = {one.code: one.quantity for one in changes if one.code and one.quantity > 1}
-    later = any(change.params for change in changes) and waits(
-        held,
-        request.plan_code,
-        request.billing_cycle,
-        sum(change.amount for change in changes),
-        catalogue,
-        quantity=quantities.get(request.plan_code, 1),
-        has_setup_fee=bool(setup_prices),
-        when=request.when,
-    )
+    later = _waits(held, request, changes, catalogue, has_setup_fee=bool(setup_prices))
     if later:
         changes = [_at_coming_price(change, end_of_term(held)) for change in changes]
     return PlanChange(
@@ -117,10 +107,36 @@ def plan_change(held: Subscription, request: PlanRequest, catalogue: Catalogue) 
         ends_trial=held.stripe_status == "trialing" and not priced.plan.trial_days,
         recurring=sum(change.amount for change in changes),
         addon_codes=_addon_codes(request, changes),
-        quantities=quantities,
+        quantities=_more_than_one(changes),
         waits=later,
         resources=_resources(changes, catalogue),
     )
+
+
+def _waits(
+    held: Subscription,
+    request: PlanRequest,
+    changes: list[_ItemChange],
+    catalogue: Catalogue,
+    *,
+    has_setup_fee: bool,
+) -> bool:
+    """Return whether the change is made at the end of the term; none is, if nothing changes."""
+    return any(change.params for change in changes) and waits(
+        held,
+        request.plan_code,
+        request.billing_cycle,
+        sum(change.amount for change in changes),
+        catalogue,
+        quantity=_more_than_one(changes).get(request.plan_code, 1),
+        has_setup_fee=has_setup_fee,
+        when=request.when,
+    )
+
+
+def _more_than_one(changes: list[_ItemChange]) -> dict[str, int]:
+    """Return the quantities above 1 by code."""
+    return {one.code: one.quantity for one in changes if one.code and one.quantity > 1}
 
 
 def _resources(changes: list[_ItemChange], catalogue: Catalogue) -> Mapping[str, Resources] | None:

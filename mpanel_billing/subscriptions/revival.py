@@ -47,20 +47,16 @@ async def revive(
             raise ConflictError("This subscription has not ended.", code="not_ended")
         successor_id, revival = await _find_successor(conn, ended.id)
         successors.append(successor_id)
-        _refuse(revival, successor_id)
         if revival["successor_stripe_id"] is not None:
             return None
-        _refuse_without_accounts(revival)
-        params = revival_params(
+        await _plan(conn, ended.id, successor_id, revival)
+        return revival_params(
             at_stripe,
             successor_id,
             paid_until=revival["paid_until"],
             now=datetime.now(UTC),
             without_discounts=without_discounts,
         )
-        if not await repository.subscriptions.plan_revival(conn, ended.id, successor_id):
-            raise _taken_over("Another subscription")
-        return params
 
     asked = {"withoutDiscounts": True} if without_discounts else {}
     wanted = StripeRequest("revive", ended.id, asked, request.key)
@@ -68,6 +64,15 @@ async def revive(
     revived = successors[-1] if change is None else _successor_in(change)
     after = await get_subscription(mirror, revived, request.named)
     return Changed(after, changed=change is not None)
+
+
+async def _plan(
+    conn: Connection, ended_id: UUID, successor_id: UUID, revival: asyncpg.Record
+) -> None:
+    """Note who takes the accounts over; ConflictError if there are none, or another one does."""
+    _refuse_without_accounts(revival)
+    if not await repository.subscriptions.plan_revival(conn, ended_id, successor_id):
+        raise _taken_over("Another subscription")
 
 
 async def _create(mirror: Mirror, change: Change) -> str:
@@ -86,12 +91,14 @@ def _successor_of(id_: UUID) -> UUID:
 async def _find_successor(conn: Connection, ended_id: UUID) -> tuple[UUID, asyncpg.Record]:
     """Return the latest successor, and what its revival depends on.
 
-    One that has ended before it took anything over makes place for another.
+    One that has ended before it took anything over makes place for another. ConflictError if
+    another subscription has the accounts.
     """
     successor_id = _successor_of(ended_id)
     while True:
         revival = await repository.subscriptions.get_revival(conn, ended_id, successor_id)
         if not revival["successor_has_ended"] or revival["taken_over_by"] == successor_id:
+            _refuse(revival, successor_id)
             return successor_id, revival
         successor_id = _successor_of(successor_id)
 
