@@ -2,7 +2,7 @@
 
 from stripe_sandbox.billing.later import drop_task, plan_task
 from stripe_sandbox.billing.pausing import PauseTerms, perform_pause, refuse_unpausable
-from stripe_sandbox.billing.resuming import resume_as_told
+from stripe_sandbox.billing.resuming import ResumeTerms, resume_as_told
 from stripe_sandbox.billing.subscription_schedules import KIND, OPEN, scheduled_pause
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid
@@ -76,14 +76,13 @@ def end_pause(world: World, schedule: Document) -> None:
     entry["resume"]["status"] = {"error": None, "type": "pending"}
     world.change(schedule)
     settings = entry["resume"]["settings"]
-    resume_as_told(
-        world,
-        subscription,
-        waits=settings["payment_behavior"] == "resume_on_payment_success",
+    terms = ResumeTerms(
         keeps_anchor=settings["billing_cycle_anchor"] == "unchanged",
         proration=settings["proration_behavior"],
         at=world.time_of(subscription),
     )
+    waits = settings["payment_behavior"] == "resume_on_payment_success"
+    resume_as_told(world, subscription, terms, waits=waits)
 
 
 def _failed(error: ApiError) -> Document:

@@ -3,7 +3,7 @@
 from stripe_sandbox.billing.later import plan_task
 from stripe_sandbox.billing.pausing import PauseTerms, pause_now
 from stripe_sandbox.billing.periods import add_interval
-from stripe_sandbox.billing.resuming import resume_now
+from stripe_sandbox.billing.resuming import ResumeTerms, resume_now
 from stripe_sandbox.billing.resumptions import PAUSE_ENDS
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.world import World
@@ -30,5 +30,7 @@ def pause(world: World, subscription: Document, duration: ReadOnly, choice: str)
 def resume(world: World, subscription: Document) -> None:
     """Resume a paused subscription in a new period, and collect its invoice."""
     if subscription["status"] == "paused":
-        now = world.time_of(subscription)
-        resume_now(world, subscription, keeps_anchor=False, proration="create_prorations", at=now)
+        terms = ResumeTerms(
+            keeps_anchor=False, proration="create_prorations", at=world.time_of(subscription)
+        )
+        resume_now(world, subscription, terms)

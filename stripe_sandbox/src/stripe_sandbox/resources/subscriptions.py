@@ -26,7 +26,7 @@ from stripe_sandbox.billing.lines import NewInvoiceItem
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import earliest_end
 from stripe_sandbox.billing.proration import credit_unused_time
-from stripe_sandbox.billing.resuming import resume_as_told
+from stripe_sandbox.billing.resuming import ResumeTerms, resume_as_told
 from stripe_sandbox.billing.setup_intents import open_pending_setup
 from stripe_sandbox.billing.subscription_bills import (
     draft_first_invoice,
@@ -191,14 +191,12 @@ def resume(call: Call) -> Document:
     if subscription["status"] != "paused":
         raise ApiError(400, "You can only resume subscriptions that are paused.")
     waits = call.get("payment_behavior") == "resume_on_payment_success"
-    resume_as_told(
-        world,
-        subscription,
-        waits=waits,
+    terms = ResumeTerms(
         keeps_anchor=call.get("billing_cycle_anchor", {}).get("type") == "unchanged",
         proration=call.get("proration_behavior", "create_prorations"),
         at=call.get("proration_date", world.time_of(subscription)),
     )
+    resume_as_told(world, subscription, terms, waits=waits)
     return world.find("subscription", call.id)
 
 
