@@ -3,20 +3,25 @@
 from tests.stripe_sandbox.param_cases import URL, Scene, case
 
 CANCEL = {"type": "subscription_cancel", "subscription_cancel": {"subscription": "$subscription"}}
-UPDATE = {"type": "subscription_update", "subscription_update": {"subscription": "$subscription"}}
 CONFIRM = {
     "type": "subscription_update_confirm",
     "subscription_update_confirm": {
-        "subscription": "$subscription",
-        "items": [{"id": "$subscription_item", "price": "$bigger"}],
+        "subscription": "$single",
+        "items": [{"id": "$single_item", "price": "$bigger"}],
     },
 }
 CARD = {"type": "payment_method_update"}
 SUBSCRIPTIONS = ("$subscription", "$trial")
+CHANGEABLE = ("$single", "$single_trial")
+"""Subscriptions of one item: of others, the portal offers no other plan."""
 
 
 def _flow(path: str, *values: object, **given: object) -> dict[str, Scene]:
     return {f"flow_data.{path}": case(*values, flow_data=given)}
+
+
+def _change(path: str, *values: object, **given: object) -> dict[str, Scene]:
+    return {f"flow_data.{path}": case(*values, customer="$elsewhere", flow_data=given)}
 
 
 def _offer() -> dict[str, object]:
@@ -26,11 +31,11 @@ def _offer() -> dict[str, object]:
 
 
 def _confirm(item: dict[str, object], **more: object) -> dict[str, object]:
-    told = {"subscription": "$subscription", "items": [item], **more}
+    told = {"subscription": "$single", "items": [item], **more}
     return {**CONFIRM, "subscription_update_confirm": told}
 
 
-ITEM = {"id": "$subscription_item", "price": "$bigger"}
+ITEM = {"id": "$single_item", "price": "$bigger"}
 OF_CONFIRM = "subscription_update_confirm"
 PORTAL_FLOWS: dict[str, Scene] = {
     **_flow("type", "payment_method_update", "subscription_cancel", **CANCEL),
@@ -61,13 +66,13 @@ PORTAL_FLOWS: dict[str, Scene] = {
         configuration="$portal_configuration",
         flow_data={"type": "subscription_pause"},
     ),
-    **_flow("subscription_update.subscription", *SUBSCRIPTIONS, type="subscription_update"),
-    **_flow(f"{OF_CONFIRM}.subscription", *SUBSCRIPTIONS, **CONFIRM),
-    **_flow(f"{OF_CONFIRM}.items.id", "$subscription_item", "$trial_item", **_confirm(ITEM)),
-    **_flow(f"{OF_CONFIRM}.items.price", "$bigger", "$monthly", **_confirm(ITEM)),
-    **_flow(f"{OF_CONFIRM}.items.quantity", 1, 2, **_confirm(ITEM)),
-    **_flow(f"{OF_CONFIRM}.discounts.coupon", "$coupon", **_confirm(ITEM)),
-    **_flow(f"{OF_CONFIRM}.discounts.promotion_code", "$code", **_confirm(ITEM)),
+    **_change("subscription_update.subscription", *CHANGEABLE, type="subscription_update"),
+    **_change(f"{OF_CONFIRM}.subscription", *CHANGEABLE, **CONFIRM),
+    **_change(f"{OF_CONFIRM}.items.id", "$single_item", "$single_trial_item", **_confirm(ITEM)),
+    **_change(f"{OF_CONFIRM}.items.price", "$bigger", "$monthly", **_confirm(ITEM)),
+    **_change(f"{OF_CONFIRM}.items.quantity", 1, 2, **_confirm(ITEM)),
+    **_change(f"{OF_CONFIRM}.discounts.coupon", "$coupon", **_confirm(ITEM)),
+    **_change(f"{OF_CONFIRM}.discounts.promotion_code", "$code", **_confirm(ITEM)),
 }
 
 SOLD = {"product": "$product", "prices": ["$monthly"]}

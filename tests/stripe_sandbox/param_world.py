@@ -105,6 +105,10 @@ def _add_subscriptions(desk: Desk) -> None:
         desk.names[f"{name}_invoice"] = made["latest_invoice"]
         if made["discounts"]:
             desk.names[f"{name}_discount"] = made["discounts"][0]
+    for name, more in (("single", {}), ("single_trial", {"trial_period_days": 10})):
+        made = do("POST /subscriptions", keep=name, customer="$elsewhere",
+                  items=[{"price": "$monthly"}], **more)  # fmt: skip
+        desk.names[f"{name}_item"] = made["items"]["data"][0]["id"]
     do("POST /customers/{id}", of="broke",
        invoice_settings={"default_payment_method": "pm_card_chargeCustomerFail"})  # fmt: skip
     do("POST /subscription_schedules", keep="schedule", from_subscription="$scheduled")

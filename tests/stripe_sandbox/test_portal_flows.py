@@ -125,6 +125,36 @@ async def test_a_link_confirms_a_change_of_plan(shop, subscription):
     assert [invoice.total for invoice in await shop.invoices(subscription.id)] == [1000, 2000]
 
 
+async def test_the_plan_of_several_items_is_not_changed_in_the_portal(shop, subscription):
+    extra = {"price": shop.prices["yearly"]}
+    await shop.api.v1.subscriptions.update_async(subscription.id, {"items": [extra]})
+    session = await shop.api.v1.billing_portal.sessions.create_async(
+        {"customer": subscription.customer}
+    )
+    page = await read(session.url)
+    assert ("Cancel subscription" in page, "Change plan" in page) == (True, False)
+    form = {"action": "update", "subscription": subscription.id, "price": shop.prices["bigger"]}
+    assert (await send(session.url, form))[0] == 404
+    with pytest.raises(stripe.InvalidRequestError, match="more than one item"):
+        await open_flow(
+            shop,
+            subscription.customer,
+            type="subscription_update",
+            subscription_update={"subscription": subscription.id},
+        )
+
+
+async def test_a_link_confirms_one_item_at_a_time(shop, subscription):
+    item = {"id": subscription["items"].data[0].id, "quantity": 2}
+    with pytest.raises(stripe.InvalidRequestError, match="only specify one"):
+        await open_flow(
+            shop,
+            subscription.customer,
+            type="subscription_update_confirm",
+            subscription_update_confirm={"subscription": subscription.id, "items": [item, item]},
+        )
+
+
 async def test_only_plans_that_are_offered_can_be_chosen(shop, subscription):
     session = await open_flow(
         shop,

@@ -70,6 +70,11 @@ def allows(features: ReadOnly | None, name: str) -> bool:
     return name not in NOT_BY_DEFAULT if features is None else bool(features[name]["enabled"])
 
 
+def can_change_plan(subscription: ReadOnly) -> bool:
+    """Return whether the portal offers another plan: not for a subscription of several items."""
+    return len(subscription["items"]["data"]) == 1
+
+
 def _flow(world: World, customer: ReadOnly, configuration: str, given: ReadOnly) -> Document:
     kind = str(given["type"])
     feature = FEATURES[kind]
@@ -90,6 +95,7 @@ def _flow(world: World, customer: ReadOnly, configuration: str, given: ReadOnly)
     if details is None:
         raise missing_param(f"flow_data[{kind}]")
     _check_subscription(world, customer, details["subscription"], kind)
+    _check_items(details)
     return {**flow, kind: dict(details)}
 
 
@@ -102,3 +108,13 @@ def _check_subscription(world: World, customer: ReadOnly, subscription_id: str, 
     if subscription["status"] in FINAL_STATUSES:
         message = f"The subscription `{subscription_id}` is already canceled."
         raise invalid(message, param=param)
+    if FEATURES[kind] == "subscription_update" and not can_change_plan(subscription):
+        message = "This subscription cannot be updated because it has more than one item."
+        raise invalid(message, param=param)
+
+
+def _check_items(details: ReadOnly) -> None:
+    """Raise ApiError for a confirmation of more than one item."""
+    if len(details.get("items") or ()) > 1:
+        message = "You may only specify one subscription item to update."
+        raise invalid(message, param="flow_data[subscription_update_confirm][items]")

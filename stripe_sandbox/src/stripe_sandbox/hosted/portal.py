@@ -19,6 +19,7 @@ from stripe_sandbox.billing.portal_pauses import pause, resume
 from stripe_sandbox.billing.portal_sessions import (
     CONFIGURATION,
     allows,
+    can_change_plan,
     features_of,
     open_portal,
 )
@@ -102,7 +103,7 @@ class CustomerPages:
         cancels = allows(features, "subscription_cancel")
         for subscription in self._subscriptions(session):
             yield forms.subscription_form(subscription, features, cancels=cancels)
-            if allows(features, "subscription_update"):
+            if allows(features, "subscription_update") and can_change_plan(subscription):
                 yield forms.plan_form(subscription, self._prices(features))
             if features and allows(features, "subscription_pause"):
                 yield forms.pause_form(subscription, features)
@@ -190,6 +191,8 @@ class CustomerPages:
         subscription = world.store.get("subscription", form.get("subscription", ""))
         if subscription is None or subscription["customer"] != session["customer"]:
             return None
+        if NEEDS[action] == "subscription_update" and not can_change_plan(subscription):
+            return None
         return self._change_subscription(session, subscription, features, form)
 
     def _change_subscription(
@@ -228,7 +231,7 @@ class CustomerPages:
     def _choice(
         self, features: ReadOnly | None, subscription: ReadOnly, form: Mapping[str, str]
     ) -> Document:
-        """Return the change of the first item; raises FormError for what is not offered."""
+        """Return the change of the only item; raises FormError for what is not offered."""
         offered = {price["id"] for price, _ in self._prices(features)}
         if form.get("price") not in offered:
             raise FormError("price", "Choose one of the plans.")

@@ -85,7 +85,7 @@ def offer_form(subscription: ReadOnly, coupon: ReadOnly) -> str:
 
 
 def plan_form(subscription: ReadOnly, prices: Iterable[tuple[ReadOnly, str]]) -> str:
-    """Return the choice of another price for the first item; each price comes with its name."""
+    """Return the choice of another price for the only item; each price comes with its name."""
     options = "".join(
         f'<option value="{escape(price["id"])}">{escape(name)}</option>' for price, name in prices
     )
