@@ -282,6 +282,14 @@ def begin_metered(desk: Desk) -> Any:
     return len(latest(desk)["lines"]["data"])
 
 
+def sell_by_volume(desk: Desk) -> Any:
+    tiers = [{"flat_amount": 500, "unit_amount": 100, "up_to": "inf"}]
+    terms = {"billing_scheme": "tiered", "tiers_mode": "volume", "recurring": {"interval": "month"}}
+    desk.do("POST /prices", keep="seats", currency="usd", product="$product", tiers=tiers, **terms)
+    subscribe(desk, price="$seats")
+    return [line["amount"] for line in latest(desk)["lines"]["data"]]
+
+
 def report(desk: Desk, **more: Any) -> Any:
     payload = {"stripe_customer_id": "$ada", "value": "100"}
     event = {"event_name": "requests", "payload": payload, **more}
@@ -550,6 +558,7 @@ STORIES: dict[str, tuple[Callable[[Desk], Any], Any, Any]] = {
     "subscription_lines": (change_drafted_line, "refused", 700),
     "unchanged_resume": (resume_unchanged, [500], []),
     "unknown_tax_ids": (add_ein, True, False),
+    "volume_fees": (sell_by_volume, [100, 500], [600]),
     "unpriced_tax": (tax_unpriced, 500, "refused"),
     "zero_taxes": (owe_no_tax, 1, 0),
 }

@@ -199,6 +199,26 @@ async def test_usage_is_billed_by_tiers_and_fractions(shop, mode, usage, amount)
     assert [i.total for i in await shop.invoices(bought.id)] == [0, amount]
 
 
+async def test_usage_that_is_reported_late_reaches_the_next_tier(shop):
+    tiers = [{"flat_amount": 500, "up_to": 100}, {"unit_amount": 2, "up_to": "inf"}]
+    price = await metered_price(
+        shop, (await meter(shop)).id, billing_scheme="tiered", tiers_mode="graduated", tiers=tiers
+    )
+    clock, customer, bought = await subscribe(shop, price.id)
+    await report(shop, customer, 60)
+    await shop.driver.advance_clock(clock, START + 31 * DAY)
+    _, draft = await shop.invoices(bought.id)
+    assert [line.quantity for line in draft.lines.data] == [60, 0]
+    await report(shop, customer, 60, timestamp=START + 30 * DAY)
+    await shop.driver.advance_clock(clock, START + 31 * DAY + 7200)
+    _, invoice = await shop.invoices(bought.id)
+    assert [(line.quantity, line.amount) for line in invoice.lines.data] == [
+        (100, 0), (0, 500), (20, 40),
+    ]  # fmt: skip
+    assert (invoice.status, invoice.total) == ("paid", 540)
+    assert [line.id for line in invoice.lines.data[:2]] == [line.id for line in draft.lines.data]
+
+
 async def test_a_fraction_of_a_cent_is_rounded_on_the_invoice(shop):
     decimal = {"unit_amount": "", "unit_amount_decimal": "0.125"}
     price = await metered_price(shop, (await meter(shop)).id, **decimal)

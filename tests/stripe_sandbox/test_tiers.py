@@ -50,6 +50,58 @@ async def test_a_quantity_costs_what_its_tiers_say(shop, mode, quantity, amount)
     assert [i.total for i in await shop.invoices(bought.id)] == [amount]
 
 
+@pytest.mark.parametrize(
+    ("mode", "quantity", "lines"),
+    [
+        ("graduated", 12, [
+            ("5 seat x Starter (Tier 1 at $5.00 / month)", 5, 2500, "500"),
+            ("Starter (Tier 1 at $10.00 / month)", 0, 1000, None),
+            ("5 seat x Starter (Tier 2 at $4.00 / month)", 5, 2000, "400"),
+            ("2 seat x Starter (Tier 3 at $1.00 / month)", 2, 200, "100"),
+            ("Starter (Tier 3 at $3.00 / month)", 0, 300, None),
+        ]),
+        ("volume", 6, [("6 seat x Starter (Tier 2 at $4.00 / month)", 6, 2400, "400")]),
+    ],
+)  # fmt: skip
+async def test_each_tier_that_is_reached_has_its_lines(shop, mode, quantity, lines):
+    await shop.api.v1.products.update_async(shop.product, {"unit_label": "seat"})
+    price = await tiered(shop, mode)
+    invoice = await invoice_of(shop, price, quantity)
+    found = [
+        (
+            line.description.replace("\N{MULTIPLICATION SIGN}", "x"),
+            line.quantity,
+            line.amount,
+            line.pricing.unit_amount_decimal,
+        )
+        for line in invoice.lines.data
+    ]
+    assert [(*told, unit and str(unit)) for *told, unit in found] == lines
+
+
+async def invoice_of(shop, price, quantity):
+    _, customer = await shop.clocked_customer()
+    await add_default_card(shop, customer)
+    bought = await shop.api.v1.subscriptions.create_async(
+        {"customer": customer, "items": [{"price": price.id, "quantity": quantity}]}
+    )
+    [invoice] = await shop.invoices(bought.id)
+    return invoice
+
+
+async def test_the_flat_fee_of_a_tier_can_be_credited(shop):
+    invoice = await invoice_of(shop, await tiered(shop), 12)
+    fee = invoice.lines.data[1]
+    note = await shop.api.v1.credit_notes.create_async(
+        {
+            "invoice": invoice.id,
+            "credit_amount": 1000,
+            "lines": [{"type": "invoice_line_item", "invoice_line_item": fee.id, "quantity": 1}],
+        }
+    )
+    assert note.total == 1000
+
+
 async def test_tiers_are_sent_only_if_expanded(shop):
     price = await tiered(shop)
     assert "tiers" not in price

@@ -133,6 +133,10 @@ class Choices:
         "zero",
         "the line of a metered item on a first invoice",
     )
+    volume_fees: Literal["line", "included"] = _switch(
+        "line",
+        "the flat fee of a tier of a volume price: a line of its own, or in that of the units",
+    )
     interval_usage: Literal["dropped", "billed"] = _switch(
         "dropped",
         "what was used before a metered item changes to another interval",

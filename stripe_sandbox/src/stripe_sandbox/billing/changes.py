@@ -8,7 +8,7 @@ from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.due_invoices import is_sent, send
 from stripe_sandbox.billing.dunning import settle
 from stripe_sandbox.billing.invoices import finalize_invoice
-from stripe_sandbox.billing.lines import usage_line
+from stripe_sandbox.billing.lines import usage_lines_of
 from stripe_sandbox.billing.payments import as_api_error
 from stripe_sandbox.billing.periods import (
     Period,
@@ -75,9 +75,12 @@ def _bill_usage_before(
         world,
         subscription,
         [
-            usage_line(world, subscription, change.old, Period(change.span.start, at))
+            line
             for change in changes
             if change.old and is_metered(change.old["price"]) and change.moves_to_another_interval()
+            for line in usage_lines_of(
+                world, subscription, change.old, Period(change.span.start, at)
+            )
         ],
     )
 

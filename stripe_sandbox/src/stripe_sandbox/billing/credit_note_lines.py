@@ -103,7 +103,8 @@ def _of_invoice(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> 
     quantity = given.get("quantity")
     amount = given.get("amount")
     if amount is None:
-        amount = line["amount"] * (quantity or line["quantity"]) // (line["quantity"] or 1)
+        amount = line["amount"]
+        amount = amount * quantity // (line["quantity"] or 1) if quantity else amount
     taken = [
         {**one, "amount": one["amount"] * amount // (line["amount"] or 1)}
         for one in line["discount_amounts"]

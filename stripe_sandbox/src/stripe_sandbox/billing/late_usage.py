@@ -1,8 +1,11 @@
 """Usage that is reported while its invoice is a draft."""
 
-from stripe_sandbox.billing.amounts import amount_of
+from collections.abc import Iterator
+from itertools import groupby
+
+from stripe_sandbox.billing.amounts import Part
 from stripe_sandbox.billing.invoice_amounts import add_up_again
-from stripe_sandbox.billing.lines import describe_term, is_free
+from stripe_sandbox.billing.lines import describe_part, is_free, parts_sold, tier_pricing
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.usage import billed_usage, is_metered
 from stripe_sandbox.documents import Document, ReadOnly
@@ -15,30 +18,54 @@ def bill_late_usage(
     """Bill on a draft what was used in the periods of its lines and reported since."""
     if subscription is None:
         return
-    lines = invoice["lines"]["data"]
-    changed = [_count_again(world, line, invoice, subscription) for line in lines]
-    if any(changed):
+    counted = [*_counted_again(world, invoice, subscription)]
+    if counted != invoice["lines"]["data"]:
+        invoice["lines"]["data"] = counted
         add_up_again(world, invoice, customer, subscription)
 
 
-def _count_again(world: World, line: Document, invoice: ReadOnly, subscription: ReadOnly) -> bool:
-    """Count the usage of a line again; return whether it has changed."""
-    price = _metered_price(world, line)
-    period = Period(line["period"]["start"], line["period"]["end"])
+def _counted_again(world: World, invoice: ReadOnly, subscription: ReadOnly) -> Iterator[Document]:
+    """Yield the lines, with those of metered items as their usage is now."""
+    for _, lines in groupby(invoice["lines"]["data"], _term_of):
+        yield from _count_again(world, [*lines], invoice, subscription)
+
+
+def _term_of(line: ReadOnly) -> tuple[str, int, int]:
+    """Return what the lines of one item and period have in common: several if there are tiers."""
+    details = line["parent"]["subscription_item_details"]
+    holder = details["subscription_item"] if details else line["id"]
+    return str(holder), line["period"]["start"], line["period"]["end"]
+
+
+def _count_again(
+    world: World, lines: list[Document], invoice: ReadOnly, subscription: ReadOnly
+) -> list[Document]:
+    """Return the lines of an item and period as its usage is now."""
+    price = _metered_price(world, lines[0])
+    period = Period(lines[0]["period"]["start"], lines[0]["period"]["end"])
     if price is None or period.end > invoice["created"] or is_free(subscription, period):
-        return False
+        return lines
     quantity = billed_usage(world, price, invoice["customer"], period)
-    if quantity == line["quantity"]:
-        return False
-    amount = amount_of(price, quantity)
-    line |= {
-        "amount": amount,
-        "description": describe_term(world, price, quantity),
-        "quantity": quantity,
-        "quantity_decimal": str(quantity),
-        "subtotal": amount,
+    if quantity == sum(line["quantity"] for line in lines):
+        return lines
+    parts = parts_sold(world, price, quantity)
+    ids = [line["id"] for line in lines]
+    ids += [world.ids.next("il") for _ in parts[len(ids) :]]
+    return [
+        {**lines[0], "id": line_id, **_of_part(world, price, part, lines[0])}
+        for line_id, part in zip(ids, parts, strict=False)
+    ]
+
+
+def _of_part(world: World, price: ReadOnly, part: Part, line: ReadOnly) -> Document:
+    return {
+        "amount": part.amount,
+        "description": describe_part(world, price, part),
+        "pricing": {**line["pricing"], **tier_pricing(part)},
+        "quantity": part.quantity,
+        "quantity_decimal": str(part.quantity),
+        "subtotal": part.amount,
     }
-    return True
 
 
 def _metered_price(world: World, line: ReadOnly) -> ReadOnly | None:

@@ -1,12 +1,12 @@
 """Invoice line items, and invoice items."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from stripe_sandbox import shapes
-from stripe_sandbox.billing.amounts import amount_of
+from stripe_sandbox.billing.amounts import Part, parts_of
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.periods import Period
 from stripe_sandbox.billing.usage import billed_usage, is_metered
@@ -46,33 +46,41 @@ def pricing(price: ReadOnly | None, unit_amount: int) -> Document:
 
 
 def describe_price(world: World, price: ReadOnly) -> str:
-    """Return the price's nickname, or its product's name."""
+    """Return the name of the price's product."""
     product = world.store.peek("product", price["product"])
-    return str(price["nickname"] or (product["name"] if product else price["id"]))
+    return str(product["name"] if product else price["nickname"] or price["id"])
 
 
 def describe_term(world: World, price: ReadOnly, quantity: int) -> str:
-    """Return the description of a period on an invoice: `1 x Starter (at $10.00 / month)`."""
-    recurring = price["recurring"]
-    count = recurring["interval_count"]
-    every = recurring["interval"] if count == 1 else f"every {count} {recurring['interval']}s"
-    separator = " / " if count == 1 else " "
-    name = describe_price(world, price)
-    tiered, unit = price["billing_scheme"] == "tiered", price["unit_amount_decimal"]
-    at = "by tiers" if tiered else f"at {format_exact(unit, price['currency'])}"
-    return f"{quantity} \N{MULTIPLICATION SIGN} {name} ({at}{separator}{every})"
+    """Return the description of a period on an invoice, also of several tiers together."""
+    parts = parts_of(price, quantity)
+    if len(parts) == 1:
+        return describe_part(world, price, parts[0])
+    return f"{_count(world, price, quantity)} (by tiers{_every(price)})"
 
 
-@dataclass(frozen=True)
-class Sold:
-    """What a line is about: a quantity, and what it costs in minor units."""
+def describe_part(world: World, price: ReadOnly, part: Part) -> str:
+    """Return the description of a line: `1 x Starter (at $10.00 / month)`.
 
-    quantity: int
-    amount: int
-    is_trial: bool
+    A tier is named: `31 credit x Usage (Tier 2 at $0.036 / month)`; its flat fee has no count.
+    """
+    tier = f"Tier {part.tier} at" if part.tier else "at"
+    what = describe_price(world, price) if part.is_flat else _count(world, price, part.quantity)
+    return f"{what} ({tier} {format_exact(part.unit, price['currency'])}{_every(price)})"
 
 
-def term_line(
+def _count(world: World, price: ReadOnly, quantity: int) -> str:
+    product = world.store.peek("product", price["product"]) or {}
+    label = f" {product['unit_label']}" if product.get("unit_label") else ""
+    return f"{quantity}{label} \N{MULTIPLICATION SIGN} {describe_price(world, price)}"
+
+
+def _every(price: ReadOnly) -> str:
+    interval, count = price["recurring"]["interval"], price["recurring"]["interval_count"]
+    return f" / {interval}" if count == 1 else f" every {count} {interval}s"
+
+
+def term_lines_of(
     world: World,
     subscription: ReadOnly,
     item: ReadOnly,
@@ -80,24 +88,39 @@ def term_line(
     *,
     is_trial: bool,
     share: Fraction = WHOLE,
-) -> Document:
-    """Return the line that bills a subscription item for a period that begins, or a share of it.
+) -> list[Document]:
+    """Return the lines that bill a subscription item for a period that begins, or a share of it.
 
     In a trial it is zero, and for a metered price, of which nothing is used yet.
     """
     price, quantity = item["price"], item["quantity"] or 0
-    amount = 0 if is_trial or is_metered(price) else amount_of(price, quantity)
-    amount = int(amount * share + Fraction(1, 2))
-    return _term(world, subscription, item, period, Sold(quantity, amount, is_trial=is_trial))
+    parts = parts_sold(world, price, quantity)
+    if is_trial or is_metered(price):
+        parts = [replace(parts[0], quantity=quantity, amount=0)]
+    elif share != WHOLE:
+        parts = [replace(one, amount=int(one.amount * share + Fraction(1, 2))) for one in parts]
+    return [_term(world, subscription, item, period, one, is_trial=is_trial) for one in parts]
 
 
-def usage_line(world: World, subscription: ReadOnly, item: ReadOnly, period: Period) -> Document:
-    """Return the line that bills what was used of a metered item in a period; in a trial, zero."""
+def usage_lines_of(
+    world: World, subscription: ReadOnly, item: ReadOnly, period: Period
+) -> list[Document]:
+    """Return the lines that bill what was used of a metered item in a period; in a trial, zero."""
     price = item["price"]
     quantity = billed_usage(world, price, subscription["customer"], period)
+    parts = parts_sold(world, price, quantity)
     is_trial = is_free(subscription, period)
-    amount = 0 if is_trial else amount_of(price, quantity)
-    return _term(world, subscription, item, period, Sold(quantity, amount, is_trial=is_trial))
+    if is_trial:
+        parts = [replace(parts[0], quantity=quantity, amount=0)]
+    return [_term(world, subscription, item, period, one, is_trial=is_trial) for one in parts]
+
+
+def parts_sold(world: World, price: ReadOnly, quantity: int) -> list[Part]:
+    """Return what lines charge of a quantity; by `Choices` a volume price is one line."""
+    parts = parts_of(price, quantity)
+    if price["tiers_mode"] == "volume" and world.choices.volume_fees == "included":
+        return [replace(parts[0], amount=sum(one.amount for one in parts))]
+    return parts
 
 
 def is_free(subscription: ReadOnly, period: Period) -> bool:
@@ -106,13 +129,19 @@ def is_free(subscription: ReadOnly, period: Period) -> bool:
 
 
 def _term(
-    world: World, subscription: ReadOnly, item: ReadOnly, period: Period, sold: Sold
+    world: World,
+    subscription: ReadOnly,
+    item: ReadOnly,
+    period: Period,
+    part: Part,
+    *,
+    is_trial: bool,
 ) -> Document:
     price = item["price"]
     description = (
         f"Trial period for {describe_price(world, price)}"
-        if sold.is_trial
-        else describe_term(world, price, sold.quantity)
+        if is_trial
+        else describe_part(world, price, part)
     )
     details = {
         "invoice_item": None,
@@ -123,17 +152,24 @@ def _term(
     }
     return _line(
         world,
-        amount=sold.amount,
+        amount=part.amount,
         currency=subscription["currency"],
         description=description,
         discounts=current_discounts(world, item, period.start),
         metadata=subscription["metadata"],
         parent={"subscription_item_details": details, "type": "subscription_item_details"},
         period=period.as_document(),
-        pricing=pricing(price, 0),
-        quantity=sold.quantity,
+        pricing={**pricing(price, 0), **tier_pricing(part)},
+        quantity=part.quantity,
         subscription=subscription["id"],
     )
+
+
+def tier_pricing(part: Part) -> Document:
+    """Return what differs in the `pricing` of a line of a tier: a flat fee has no unit."""
+    if part.tier is None:
+        return {}
+    return {"unit_amount_decimal": None if part.is_flat else part.unit}
 
 
 def item_line(world: World, item: ReadOnly) -> Document:

@@ -109,16 +109,16 @@ def _credited(
     Flexible billing credits the original debit; classic billing credits the item's current price
     with the discounts last used on it.
     """
-    debit = _last_debit(world, item["id"])
+    debits = _last_debits(world, item["id"])
     present = world.choices.classic_discounts == "present"
-    if debit is None or (present and subscription["billing_mode"]["type"] == "classic"):
+    if not debits or (present and subscription["billing_mode"]["type"] == "classic"):
         discounts = _current_discounts(world, subscription, item, at)
     else:
-        discounts = [taken["discount"] for taken in debit.get("discount_amounts") or ()]
-    if debit is None or subscription["billing_mode"]["type"] == "classic":
+        discounts = [one["discount"] for one in debits[0].get("discount_amounts") or ()]
+    if not debits or subscription["billing_mode"]["type"] == "classic":
         share = Fraction(max(span.end - at, 0), max(span.end - span.start, 1))
         return share * net_amount(world, subscription, item, discounts)
-    billed, period = _net_of(debit), debit["period"]
+    billed, period = sum(map(_net_of, debits)), debits[0]["period"]
     length = max(period["end"] - period["start"], 1)
     return Fraction(max(period["end"] - at, 0), length) * billed
 
@@ -137,25 +137,35 @@ def _debit_discounts(world: World, subscription: ReadOnly, item: ReadOnly, at: i
     return [one for one in found if coupon_of(world, one)["amount_off"] is None]
 
 
-def _last_debit(world: World, item_id: str) -> ReadOnly | None:
-    """Return the invoice line or pending proration that last charged the item, if any."""
+def _last_debits(world: World, item_id: str) -> list[ReadOnly]:
+    """Return what last charged the item: a pending proration, or lines of an invoice.
+
+    The latter are several if its price has tiers.
+    """
     subscription = next(world.store.where("subscription", "item", item_id), None)
     if subscription is None:
-        return None
+        return []
     of_subscription = ("subscription", str(subscription["id"]))
-    pending = (
-        item
-        for item in world.store.newest_first("invoiceitem", having=of_subscription)
-        if item["invoice"] is None and item["amount"] >= 0 and _item_of(item) == item_id
-    )
-    invoiced = (
-        line
-        for invoice in world.store.newest_first("invoice", having=of_subscription)
-        for line in reversed(invoice["lines"]["data"])
-        if invoice["status"] != "void" and line["amount"] >= 0
-        if _item_of_line(world, line) == item_id
-    )
-    return next(pending, None) or next(invoiced, None)
+    for item in world.store.newest_first("invoiceitem", having=of_subscription):
+        if item["invoice"] is None and item["amount"] >= 0 and _item_of(item) == item_id:
+            return [item]
+    for invoice in world.store.newest_first("invoice", having=of_subscription):
+        lines = [
+            line
+            for line in invoice["lines"]["data"]
+            if line["amount"] >= 0 and _item_of_line(world, line) == item_id
+        ]
+        if lines and invoice["status"] != "void":
+            return [line for line in lines if _is_of_charge(line, lines[-1])]
+    return []
+
+
+def _is_of_charge(line: ReadOnly, last: ReadOnly) -> bool:
+    """Return whether two lines of an item charge the same term: they are of tiers of its price."""
+    if line is last:
+        return True
+    of_items = all(one["parent"]["subscription_item_details"] for one in (line, last))
+    return of_items and bool(line["period"] == last["period"])
 
 
 def _item_of(item: ReadOnly) -> str | None:

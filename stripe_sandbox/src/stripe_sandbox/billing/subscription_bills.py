@@ -14,8 +14,8 @@ from stripe_sandbox.billing.invoices import (
 from stripe_sandbox.billing.lines import (
     NewInvoiceItem,
     add_invoice_item,
-    term_line,
-    usage_line,
+    term_lines_of,
+    usage_lines_of,
 )
 from stripe_sandbox.billing.periods import Period, previous_end
 from stripe_sandbox.billing.subscriptions import marks_of
@@ -37,7 +37,9 @@ def term_lines(
     `prorates` bills one that is shorter than an interval in part.
     """
     return [
-        term_line(
+        line
+        for item in items
+        for line in term_lines_of(
             world,
             subscription,
             item,
@@ -45,7 +47,6 @@ def term_lines(
             is_trial=is_trial,
             share=_share(subscription, item) if prorates else Fraction(1),
         )
-        for item in items
     ]
 
 
@@ -65,10 +66,13 @@ def renewal_lines(
     `ended` are the latter, by the id of their item.
     """
     return [
-        usage_line(world, subscription, item, ended[item["id"]])
-        if is_metered(item["price"])
-        else term_lines(world, subscription, [item])[0]
+        line
         for item in items
+        for line in (
+            usage_lines_of(world, subscription, item, ended[item["id"]])
+            if is_metered(item["price"])
+            else term_lines(world, subscription, [item])
+        )
     ]
 
 
@@ -76,14 +80,15 @@ def unbilled_usage(world: World, subscription: ReadOnly) -> list[Document]:
     """Return the lines of what has been used in the current periods of metered items."""
     now = world.time_of(subscription)
     return [
-        usage_line(
+        line
+        for item in subscription["items"]["data"]
+        if is_metered(item["price"])
+        for line in usage_lines_of(
             world,
             subscription,
             item,
             Period(item["current_period_start"], min(item["current_period_end"], now)),
         )
-        for item in subscription["items"]["data"]
-        if is_metered(item["price"])
     ]
 
 
@@ -120,7 +125,7 @@ def bill_subscription(
     The subscription's discounts apply; those for one invoice are used up, even by a zero invoice.
     The invoice becomes the subscription's latest. `period_start` begins the invoice's own period.
     """
-    customer = world.find("customer", subscription["customer"])
+    customer = world.view("customer", subscription["customer"])
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     now = world.time_of(subscription)
     own = current_discounts(world, subscription, now)
