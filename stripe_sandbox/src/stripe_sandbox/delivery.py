@@ -14,6 +14,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.journal import Change
 from stripe_sandbox.outbox import DELIVERY, Endpoint, Outbox
+from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.store import Store
 
 ATTEMPT_TIMEOUT = ClientTimeout(total=20)
@@ -185,7 +186,7 @@ class Dispatcher:
             self._settle(planned["id"], self._outcome(delivery, attempt))
 
     async def _attempt(self, endpoint: Endpoint, event: Document) -> Document:
-        payload = json.dumps(event, indent=2).encode()
+        payload = json.dumps(as_sent(event), indent=2).encode()
         at = time.time()
         headers = {
             "Content-Type": "application/json; charset=utf-8",

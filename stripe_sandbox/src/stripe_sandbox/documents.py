@@ -1,9 +1,8 @@
 """The JSON objects of the API and their ids."""
 
 import random
-import string
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 CONTAINERS = (dict, list)
@@ -46,9 +45,8 @@ def list_object(items: Sequence[ReadOnly], url: str) -> Document:
     return {"object": "list", "data": list(items), "has_more": False, "url": url}
 
 
-ALPHABET = string.ascii_letters + string.digits
-PAIRS = tuple(map("".join, product(ALPHABET, repeat=2)))
-"""An id is drawn two letters at a time, which takes half as long."""
+IN_BASE64 = str.maketrans("+/", "Zz")
+"""What stands for the characters of base64 that are neither letters nor digits."""
 
 LONG = 24
 SHORT = 14
@@ -73,4 +71,5 @@ class IdSource:
 
     def letters(self, length: int) -> str:
         """Return that many random letters and digits."""
-        return "".join(self._random.choices(PAIRS, k=(length + 1) // 2))[:length]
+        drawn = b64encode(self._random.randbytes(-(-length * 3 // 4)))
+        return drawn.decode().translate(IN_BASE64)[:length]

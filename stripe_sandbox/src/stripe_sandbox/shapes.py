@@ -17,7 +17,7 @@ import stripe
 from stripe import StripeObject
 from stripe._object_classes import OBJECT_CLASSES
 
-from stripe_sandbox.documents import CONTAINERS, Document
+from stripe_sandbox.documents import CONTAINERS, Document, ReadOnly, copied
 
 ON_REQUEST: Mapping[str, frozenset[str]] = {
     "charge": frozenset({"refunds"}),
@@ -144,42 +144,51 @@ class Field:
     references: tuple[str, ...]
 
 
-def complete(document: Mapping[str, Any]) -> Document:
-    """Return the object with every field that its class declares; absent ones are null.
+NOTHING: frozenset[str] = frozenset()
+NEW: ReadOnly = {}
 
-    Raises TypeError for a field that the class does not declare.
+
+def complete(document: ReadOnly, before: ReadOnly = NEW) -> Document:
+    """Return a deep copy of the object with every field that its class declares, null if absent.
+
+    What is as in an earlier version, `before`, is shared with that. Raises TypeError for a field
+    that the class does not declare.
     """
     name = document["object"]
-    return _complete(document, CLASSES[name], ON_REQUEST.get(name, NOTHING))
-
-
-NOTHING: frozenset[str] = frozenset()
+    return _complete(document, CLASSES[name], ON_REQUEST.get(name, NOTHING), before)
 
 
 def _complete(
-    values: Mapping[str, Any], cls: type[StripeObject], left_out: frozenset[str]
+    values: ReadOnly, cls: type[StripeObject], left_out: frozenset[str], before: ReadOnly = NEW
 ) -> Document:
     shape = _shape(typing.cast("Hashable", cls), left_out)
     if not values.keys() <= shape.names:
         unknown = ", ".join(sorted(values.keys() - shape.names))
         raise TypeError(f"{cls.__qualname__} has no {unknown}")
-    full = dict(values)
-    for name, nested in shape.nested:
-        value = full.get(name)
-        if isinstance(value, dict):
-            full[name] = _complete(value, nested, NOTHING)
-        elif isinstance(value, list):
-            full[name] = [_complete(item, nested, NOTHING) for item in value]
+    full = {**values}
+    for name, value in values.items():
+        kind = value.__class__  # as in `copied`
+        if kind is dict or kind is list:
+            known = before.get(name)
+            full[name] = known if known == value else _nested_copy(value, shape.nested.get(name))
     if not shape.nullable.keys() <= full.keys():
         full |= {name: None for name in shape.nullable if name not in full}
     return full
+
+
+def _nested_copy(value: Any, cls: type[StripeObject] | None) -> Any:
+    if cls is None:
+        return copied(value)
+    if isinstance(value, list):
+        return [_complete(item, cls, NOTHING) for item in value]
+    return _complete(value, cls, NOTHING)
 
 
 class _Shape(NamedTuple):
     """What completing needs of a class: looked up for each object, so it is prepared."""
 
     names: frozenset[str]
-    nested: tuple[tuple[str, type[StripeObject]], ...]
+    nested: Mapping[str, type[StripeObject]]
     nullable: Mapping[str, None]
 
 
@@ -189,7 +198,7 @@ def _shape(cls: Any, left_out: frozenset[str]) -> _Shape:
     sent = cls.__name__ not in ALTERNATIVES
     return _Shape(
         frozenset(fields),
-        tuple((name, field.nested) for name, field in fields.items() if field.nested),
+        {name: field.nested for name, field in fields.items() if field.nested},
         {
             name: None
             for name, field in fields.items()

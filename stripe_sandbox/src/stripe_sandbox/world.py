@@ -1,7 +1,6 @@
 """The state of a sandbox, and how objects are created, found and changed."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ from stripe_sandbox.choices import Choices
 from stripe_sandbox.documents import Document, IdSource, ReadOnly, copied, id_of
 from stripe_sandbox.errors import no_such
 from stripe_sandbox.outbox import Outbox
-from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.store import Store
 
 API_VERSION = stripe.api_version
@@ -110,7 +108,12 @@ class World:
 
     def find(self, kind: str, object_id: str, param: str = "id") -> Document:
         """Return a copy of the object; raises ApiError `resource_missing` for the param."""
-        document = self.store.get(kind, object_id)
+        document: Document = copied(self.view(kind, object_id, param))
+        return document
+
+    def view(self, kind: str, object_id: str, param: str = "id") -> ReadOnly:
+        """Return the object itself, read-only; raises as `find`."""
+        document = self.store.peek(kind, object_id)
         if document is None:
             path_param = PATH_PARAMS.get(kind, "id")
             in_path = param == "id"
@@ -118,11 +121,18 @@ class World:
             raise no_such(NOUNS.get(kind, kind), object_id, named, in_path=in_path)
         return document
 
-    def add(self, values: Mapping[str, Any]) -> Document:
+    def add(self, values: ReadOnly) -> Document:
         """Store a new object, completed to its full shape, and return it."""
-        document: Document = copied(shapes.complete(values))
-        self.store.put(document["object"], document)
+        document: Document = copied(self.keep(values))
         return document
+
+    def keep(self, values: ReadOnly) -> ReadOnly:
+        """Store an object, completed to its full shape, and return what is stored."""
+        kind = values["object"]
+        before = self.store.peek(kind, values["id"])
+        stored = shapes.complete(values, before or shapes.NEW)
+        self.store.adopt(kind, stored)
+        return stored
 
     def save(self, document: Document) -> Document:
         """Store the object without an event, and return it completed."""
@@ -134,12 +144,13 @@ class World:
         The event is `<object>.updated` by default.
         """
         before = self.store.peek(document["object"], document["id"])
-        after = self.add(document)
+        after = self.keep(document)
         previous = differences(before or {}, after)
         if previous:
             name = event or f"{EVENT_PREFIXES.get(after['object'], after['object'])}.updated"
             self.announce(name, after, previous=previous)
-        return after
+        changed: Document = copied(after)
+        return changed
 
     def announce(
         self, name: str, document: ReadOnly, *, previous: Document | None = None
@@ -148,16 +159,15 @@ class World:
 
         It is dated by real time or by the object's test clock, see `Choices`.
         """
-        data: Document = {"object": as_sent(dict(document))}
+        data: Document = {"object": self._as_stored(document)}
         if previous is not None:
-            data["previous_attributes"] = as_sent(previous)
+            data["previous_attributes"] = copied(previous)
         event = shapes.complete(
             {
                 "id": self.ids.next("evt"),
                 "object": "event",
                 "api_version": API_VERSION,
                 "created": self.same_second or self._event_time(document),
-                "data": data,
                 "livemode": False,
                 "pending_webhooks": 0,
                 "request": {
@@ -167,9 +177,15 @@ class World:
                 "type": name,
             }
         )
+        event["data"] = data
         event["pending_webhooks"] = self.outbox.plan(event)
         self.store.adopt("event", event)
         return event
+
+    def _as_stored(self, document: ReadOnly) -> ReadOnly:
+        """Return what the store has of an object, which never changes, or else a copy of it."""
+        stored = self.store.peek(document["object"], document.get("id", ""))
+        return stored if stored == document else copied(dict(document))
 
     def _event_time(self, document: ReadOnly) -> int:
         return self.now() if self.choices.event_time == "real" else self.time_of(document)

@@ -60,7 +60,7 @@ def _money(intent: ReadOnly, *, captured: bool, moved: bool) -> Document:
 
 
 def _payer(world: World, intent: ReadOnly) -> Document:
-    method = world.find("payment_method", intent["payment_method"])
+    method = world.view("payment_method", intent["payment_method"])
     instrument = instrument_behind(world, method["id"])
     return {
         "billing_details": method["billing_details"],

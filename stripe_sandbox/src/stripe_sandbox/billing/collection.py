@@ -22,7 +22,7 @@ def collect(
 
     The caller updates the subscription.
     """
-    customer = world.find("customer", invoice["customer"])
+    customer = world.view("customer", invoice["customer"])
     subscription = subscription_of(world, invoice)
     method_id = id_of(invoice["default_payment_method"]) or method_for(
         world, customer, subscription
@@ -57,7 +57,7 @@ def save_default(world: World, invoice: ReadOnly, method_id: str) -> None:
     if subscription is None:
         return
     if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
-        world.change(subscription | {"default_payment_method": method_id})
+        world.change({**subscription, "default_payment_method": method_id})
 
 
 def note_attempt(world: World, invoice: Document, decline: Decline | None, *, manual: bool) -> None:

@@ -39,7 +39,7 @@ def inherited_discounts(customer: ReadOnly, at: int) -> list[str]:
     return [discount["id"]] if discount and not ended else []
 
 
-def drop_inherited(world: World, customer: Document, used: list[str]) -> None:
+def drop_inherited(world: World, customer: ReadOnly, used: list[str]) -> None:
     """Take the customer's discount if an invoice has used it up."""
     if used and coupon_of(world, used[0])["duration"] == "once":
         remove_discount(world, world.find("customer", customer["id"]))

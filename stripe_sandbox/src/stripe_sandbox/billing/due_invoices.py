@@ -28,7 +28,8 @@ def fall_due(world: World, invoice: Document) -> None:
     if invoice["status"] != "open":
         return
     world.announce("invoice.overdue", invoice)
-    subscription = subscription_of(world, invoice)
-    if subscription and subscription["status"] == "active":
+    billed = subscription_of(world, invoice)
+    if billed and billed["status"] == "active":
+        subscription = world.find("subscription", billed["id"])
         set_status(subscription, "past_due")
         world.change(subscription)

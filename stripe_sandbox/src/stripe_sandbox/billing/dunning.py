@@ -35,10 +35,11 @@ def settle(world: World, invoice: Document, *, failed: bool, ends_retries: bool 
     An invoice that is neither paid nor failed has a bank debit under way. A failure
     ends the retries if none is left, unless it was a manual attempt after the first one.
     """
-    subscription = subscription_of(world, invoice)
-    if subscription is None or subscription["status"] in FINAL_STATUSES:
+    billed = subscription_of(world, invoice)
+    if billed is None or billed["status"] in FINAL_STATUSES:
         return
-    _set_delinquent(world, subscription)
+    _set_delinquent(world, billed)
+    subscription = world.find("subscription", billed["id"])
     if failed:
         _mark_past_due(world, subscription, invoice, ends_retries=ends_retries)
         return
@@ -69,13 +70,12 @@ def _in_trial(world: World, subscription: Document) -> bool:
     return end is not None and end > world.time_of(subscription)
 
 
-def _set_delinquent(world: World, subscription: Document) -> None:
-    customer = world.store.get("customer", subscription["customer"])
-    if customer is None:
-        return
+def _set_delinquent(world: World, subscription: ReadOnly) -> None:
+    customer = world.store.peek("customer", subscription["customer"])
     open_ones = invoices_of(world, subscription["id"], "open")
-    customer["delinquent"] = any(invoice["attempt_count"] for invoice in open_ones)
-    world.change(customer)
+    is_late = any(invoice["attempt_count"] for invoice in open_ones)
+    if customer and customer["delinquent"] != is_late:
+        world.change({**customer, "delinquent": is_late})
 
 
 def _mark_past_due(

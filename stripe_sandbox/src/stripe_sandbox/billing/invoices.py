@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stripe_sandbox import shapes
 from stripe_sandbox.billing import payments
 from stripe_sandbox.billing.customer_balance import change_balance
 from stripe_sandbox.billing.invoice_amounts import (
@@ -103,7 +102,7 @@ def draft_invoice(world: World, bill: NewInvoice, *, auto_advance: bool = True) 
 def assemble_invoice(
     world: World, bill: NewInvoice, invoice_id: str, *, due_at: int | None = None
 ) -> Document:
-    """Return a draft invoice without storing it.
+    """Return a draft invoice without storing it, and without the fields that it does not set.
 
     `due_at` is the time of its first payment attempt, for a preview.
     """
@@ -111,28 +110,26 @@ def assemble_invoice(
         line["invoice"] = invoice_id
     taken = take_discounts(world, bill.lines, bill.discounts)
     taxed = _tax(world, bill)
-    return shapes.complete(
-        {
-            **BLANK,
-            "id": invoice_id,
-            "automatic_tax": taxed,
-            "billing_reason": bill.reason,
-            **_collection(world, bill, due_at),
-            "created": due_at or world.time_of(bill.customer),
-            "currency": bill.currency,
-            "default_tax_rates": bill.rates(),
-            "discounts": list(bill.discounts),
-            "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
-            "next_payment_attempt": due_at + HOUR if due_at else None,
-            "parent": _parent(bill.subscription),
-            "payment_settings": _payment_settings(bill.subscription),
-            "period_end": bill.period[1],
-            "period_start": bill.period[0],
-            "test_clock": world.clock_of(bill.customer),
-            **_bill_to(world, bill.customer),
-            **sums(bill.lines, taken, bill.customer["balance"] or 0, bill.currency),
-        }
-    )
+    return {
+        **BLANK,
+        "id": invoice_id,
+        "automatic_tax": taxed,
+        "billing_reason": bill.reason,
+        **_collection(world, bill, due_at),
+        "created": due_at or world.time_of(bill.customer),
+        "currency": bill.currency,
+        "default_tax_rates": bill.rates(),
+        "discounts": list(bill.discounts),
+        "lines": list_object(bill.lines, f"/v1/invoices/{invoice_id}/lines"),
+        "next_payment_attempt": due_at + HOUR if due_at else None,
+        "parent": _parent(bill.subscription),
+        "payment_settings": _payment_settings(bill.subscription),
+        "period_end": bill.period[1],
+        "period_start": bill.period[0],
+        "test_clock": world.clock_of(bill.customer),
+        **_bill_to(world, bill.customer),
+        **sums(bill.lines, taken, bill.customer["balance"] or 0, bill.currency),
+    }
 
 
 def _tax(world: World, bill: NewInvoice) -> Document:
@@ -159,7 +156,7 @@ def _take_item(world: World, line: ReadOnly, invoice_id: str) -> None:
     if details:
         item = world.find("invoiceitem", details["invoice_item"])
         item["invoice"] = invoice_id
-        world.save(item)
+        world.keep(item)
 
 
 def _bill_to(world: World, customer: ReadOnly) -> Document:
@@ -222,7 +219,7 @@ def finalize_invoice(world: World, invoice: Document, *, opens_payment: bool = T
 
 def _bring_up_to_date(world: World, invoice: Document) -> None:
     """Write the customer as they are now on a draft, and what they have used in the meantime."""
-    customer, before = world.find("customer", invoice["customer"]), invoice["customer_tax_exempt"]
+    customer, before = world.view("customer", invoice["customer"]), invoice["customer_tax_exempt"]
     subscription = subscription_of(world, invoice)
     invoice |= _bill_to(world, customer)
     bill_late_usage(world, invoice, customer, subscription)
@@ -255,7 +252,7 @@ def _take_number(world: World, customer_id: str) -> str:
     customer = world.find("customer", customer_id)
     sequence = customer["next_invoice_sequence"]
     customer["next_invoice_sequence"] += 1
-    world.save(customer)
+    world.keep(customer)
     return f"{customer['invoice_prefix']}-{sequence:04}"
 
 
@@ -329,10 +326,10 @@ def _wrong_status(invoice: ReadOnly, action: str) -> ApiError:
     return invalid(message, code="status_transition_invalid")
 
 
-def subscription_of(world: World, invoice: ReadOnly) -> Document | None:
+def subscription_of(world: World, invoice: ReadOnly) -> ReadOnly | None:
     """Return the invoice's subscription, if any."""
     details = (invoice["parent"] or {}).get("subscription_details")
-    return world.store.get("subscription", details["subscription"]) if details else None
+    return world.store.peek("subscription", details["subscription"]) if details else None
 
 
 def invoices_of(world: World, subscription_id: str, *statuses: str) -> Iterable[Document]:

@@ -111,7 +111,7 @@ def note_paid(world: World, payment: Document, amount: int) -> None:
     """Note that an invoice payment has been made; `amount` is in minor units."""
     payment |= {"amount_paid": amount, "status": "paid"}
     payment["status_transitions"]["paid_at"] = world.time_of(intent_of(world, payment))
-    world.save(payment)
+    world.keep(payment)
 
 
 def payment_with(world: World, intent_id: str) -> Document | None:

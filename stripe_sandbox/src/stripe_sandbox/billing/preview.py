@@ -1,5 +1,6 @@
 """Previews of a subscription's next invoice."""
 
+from stripe_sandbox import shapes
 from stripe_sandbox.billing.discounts import current_discounts
 from stripe_sandbox.billing.invoices import NewInvoice, assemble_invoice, pull_pending_items
 from stripe_sandbox.billing.periods import Period, earliest_end, next_end
@@ -13,7 +14,7 @@ from stripe_sandbox.world import World
 
 def preview_invoice(world: World, subscription: ReadOnly) -> Document:
     """Return a preview of the subscription's next invoice."""
-    customer = world.find("customer", subscription["customer"])
+    customer = world.view("customer", subscription["customer"])
     end = earliest_end(subscription)
     ending = _ending(subscription, end)
     renewed = [_next_period(subscription, item) for item in ending]
@@ -28,7 +29,7 @@ def preview_invoice(world: World, subscription: ReadOnly) -> Document:
         subscription=subscription,
         discounts=tuple(current_discounts(world, subscription, end)),
     )
-    return assemble_invoice(world, bill, world.ids.next("upcoming_in"), due_at=end)
+    return _complete(world, bill, end)
 
 
 def preview_immediate(world: World, subscription: ReadOnly, *, new_period: bool) -> Document:
@@ -36,7 +37,7 @@ def preview_immediate(world: World, subscription: ReadOnly, *, new_period: bool)
 
     `new_period`: the change has begun a period, which is billed too.
     """
-    customer = world.find("customer", subscription["customer"])
+    customer = world.view("customer", subscription["customer"])
     begun = subscription["items"]["data"] if new_period else []
     waiting = pull_pending_items(world, customer, subscription["id"], subscription["currency"])
     now = world.time_of(subscription)
@@ -49,7 +50,12 @@ def preview_immediate(world: World, subscription: ReadOnly, *, new_period: bool)
         subscription=subscription,
         discounts=tuple(current_discounts(world, subscription, now)),
     )
-    return assemble_invoice(world, bill, world.ids.next("upcoming_in"), due_at=now)
+    return _complete(world, bill, now)
+
+
+def _complete(world: World, bill: NewInvoice, due_at: int) -> Document:
+    invoice_id = world.ids.next("upcoming_in")
+    return shapes.complete(assemble_invoice(world, bill, invoice_id, due_at=due_at))
 
 
 def _ending(subscription: ReadOnly, end: int) -> list[Document]:

@@ -62,8 +62,9 @@ def _expire(world: World, session: Document) -> None:
 
 
 def _advance_subscription(world: World, subscription: Document) -> None:
-    advance_due_schedule(world, subscription)
-    subscription = world.find("subscription", subscription["id"])
+    if subscription["schedule"]:
+        advance_due_schedule(world, subscription)
+        subscription = world.find("subscription", subscription["id"])
     due = subscription_due(world, subscription)
     if due is not None and due <= world.time_of(subscription):
         advance_subscription(world, subscription)
@@ -204,8 +205,6 @@ class WallClock:
             raise invalid("The clock can only be moved forwards.", param="advance_to")
         self._drop_stale()
         while self._heap and self._heap[0][0] <= target:
-            with self._world.store.transaction():
-                self._world.set_wall_clock(max(self._heap[0][0], self._world.now()))
             self._advance_first()
             self._drop_stale()
         with self._world.store.transaction():
@@ -274,7 +273,9 @@ class WallClock:
             heapq.heappop(self._heap)
 
     def _advance_first(self) -> None:
-        _, kind, object_id = heapq.heappop(self._heap)
+        due, kind, object_id = heapq.heappop(self._heap)
         self._dues.pop((kind, object_id), None)
         with self._world.store.transaction():
+            if due > self._world.now():
+                self._world.set_wall_clock(due)
             ADVANCE[kind](self._world, self._world.find(kind, object_id))
