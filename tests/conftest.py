@@ -11,6 +11,7 @@ from mpanel_billing.settings import DatabaseSettings
 from tests.inbox import Inbox
 
 pytest_plugins = [
+    "tests.garbage",
     *("tests.hanging", "tests.postgres", "tests.service", "tests.inline_worker"),
     "tests.nameservers",
 ]
