@@ -17,16 +17,27 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+servers: list[int] = []
+"""The pid of what begins this test process's commands, once there was one."""
+
 _BASE = {"PATH": os.environ["PATH"]}
 
 
 def begin(
-    words: Sequence[str], environment: Mapping[str, str], out: int, err: int
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    out: int,
+    err: int,
+    folder: Path | None = None,
 ) -> socket.socket:
     """Begin a command of `mpanel-billing`; the socket has its pid and then its exit status."""
     server = socket.socket(socket.AF_UNIX)
     server.connect(_server())
-    request = {"words": words, "environment": {**_BASE, **environment}}
+    request = {
+        "words": words,
+        "environment": {**_BASE, **environment},
+        "folder": str(folder or Path.cwd()),
+    }
     socket.send_fds(server, [json.dumps(request).encode()], [out, err])
     return server
 
@@ -56,11 +67,18 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-async def start_forked(words: Sequence[str], environment: Mapping[str, str]) -> Forked:
-    """Start a command whose stderr is read, and which shares this process's stdout."""
+async def start_forked(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    read_all: bool = False,
+) -> Forked:
+    """Start a command whose stderr is read; its stdout is this process's, or read with it."""
     ours, theirs = os.pipe()
     try:
-        server = await asyncio.to_thread(begin, words, environment, 1, theirs)
+        out = theirs if read_all else 1
+        server = await asyncio.to_thread(begin, words, environment, out, theirs, folder)
     finally:
         os.close(theirs)
     stderr, loop = asyncio.StreamReader(), asyncio.get_running_loop()
@@ -85,6 +103,7 @@ def _server() -> str:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
+    servers.append(process.pid)
 
     def stop() -> None:
         process.terminate()

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from aiohttp.test_utils import unused_port
 from mpanel_billing.dev.data import open_data_folder
 from mpanel_billing.dev.last_will import runs
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+from tests.forked import Forked, start_forked
 
 READY = "Ctrl-C stops everything"
 PRODUCTS = "SELECT id, code, stripe_product_id FROM products ORDER BY code"
@@ -32,7 +32,7 @@ class Dev:
     sandbox: int = field(default_factory=unused_port)
     postgres: int = field(default_factory=unused_port)
     screen: str = ""
-    process: asyncio.subprocess.Process | None = None
+    process: Forked | None = None
 
     @property
     def database_url(self) -> str:
@@ -40,32 +40,30 @@ class Dev:
 
     async def start(self, *options: str, **environment: str) -> None:
         self.screen = ""
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "mpanel_billing",
-            "dev",
-            f"--port={self.api}",
-            f"--sandbox-port={self.sandbox}",
-            f"--postgres-port={self.postgres}",
-            f"--data-dir={self.data_dir}",
-            *options,
-            env={**os.environ, **environment},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        self.process = await start_forked(
+            [
+                "dev",
+                f"--port={self.api}",
+                f"--sandbox-port={self.sandbox}",
+                f"--postgres-port={self.postgres}",
+                f"--data-dir={self.data_dir}",
+                *options,
+            ],
+            {**os.environ, **environment},
+            read_all=True,
         )
 
     async def read_until(self, text: str) -> None:
         """Read the screen until it shows `text`; at its end, fail with all that it showed."""
         while text not in self.screen:
-            line = await self.process.stdout.readline()
+            line = await self.process.stderr.readline()
             self.screen += line.decode()
             assert line, self.screen
 
     async def wait(self) -> int:
-        rest, _ = await self.process.communicate()
+        rest = await self.process.stderr.read()
         self.screen += rest.decode()
-        return self.process.returncode
+        return await self.process.wait()
 
     async def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)

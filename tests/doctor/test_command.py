@@ -1,15 +1,13 @@
 """`mpanel-billing doctor`: the table, the JSON, the exit code."""
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from mpanel_billing.doctor.finding import failed, is_well, ok, report_json, report_table, warning
 from stripe_sandbox import Sandbox
+from tests.forked import start_forked
 from tests.roles import RUNTIME_ROLE, under_role
 from tests.service import WEBHOOK_SECRET
 
@@ -65,15 +63,9 @@ def test_no_finding_contains_a_secret() -> None:
 
 
 async def doctor(folder: Path, *words: str, **environment: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mpanel_billing", "doctor", *words),
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+    process = await start_forked(["doctor", *words], environment, folder=folder, read_all=True)
+    out = await process.stderr.read()
+    return await process.wait(), out.decode()
 
 
 @pytest.fixture
