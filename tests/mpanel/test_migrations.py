@@ -116,9 +116,8 @@ async def test_going_down_to_zero_leaves_the_schema_and_the_rows_as_they_were(
         assert await rows_of(connection, columns) == rows
 
 
-async def test_what_mpanel_adds_meanwhile_is_never_dropped(
-    mpanel_url: str, postgres: EmbeddedPostgres
-) -> None:
+async def test_what_mpanel_adds_meanwhile_is_never_dropped(clone: Clone) -> None:
+    mpanel_url = clone("mpanel")
     async with connected(mpanel_url) as mpanel, connected(mpanel_url) as watch:
         async with mpanel.transaction():
             await mpanel.execute("LOCK TABLE invoices IN SHARE MODE")
