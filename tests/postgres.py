@@ -62,6 +62,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_HOLD].close()
 
 
+def server_pid(config: pytest.Config) -> int | None:
+    """Return the process of the run's server, if it has been started."""
+    file = _server(config.stash[_RUN_DIR]).data_dir / "postmaster.pid"
+    return int(file.read_text().split()[0]) if file.exists() else None
+
+
 @pytest.fixture(scope="session")
 def run_dir(pytestconfig: pytest.Config) -> Path:
     """A folder that all workers of this run share."""
