@@ -233,6 +233,10 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "INSERT INTO billing_audit_entries (actor, action, outcome, began_at) VALUES ('panel',"
         " 'customer.portal', 'attempted', now() - interval '1 hour') RETURNING id::text"
     )
+    await service.pool.execute(
+        "INSERT INTO billing_ignored_prices (stripe_price_id, reason, set_by)"
+        " VALUES ('price_made_in_the_dashboard', 'no hosting', 'cli:grace@panel')"
+    )
     others = await _change_others(service, worker, order_a)
     await _offer_to_stay(service, worker)
     opened = [await _open_invoice(service, worker, ids[0]) for _ in range(2)]
@@ -350,6 +354,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{admin}/adopt": {"id": new, "body": {"tenantId": tenant}},
         f"{deleted}/restore": {"id": ids[3]},
         f"{deleted}/cancel": {"id": ids[4], "body": {"refund": True}},
+        "/api/admin/prices/{id}/heed": {"id": "price_made_in_the_dashboard"},
         "/api/admin/reconcile": {"body": {"dryRun": True, "sinceDays": 1}},
     }
     return Inhabited(service, examples)
