@@ -28,7 +28,9 @@ from mpanel_billing.subscriptions.lifecycle import (
     require_changeable,
     require_resumable,
 )
+from mpanel_billing.subscriptions.price_changes import early_prices, take_back
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.schedules import releasing
 from mpanel_billing.subscriptions.stripe_requests import prepared
 from mpanel_billing.subscriptions.unpaid import find_unpaid, refuse_unpaid
@@ -95,10 +97,16 @@ async def pause(
         why = {REASON: reason} if reason else {}
         if way == "collection":
             return {**_pause_collection(held, until), **why}
-        return {PAUSE: _pause_params(credits_time=credits_time), **releasing(held), **why}
+        early = await early_prices(conn, held)
+        return {PAUSE: _pause_params(credits_time=credits_time), **early, **releasing(held), **why}
+
+    async def before(change: Change) -> None:
+        await take_back(mirror, change)
 
     asked = {"until": until, "reason": reason}
-    return await make_change(mirror, request, "pause", asked, decide, prepare=prepare)
+    return await make_change(
+        mirror, request, "pause", asked, decide, prepare=prepare, before=before
+    )
 
 
 @dataclass(frozen=True, slots=True)

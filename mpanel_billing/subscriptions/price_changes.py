@@ -15,9 +15,12 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailableError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.subscriptions import update_subscription
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, make_change, require_changeable
 from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository import price_changes as repository
+from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.repository.price_changes import ComingPrice
 from mpanel_billing.subscriptions.schedules import releasing
 
@@ -28,6 +31,9 @@ LEAD_DAYS = 3
 
 MOST = 100
 """The limit of a run; the rest waits a minute."""
+
+EARLY = "early_prices"
+"""Among the params of a change: the former prices that Stripe gets again before it."""
 
 _AFTER_REFUSAL = timedelta(hours=1)
 _WHILE_HELD_UP = timedelta(days=1)
@@ -103,7 +109,36 @@ async def _make(mirror: Mirror, id_: UUID, subscription_id: UUID, now: datetime)
     return done.changed
 
 
+async def early_prices(conn: Connection, held: Subscription) -> Mapping[str, Any]:
+    """Return the params for `take_back`: the prices that a term which began now would not have.
+
+    A pause ends with a new term, which may begin before the renewal that the customer was told.
+    """
+    early = await repository.list_early(conn, held.id)
+    if not early:
+        return {}
+    items = [_items_param(one.item, one.former_price, one.quantity) for one in early]
+    ids = [str(one.change_id) for one in early]
+    return {EARLY: {"subscription": held.stripe_id, "items": items, "changes": ids}}
+
+
+async def take_back(mirror: Mirror, change: Change) -> None:
+    """Give Stripe the former prices again, before a change that names them; can be repeated."""
+    early = change.params.get(EARLY)
+    if early is None:
+        return
+    params = {"items": early["items"], "proration_behavior": "none"}
+    key = f"{change.idempotency_key}-prices"
+    await update_subscription(mirror.stripe, early["subscription"], params, key)
+    async with acquired(mirror.pool) as conn:
+        await repository.reopen(conn, [UUID(id_) for id_ in early["changes"]])
+
+
 def _item(coming: ComingPrice) -> dict[str, Any]:
     """Return the item for Stripe, which sets the quantity to 1 unless it is told another."""
-    item = {"id": coming.item, "price": coming.price}
-    return item if coming.quantity is None else {**item, "quantity": coming.quantity}
+    return _items_param(coming.item, coming.price, coming.quantity)
+
+
+def _items_param(item: str | None, price: str, quantity: int | None) -> dict[str, Any]:
+    params = {"id": item, "price": price}
+    return params if quantity is None else {**params, "quantity": quantity}

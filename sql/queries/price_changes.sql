@@ -384,6 +384,54 @@ WHERE id = :id::uuid
   AND made_at IS NULL
   AND withdrawn_at IS NULL;
 
+-- name: list_early(subscription_id)
+-- What Stripe has already, and whose renewal has not begun: a term that began now would cost it too soon.
+SELECT
+    c.id,
+    i.stripe_subscription_item_id,
+    i.quantity,
+    former.stripe_price_id
+FROM billing_price_changes AS c
+JOIN subscriptions AS s
+    ON s.id = c.subscription_id
+JOIN subscription_items AS i
+    ON i.subscription_id = s.id
+    AND i.price_id = c.new_price_id
+JOIN prices AS former
+    ON former.id = c.old_price_id
+WHERE c.subscription_id = :subscription_id::uuid
+  AND c.withdrawn_at IS NULL
+  AND c.not_before > s.current_period_start;
+
+-- name: reopen(ids)!
+-- Stripe has the old prices again: each is announced as before, under another id, by which Stripe is asked anew.
+WITH taken_back AS (
+    UPDATE billing_price_changes
+    SET made_at = NULL,
+        withdrawn_at = now()
+    WHERE id = ANY(:ids::uuid[])
+      AND withdrawn_at IS NULL
+    RETURNING subscription_id, old_price_id, new_price_id, not_before, effective_at, announced_at
+)
+INSERT INTO billing_price_changes (
+    subscription_id,
+    old_price_id,
+    new_price_id,
+    not_before,
+    effective_at,
+    next_attempt_at,
+    announced_at
+)
+SELECT
+    t.subscription_id,
+    t.old_price_id,
+    t.new_price_id,
+    t.not_before,
+    t.effective_at,
+    now() + interval '1 day',
+    t.announced_at
+FROM taken_back AS t;
+
 -- name: settle(id)!
 -- Of an item that has not the old price any more: it is made if it has the new one.
 UPDATE billing_price_changes AS c

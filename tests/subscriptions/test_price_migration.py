@@ -576,3 +576,28 @@ async def test_an_operator_migrates_by_command(backend: Backend, bought: str) ->
     assert (ended.status, "1 subscriptions told" in ended.out) == (0, True), ended.err
     off = await run_command(url, *words, "--withdraw")
     assert off.out == "called off for 1 subscriptions\n"
+
+
+async def test_a_pause_shortly_before_the_renewal_does_not_bring_the_price_forward(
+    backend: Backend, bought: str, told: None
+) -> None:
+    """A resumption begins a term at once, before the renewal that the customer was told."""
+    path, pool, mirror = f"subscriptions/{bought}", backend.service.pool, mirror_of(backend)
+    await announce_migration(pool, await migration(backend), OPERATOR)
+    near = await reach(backend, bought, timedelta(days=2))
+    assert await make_price_changes(mirror, near) == 1
+    await backend.done(f"{path}/pause", {"reason": "no season"}, "pause")
+    await backend.service.stripe.advance_time(int(near.timestamp()) + 86_400)
+    back = await backend.done(f"{path}/resume", key="back")
+    await backend.worker.catch_up()
+    item = await plan_item(backend, bought)
+    assert (item["unitAmount"], item["comingUnitAmount"]) == (OLD, NEW)
+    assert back["subscription"]["nextCharge"]["amount"] > back["subscription"]["amount"]
+    newest = (await backend.invoices(bought))[0]
+    assert newest["amountPaid"] <= back["subscription"]["amount"]
+
+    near = await reach(backend, bought, timedelta(days=2))
+    assert await make_price_changes(mirror, near) == 1
+    await reach(backend, bought, timedelta(hours=-2))
+    assert (await plan_item(backend, bought))["unitAmount"] == NEW
+    assert await pool.fetchval(STANDING) == 0

@@ -52,6 +52,30 @@ class ComingPrice:
     effective_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyPrice:
+    """A price that Stripe has already, and that counts from a renewal which has not begun.
+
+    `item` and `former_price` are Stripe's ids; `quantity` is None if the price is metered.
+    """
+
+    change_id: UUID
+    item: str
+    quantity: int | None
+    former_price: str
+
+
+async def list_early(conn: Connection, subscription_id: UUID) -> list[EarlyPrice]:
+    """Return the prices of a subscription that a term which began now would cost too soon."""
+    rows = await _queries.list_early.fetch(conn, subscription_id=subscription_id)
+    return [EarlyPrice(*row) for row in rows]
+
+
+async def reopen(conn: Connection, ids: Sequence[UUID]) -> None:
+    """Note that Stripe has the old prices again, so that the new ones are made later."""
+    await _queries.reopen.execute(conn, ids=ids)
+
+
 async def list_prices(conn: Connection, product: str) -> list[SoldPrice]:
     """Return the recurring prices that a product has or had, as far as Stripe knows them."""
     return [SoldPrice.of(row) for row in await _queries.list_prices.fetch(conn, product=product)]
