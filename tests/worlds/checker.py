@@ -111,6 +111,7 @@ def _service_missing(facts: Facts, subscription: Subscription) -> bool:
         and _paid(subscription)
         and subscription.id in facts.commands.ready
         and subscription.paused_behavior is None
+        and not facts.is_held_for_pause(subscription)
         and not _held(facts, subscription)
         and not subscription.refused
         and bool(_not_active(facts, subscription))
@@ -153,7 +154,7 @@ def _suspended_by_service(_: Facts, subscription: Subscription) -> bool:
 # What is owed.
 
 
-def _unpaid_terms(subscription: Subscription) -> Iterator[Object]:
+def unpaid_terms(subscription: Subscription) -> Iterator[Object]:
     """Yield what is due of its terms and was not paid.
 
     A payment has failed; a draft or a void one does not count; one that was written off counts
@@ -175,21 +176,21 @@ def _is_tried_again(facts: Facts, invoice: Object) -> bool:
 def _overdue(facts: Facts, subscription: Subscription) -> bool:
     """A term is due and unpaid, and Stripe does not try again to collect it."""
     return _lives(subscription) and any(
-        not _is_tried_again(facts, invoice) for invoice in _unpaid_terms(subscription)
+        not _is_tried_again(facts, invoice) for invoice in unpaid_terms(subscription)
     )
 
 
 def _dunning(facts: Facts, subscription: Subscription) -> bool:
     """A term is due and unpaid, and Stripe will try again to collect it."""
     return _lives(subscription) and any(
-        _is_tried_again(facts, invoice) for invoice in _unpaid_terms(subscription)
+        _is_tried_again(facts, invoice) for invoice in unpaid_terms(subscription)
     )
 
 
 def _nothing_owed(_: Facts, subscription: Subscription) -> bool:
     """Stripe calls it past due or unpaid, and no invoice for its terms is due and unpaid."""
     in_debt = subscription.status in {"past_due", "unpaid"}
-    return in_debt and not any(_unpaid_terms(subscription))
+    return in_debt and not any(unpaid_terms(subscription))
 
 
 def _paid_after_end(facts: Facts, subscription: Subscription) -> bool:
@@ -263,8 +264,10 @@ def _dispute_is(facts: Facts, dispute: Object) -> str | None:
 # What contradicts something else.
 
 
-def _foreign_schedule(_: Facts, subscription: Subscription) -> bool:
-    return _lives(subscription) and subscription.stripe["schedule"] is not None
+def _foreign_schedule(facts: Facts, subscription: Subscription) -> bool:
+    schedule = subscription.stripe["schedule"]
+    is_foreign = schedule is not None and schedule not in facts.commands.schedules
+    return _lives(subscription) and is_foreign
 
 
 def _item_unplaced(facts: Facts, subscription: Subscription) -> bool:
@@ -363,8 +366,11 @@ KINDS: dict[str, Callable[[Facts, Subscription], bool]] = {
 
 def _undecided(facts: Facts, subscription: Subscription) -> Iterator[str]:
     """Yield the kinds about which the sentences say nothing certain here."""
-    if _held(facts, subscription):
-        yield "not_provisioned"  # it is not ready because an operator does not want it to be
+    if _held(facts, subscription) or subscription.status == "paused":
+        yield "not_provisioned"  # it is not ready because it is not wanted to be
+    is_stopped = facts.commands.worker_stopped_at is not None
+    if is_stopped and facts.commands.held_from.get(subscription.id):
+        yield "service_missing"  # nobody has noticed yet that a pause is over
     if _customers_of_trials_before(facts, subscription):
         yield from () if _trial_twice(facts, subscription) else ("trial_twice",)  # by the same card
     if subscription.id in facts.commands.restored:

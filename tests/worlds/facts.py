@@ -1,7 +1,7 @@
 """What a world is like, read over HTTP from Stripe and from the hosting service."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -25,8 +25,8 @@ class Subscription:
     """A subscription as Stripe has it, its invoices, and its accounts by product type."""
 
     stripe: Object
-    invoices: list[Object]
-    events: list[Object]
+    invoices: Sequence[Object]
+    events: Sequence[Object]
     accounts: Mapping[str, Object]
     refused: frozenset[str]
 
@@ -60,8 +60,8 @@ class Subscription:
 class Facts:
     """A world at a moment; `products` are Stripe's products of the catalogue, with their codes.
 
-    `refunded` is what was refunded of each invoice, in minor units, `lost` what banks have taken of
-    it for good. `disputes` are each with the invoice that was paid.
+    `refunded` is what was refunded or credited of each invoice, in minor units, `lost` what banks
+    have taken of it for good. `disputes` are each with the invoice that was paid.
     """
 
     now: int
@@ -82,6 +82,20 @@ class Facts:
     def code_of(self, item: Object) -> str | None:
         """Return the code of the catalogue product that an item belongs to."""
         return self.products.get(item["price"]["product"])
+
+    def is_held_for_pause(self, subscription: Subscription) -> bool:
+        """Whether what was paid before a pause to a date is over, and no later term is charged."""
+        charged = [
+            invoice["created"]
+            for invoice in subscription.terms
+            if invoice["billing_reason"] == "subscription_cycle"
+            and invoice["status"] in {"open", "paid"}
+        ]
+        term = min(item["current_period_start"] for item in subscription.items)
+        return any(
+            term >= since and not any(moment >= since for moment in charged)
+            for since in self.commands.held_from.get(subscription.id, ())
+        )
 
 
 async def read_facts(town: Town) -> Facts:
@@ -132,10 +146,14 @@ async def _refunded(town: Town) -> Mapping[str, int]:
         invoice = invoices.get(refund["payment_intent"])
         if invoice is not None and refund["status"] not in {"failed", "canceled"}:
             refunded[invoice] = refunded.get(invoice, 0) + refund["amount"]
+    for note in await town.get_from_stripe("credit_notes"):
+        refunds = sum(one["amount_refunded"] for one in note["refunds"])
+        left = note["post_payment_amount"] - refunds
+        refunded[note["invoice"]] = refunded.get(note["invoice"], 0) + left
     return refunded
 
 
-async def _disputes(town: Town, invoices: list[Object]) -> list[tuple[Object, Object]]:
+async def _disputes(town: Town, invoices: Sequence[Object]) -> list[tuple[Object, Object]]:
     payments = await town.get_from_stripe("invoice_payments")
     by_id = {one["id"]: one for one in invoices}
     paid = {one["payment"].get("payment_intent"): by_id[one["invoice"]] for one in payments}

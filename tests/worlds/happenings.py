@@ -30,7 +30,7 @@ def _chosen(town: Town, number: int) -> str | None:
     return town.sold[number % len(town.sold)] if town.sold else None
 
 
-async def _living(town: Town, number: int) -> Any:
+async def find_living(town: Town, number: int) -> Any:
     """Return a subscription at Stripe that has not ended; None if there is none."""
     chosen = _chosen(town, number)
     if chosen is None:
@@ -74,17 +74,19 @@ async def sell(town: Town, number: int) -> None:
         if number % 3 == 1
         else _price(town, f"{plan}_monthly_usd")
     )
-    customer = await _customer(town, GOOD)
+    customer = await create_customer(town, GOOD)
     made = await town.api.subscriptions.create_async(
         {"customer": customer, "items": [{"price": price, "quantity": 1 + number % 2}]}
     )
-    await _note_sale(town, made.id)
+    await note_sale(town, made.id)
 
 
 async def give_trial(town: Town, number: int) -> None:
     """Give a trial, half of them without a card: to a new customer, or to one who has had one."""
-    before = await _living(town, number) if number % 3 else None
-    customer = before.customer if before else await _customer(town, GOOD if number % 2 else None)
+    before = await find_living(town, number) if number % 3 else None
+    customer = (
+        before.customer if before else await create_customer(town, GOOD if number % 2 else None)
+    )
     settings: Any = {"end_behavior": {"missing_payment_method": "pause"}}
     price = await _price(town, f"{PLANS[number % 2]}_monthly_usd")
     made = await town.api.subscriptions.create_async(
@@ -95,7 +97,7 @@ async def give_trial(town: Town, number: int) -> None:
             "trial_settings": settings,
         }
     )
-    await _note_sale(town, made.id)
+    await note_sale(town, made.id)
 
 
 async def order(town: Town, number: int) -> None:
@@ -117,10 +119,11 @@ async def order(town: Town, number: int) -> None:
     assert (await town.stripe.pay(answer["url"])).status == 303
     session = await town.api.checkout.sessions.retrieve_async(answer["sessionId"])
     town.commands.domains[session.subscription] = domain
-    await _note_sale(town, session.subscription)
+    await note_sale(town, session.subscription)
 
 
-async def _customer(town: Town, card: str | None) -> str:
+async def create_customer(town: Town, card: str | None) -> str:
+    """Make a customer at Stripe, with a card or without."""
     made = await town.api.customers.create_async(
         {"name": "Ada", "email": f"a{len(town.sold)}@b.test"}
     )
@@ -136,8 +139,11 @@ async def _give_card(town: Town, customer: str, card: str) -> None:
     )
 
 
-async def _note_sale(town: Town, subscription: str) -> None:
+async def note_sale(town: Town, subscription: str) -> None:
+    """Note that it was sold, and at which prices."""
     town.sold.append(subscription)
+    held = await town.api.subscriptions.retrieve_async(subscription)
+    town.commands.chosen |= {(subscription, item.price.id) for item in held["items"].data}
     await town.settle()
 
 
@@ -146,7 +152,7 @@ async def _note_sale(town: Town, subscription: str) -> None:
 
 async def add_item(town: Town, number: int) -> None:
     """Add an add-on, more of it, or an item that the catalogue does not know."""
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         price = (
             await _other_price(town, None)
             if number % 3 == 0
@@ -157,7 +163,7 @@ async def add_item(town: Town, number: int) -> None:
 
 
 async def remove_item(town: Town, number: int) -> None:
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         items = held["items"].data
         if len(items) > 1:
             await _update(town, held.id, items=[{"id": items[-1].id, "deleted": True}])
@@ -165,7 +171,7 @@ async def remove_item(town: Town, number: int) -> None:
 
 async def change_first_item(town: Town, number: int) -> None:
     """Give the first item another plan, another quantity or a negotiated price."""
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         item = held["items"].data[0]
         prices = (
             lambda: _price(town, "premium_monthly_usd"),
@@ -182,7 +188,7 @@ async def _update(town: Town, subscription: str, **changes: Any) -> None:
 
 
 async def pause_or_resume_collection(town: Town, number: int) -> None:
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         behaviors = ("keep_as_draft", "void", "mark_uncollectible")
         paused: Any = "" if held.pause_collection else {"behavior": behaviors[number % 3]}
         await _update(town, held.id, pause_collection=paused)
@@ -190,7 +196,7 @@ async def pause_or_resume_collection(town: Town, number: int) -> None:
 
 async def cancel(town: Town, number: int) -> None:
     """Cancel now, every third at the end of the period."""
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         if number % 3 == 2:
             await _update(town, held.id, cancel_at_period_end=True)
         else:
@@ -198,7 +204,7 @@ async def cancel(town: Town, number: int) -> None:
 
 
 async def schedule_or_release(town: Town, number: int) -> None:
-    held = await _living(town, number)
+    held = await find_living(town, number)
     schedules = town.api.subscription_schedules
     if held and held.schedule:
         await schedules.release_async(held.schedule)
@@ -275,7 +281,7 @@ async def dispute(town: Town, number: int) -> None:
 
 async def bill_by_hand(town: Town, number: int) -> None:
     """Make a one-off invoice for a subscription's customer; every other stays a draft."""
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         api = town.api
         await api.invoice_items.create_async(
             {"customer": held.customer, "amount": 500, "currency": "usd"}
@@ -385,11 +391,12 @@ async def be_lenient(town: Town, number: int) -> None:
             await operations.agree_leniency(
                 town.pool, town.ids[chosen], agreement, operator="grace"
             )
+            town.commands.lenient.add(chosen)
 
 
 async def ignore_price(town: Town, number: int) -> None:
     """Let an operator declare that the price of a subscription's last item gives nothing."""
-    if held := await _living(town, number):
+    if held := await find_living(town, number):
         price = held["items"].data[-1].price.id
         with suppress(ConflictError, NotFoundError):
             await operations.ignore_price(town.pool, price, reason="advice", operator="grace")
@@ -412,7 +419,7 @@ async def retry(town: Town, number: int) -> None:
 
 async def lose_response(town: Town, number: int) -> None:
     """Let Stripe's response to mPanel's cancellation be lost, so that its outcome is unknown."""
-    held = await _living(town, number)
+    held = await find_living(town, number)
     if held is None or held.id not in town.ids or held.id in town.commands.deleted:
         return
     await town.stripe.inject_fault(
@@ -435,7 +442,7 @@ async def leap(town: Town, number: int) -> None:
 
 async def miss_a_term(town: Town, number: int) -> None:
     """Let the card fail, and the next term begin."""
-    if (held := await _living(town, number)) is not None:
+    if (held := await find_living(town, number)) is not None:
         await _give_card(town, held.customer, FAILING)
         end = max(item.current_period_end for item in held["items"].data)
         await town.pass_time(max(end - await town.stripe.now() + 5000, 1))
@@ -443,12 +450,14 @@ async def miss_a_term(town: Town, number: int) -> None:
 
 async def skip_a_term(town: Town, number: int) -> None:
     """Let a term begin while its invoices are kept as drafts, or are voided or written off."""
-    if (held := await _living(town, number)) is not None:
+    if (held := await find_living(town, number)) is not None:
         behavior = ("keep_as_draft", "void", "mark_uncollectible")[number % 3]
         await _update(town, held.id, pause_collection={"behavior": behavior})
         end = max(item.current_period_end for item in held["items"].data)
         await town.pass_time(max(end - await town.stripe.now() + 5000, 1))
 
+
+TIME: tuple[Happening, ...] = (leap, leap, leap, miss_a_term, pay_by_card)
 
 SALES: tuple[Happening, ...] = (sell, sell, order, give_trial)
 

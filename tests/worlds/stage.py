@@ -12,6 +12,7 @@ from tests.worlds.checker import Line, Verdict, judge
 from tests.worlds.clock import find_clock_first
 from tests.worlds.facts import read_facts
 from tests.worlds.happenings import Happening
+from tests.worlds.promises import broken_promises
 from tests.worlds.town import Town, open_town
 
 Steps = list[tuple[Happening, int]]
@@ -40,10 +41,14 @@ def _told(steps: Steps) -> str:
 
 @dataclass(frozen=True)
 class Ending:
-    """What has to be shown, and what is: by the views, and by each faulty text of a view."""
+    """What has to be shown, and what is: by the views, and by each faulty text of a view.
+
+    `broken` are the promises that were not kept.
+    """
 
     verdict: Verdict
     shown: set[Line]
+    broken: list[str]
     shown_by: Mapping[str, set[Line]] = field(default_factory=dict)
 
 
@@ -76,7 +81,8 @@ async def _play(url: str, state: Path, story: Story, faulty: Mapping[str, str]) 
             await town.pass_time(60 * story.stopped_minutes)
         shown = await _lines_shown(town)
         shown_by = {name: await _lines_shown(town, text) for name, text in faulty.items()}
-        return Ending(judge(await read_facts(town)), shown, shown_by)
+        facts = await read_facts(town)
+        return Ending(judge(facts), shown, await broken_promises(town, facts), shown_by)
 
 
 async def _happen(town: Town, steps: Steps) -> None:

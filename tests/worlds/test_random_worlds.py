@@ -1,26 +1,32 @@
 """`billing_trouble` says of any world what the sentences of its registry say, no more and no less.
 
-Worlds are made at Stripe, at the hosting service, in mPanel and by operators; the checker reads the
-first two over HTTP. WORLD_EXAMPLES asks for more worlds than `make test` has time for.
+In each, our rows are what Stripe has, nobody is charged a price without notice, and what is not
+paid for is not served. Worlds are made at Stripe, at the hosting service, in mPanel, by customers
+and by operators; the checker reads the first two over HTTP. WORLD_EXAMPLES asks for more worlds
+than `make test` has time for.
 """
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
+from tests.worlds.after_sale import AFTER_SALE, MIGRATED, migrate_prices, pause, sell_classic
 from tests.worlds.checker import UNDONE
 from tests.worlds.clock import view_texts
 from tests.worlds.happenings import (
     AFTER,
     HAPPENINGS,
     SALES,
+    TIME,
     Happening,
     cancel,
     change_first_item,
     dispute,
     give_trial,
     ignore_price,
+    leap,
     miss_a_term,
     order,
     retry,
@@ -29,6 +35,7 @@ from tests.worlds.happenings import (
     skip_a_term,
 )
 from tests.worlds.stage import Stage, Steps, Story
+from tests.worlds.town import Town, prices_by_key
 
 EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", "6"))
 
@@ -40,8 +47,12 @@ def _steps(happenings: tuple[Happening, ...], least: int, most: int) -> st.Searc
 
 stories = st.builds(
     Story,
-    before=st.builds(list.__add__, _steps(SALES, 1, 3), _steps(HAPPENINGS, 4, 20)),
-    after=_steps(AFTER, 0, 4),
+    before=st.builds(
+        list.__add__,
+        _steps((*SALES, sell_classic), 1, 3),
+        _steps((*HAPPENINGS, *AFTER_SALE), 4, 20) | _steps((*AFTER_SALE, *TIME), 4, 20),
+    ),
+    after=_steps((*AFTER, *AFTER_SALE), 0, 4),
     stopped_minutes=st.sampled_from([None, None, None, 4, 14, 20, 2000, 50_000]),
     final=st.sampled_from(["cancel", "unpaid", "past_due"]),
 )
@@ -62,6 +73,7 @@ def test_the_views_show_what_the_sentences_say(stage: Stage, story: Story) -> No
     note(repr(story))
     ending = stage.play(story)
     assert ending.verdict.problems(ending.shown) == []
+    assert ending.broken == []
     if story.stopped_minutes is None:
         assert ending.verdict.expected_of(UNDONE) == set()
 
@@ -140,3 +152,47 @@ def test_the_checker_sees_faults_of_the_view(stage: Stage) -> None:
     assert ending.verdict.problems(ending.shown) == []
     overlooked = [name for name in FAULTS if not ending.verdict.problems(ending.shown_by[name])]
     assert overlooked == []
+
+
+async def charge_early(town: Town, number: int) -> None:
+    """Give somebody the newest price, whatever they were told."""
+    held = await town.api.subscriptions.retrieve_async(town.sold[number])
+    price = prices_by_key(await town.get_from_stripe("prices", active="true"))[MIGRATED]
+    item: Any = {"id": held["items"].data[0].id, "price": price}
+    await town.api.subscriptions.update_async(held.id, {"items": [item]})
+
+
+async def forget_pause(town: Town, number: int) -> None:
+    await town.pool.execute("DELETE FROM billing_pauses")
+
+
+async def add_up_wrong(town: Town, number: int) -> None:
+    name = town.ids[town.sold[number]]
+    await town.pool.execute(
+        "UPDATE invoices SET amount_credited = 1 WHERE subscription_id = $1", name
+    )
+
+
+SPOILED = Story(
+    before=[
+        *((sell_classic, number) for number in range(3)),
+        (pause, 0),
+        (migrate_prices, 3),  # all are told, and nobody pays it within 40 days
+        (forget_pause, 0),
+        (charge_early, 1),
+        (leap, 5),  # past the end of the term
+        (add_up_wrong, 2),
+    ],
+    after=[],
+    stopped_minutes=None,
+    final="unpaid",
+)
+"""In which the service breaks each promise once."""
+
+
+def test_the_checker_sees_broken_promises(stage: Stage) -> None:
+    ending = stage.play(SPOILED)
+    seen = "\n".join(ending.broken)
+    for sentence in ("its term is not charged, for a pause", "without notice", "'given back'"):
+        assert sentence in seen, seen
+    assert len(ending.broken) == 3

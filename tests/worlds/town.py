@@ -1,10 +1,10 @@
 """What a random world is played on, all real: Stripe's sandbox, the web app that gets its webhooks,
 the database, the hosting service, and a worker in this process."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.jobs.pace import Pace
+from mpanel_billing.messages import receivers
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
@@ -22,9 +23,12 @@ from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.stripe_turns import StripeTurns
 from mpanel_billing.reconciliation import runs
 from mpanel_billing.reconciliation.compare import ReconcileContext
+from mpanel_billing.reconciliation.drift import Drift
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.reconciliation.runs import RunRequest
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
+from mpanel_billing.subscriptions.pauses import turn_pauses
+from mpanel_billing.subscriptions.price_changes import make_price_changes
 from stripe_sandbox import SandboxConfig, running_sandbox
 from stripe_sandbox.client import SandboxClient
 from stripe_sandbox.world import Dunning
@@ -45,13 +49,24 @@ WHERE (version > done_version AND attempts = 0) OR wake_at <= now()
 """
 
 
+@dataclass(frozen=True)
+class Notice:
+    """A customer was told that a price counts for them, not before a time (Unix seconds)."""
+
+    subscription: str
+    price: str
+    not_before: int
+
+
 @dataclass
 class Commands:
     """What operators, buyers and mPanel have done, by Stripe's ids: no service tells of it.
 
     `domains` is what was ordered, `lost_domain_to` who had a tenant with that domain when the
     order was provisioned; `ready` are those that the worker was once done with after they were
-    paid; `restored` came back after mPanel had deleted their rows.
+    paid; `restored` came back after mPanel had deleted their rows. `chosen` are the prices that
+    customers have agreed to, `schedules` those of planned changes; `held_from` are the ends of the
+    paid terms in which a pause was asked for.
     """
 
     held: set[str] = field(default_factory=set)
@@ -66,6 +81,11 @@ class Commands:
     restored: set[str] = field(default_factory=set)
     unreadable_events: int = 0
     worker_stopped_at: int | None = None
+    lenient: set[str] = field(default_factory=set)
+    chosen: set[tuple[str, str]] = field(default_factory=set)
+    notices: list[Notice] = field(default_factory=list)
+    schedules: set[str] = field(default_factory=set)
+    held_from: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,7 +116,7 @@ class Town:
     async def get_from_stripe(self, path: str, **params: str) -> list[dict[str, Any]]:
         """List everything under a path of Stripe's API, the newest first."""
         found: list[dict[str, Any]] = []
-        page = {"limit": "100", **params}
+        page: dict[str, Any] = {"limit": "100", **params}
         while True:
             url = f"{self.stripe_url}/v1/{path}"
             headers = {"Authorization": "Bearer sk_test_of_the_tests"}
@@ -109,7 +129,7 @@ class Town:
             page["starting_after"] = answer["data"][-1]["id"]
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass; a worker that runs works every four days at least, and at the end.
+        """Let time pass; a worker that runs works every other day at least, and at the end.
 
         Without one, what happens at Stripe is reported within a day, and some time before the end.
         """
@@ -117,7 +137,7 @@ class Town:
         at_the_end = 1000 if stopped and seconds > 2000 else 0
         seconds -= at_the_end
         while seconds > 0:
-            part = min(seconds, 86_400 if stopped else 4 * 86_400)
+            part = min(seconds, 86_400 if stopped else 2 * 86_400)
             await self._advance(part)
             await self.work()
             seconds -= part
@@ -169,15 +189,18 @@ class Town:
         refusing = {id_ for id_, _ in self.hosting.refused}
         for invoice in await self.get_from_stripe("invoices", status="paid"):
             named = (invoice["parent"] or {}).get("subscription_details") or {}
-            if (name := named.get("subscription")) and self.ids.get(name) not in refusing:
-                self.commands.ready.add(name)
+            if (paid := named.get("subscription")) and self.ids.get(paid) not in refusing:
+                self.commands.ready.add(paid)
 
     async def _work_once(self) -> bool:
         asked = await self._refetch()
         due = await self.pool.fetch(_DUE)
         for row in due:
             await provision_tenant_for_subscription(self.provisioning, row["subscription_id"])
-        return bool(asked or due)
+        turned = await turn_pauses(self.pool, 100)
+        at = datetime.fromtimestamp(await self.stripe.now(), UTC)
+        changed = await make_price_changes(self.mirror, at)
+        return bool(asked or due or turned or changed)
 
     async def _refetch(self) -> int:
         """Fetch what events could not decide; return how many objects."""
@@ -189,12 +212,22 @@ class Town:
 
     async def reconcile(self) -> None:
         """Do what the worker does at night: compare with Stripe and the services, and repair."""
+        await self._compare(dry_run=False)
+
+    async def find_drift(self) -> list[Drift]:
+        """Return in what our rows differ from Stripe and the services."""
+        run_id = await self._compare(dry_run=True)
+        return [drift async for drift in runs.list_drift(self.pool, run_id)]
+
+    async def _compare(self, *, dry_run: bool) -> UUID:
         await self.settle()
         stripe = PacedStripe(self.gateway, Pace(UNLIMITED))
         mirror = Mirror(self.pool, stripe, livemode=False)
-        context = ReconcileContext(mirror, self.provisioning.drivers)
-        run_id = await runs.open_run(self.pool, RunRequest("schedule", livemode=False))
+        context = ReconcileContext(mirror, self.provisioning.drivers, dry_run=dry_run)
+        request = RunRequest("schedule", livemode=False, dry_run=dry_run)
+        run_id = await runs.open_run(self.pool, request)
         assert await runs.continue_run(context, run_id)
+        return run_id
 
 
 @asynccontextmanager
@@ -219,6 +252,9 @@ async def open_town(
         gateway = open_gateway(settings)
         stack.push_async_callback(gateway.close)
         pool = await stack.enter_async_context(await create_pool(settings))
+        await receivers.add(
+            pool, BY, name="panel", url="http://127.0.0.1:9/", types=("price.*",), livemode=False
+        )
         drivers = await stack.enter_async_context(open_drivers(settings))
         client = await stack.enter_async_context(TestClient(TestServer(make_app(settings))))
         sandbox.add_webhook(str(client.make_url("/api/webhooks/stripe")), WEBHOOK_SECRET)
@@ -248,6 +284,6 @@ def _unlimited_turns() -> StripeTurns:
     return turns
 
 
-def prices_by_key(prices: list[Mapping[str, Any]]) -> dict[str, str]:
+def prices_by_key(prices: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the ids of prices by their lookup keys."""
     return {price["lookup_key"]: price["id"] for price in prices if price["lookup_key"]}
