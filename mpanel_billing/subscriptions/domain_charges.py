@@ -1,9 +1,10 @@
 """Charge a further year of a domain, and take back what was not paid.
 
 It is a line on the plan's own invoice if that is made before the domain expires, else an invoice of
-its own, which is of no subscription: an unpaid domain is no debt of the hosting. What an attempt
-sends is stored before it is sent. A try that has begun before looks at Stripe first: an idempotency
-key alone would help for a day.
+its own, which is of no subscription: an unpaid domain is no debt of the hosting. The line is put on
+the draft that Stripe has made for a term, and never waits for one: an upgrade that is charged at
+once would take up what waits. What an attempt sends is stored before it is sent. A try that has
+begun before looks at Stripe first: an idempotency key alone would help for a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains.repository import renewals
-from mpanel_billing.domains.repository.renewals import Renewal
+from mpanel_billing.domains.repository.renewals import PaidLine, Renewal
 from mpanel_billing.errors import ConflictError, StripeError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.charges import delete_pending_item, void_invoice
@@ -28,16 +29,20 @@ from mpanel_billing.stripe_gateway.domain_charges import (
     find_item,
     get_invoice,
     get_item,
+    get_line_total,
 )
 from mpanel_billing.stripe_gateway.drafts import delete_draft
 from mpanel_billing.stripe_gateway.invoices import act_on_invoice
 from mpanel_billing.subscriptions.manual_invoices import taxes_of
 
-WHILE_WAITING = timedelta(hours=1)
-"""How often an item is looked at whose invoice should be there."""
+AFTER_TERM = timedelta(minutes=10)
+"""So long after a term of the plan has begun its invoice is there; it is a draft for an hour."""
+
+SENT = "send_invoice"
+"""The `collection_method` of what customers pay themselves, without a card on file."""
 
 WHILE_UNPAID = timedelta(days=1)
-"""How often an item is looked at whose invoice is not paid."""
+"""How often a line is looked at whose invoice is not paid."""
 
 _FINAL = frozenset({"void", "deleted"})
 
@@ -78,24 +83,43 @@ async def charge(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
 
 
 async def _begin(mirror: Mirror, renewal: Renewal, now: datetime) -> Mapping[str, Any] | None:
-    """Decide how to charge it, and store that; None: it is not due any more."""
+    """Decide how to charge it, and store that; None: it is not due now, or not any more."""
     if renewal.stripe_subscription_id is None:
         raise ConflictError(f"The customer of {renewal.name} pays for nothing at Stripe.")
     fields = await mirror.refresh("subscription", renewal.stripe_subscription_id)
-    if renewal.fits_plan:
-        params = _with_plan(renewal, fields)
+    # what is sent may be due only when the domain has expired
+    fits = renewal.fits_plan and fields.get("collection_method") != SENT
+    draft = await _draft_of(mirror, fields) if fits else None
+    if draft is not None:
+        params = _with_plan(renewal, draft)
+    elif fits and renewal.waits_for_plan and renewal.plan_charged_at is not None:
+        async with acquired(mirror.pool) as conn:
+            await renewals.put_off(conn, renewal, renewal.plan_charged_at + AFTER_TERM)
+        return None
     else:
-        params = _alone(renewal, fields, await _card_of(mirror, renewal, fields))
+        card = await _card_of(mirror, renewal, fields)
+        params = _alone(renewal, fields, card, max(1, (renewal.pay_by - now).days - 1))
     async with acquired(mirror.pool) as conn:
         return await renewals.begin_charge(conn, renewal, params | {"at": now.isoformat()})
 
 
-def _with_plan(renewal: Renewal, subscription: Mapping[str, Any]) -> dict[str, Any]:
+async def _draft_of(mirror: Mirror, subscription: Mapping[str, Any]) -> str | None:
+    """Return the invoice of the term that has just begun, if Stripe has still to finalize it."""
+    latest = subscription.get("latest_invoice")
+    if latest is None:
+        return None
+    id_: str = latest if isinstance(latest, str) else latest["id"]
+    invoice = await mirror.refresh("invoice", id_)
+    is_of_term = invoice.get("billing_reason") == "subscription_cycle"
+    is_open = invoice["status"] == "draft" and invoice.get("auto_advance") is not False
+    return id_ if is_of_term and is_open else None
+
+
+def _with_plan(renewal: Renewal, draft: str) -> dict[str, Any]:
     return {
         "way": "plan",
         "customer": renewal.stripe_customer_id,
-        "line": {**_line(renewal), "subscription": subscription["id"]},
-        "charged_at": renewal.plan_charged_at and renewal.plan_charged_at.isoformat(),
+        "line": {**_line(renewal), "invoice": draft},
     }
 
 
@@ -112,7 +136,13 @@ async def _card_of(mirror: Mirror, renewal: Renewal, subscription: Mapping[str, 
     return None if settings.get("default_payment_method") else card
 
 
-def _alone(renewal: Renewal, subscription: Mapping[str, Any], card: str | None) -> dict[str, Any]:
+def _alone(
+    renewal: Renewal, subscription: Mapping[str, Any], card: str | None, days: int
+) -> dict[str, Any]:
+    """Return the params of an invoice of its own: collected as the plan's, due in so many days."""
+    collected: dict[str, Any] = {"default_payment_method": card} if card else {}
+    if subscription.get("collection_method") == SENT:
+        collected = {"collection_method": SENT, "days_until_due": days}
     return {
         "way": "own",
         "customer": renewal.stripe_customer_id,
@@ -120,7 +150,7 @@ def _alone(renewal: Renewal, subscription: Mapping[str, Any], card: str | None) 
         "invoice": {
             "currency": renewal.currency,
             **taxes_of(subscription),
-            **({"default_payment_method": card} if card else {}),
+            **collected,
         },
     }
 
@@ -147,9 +177,7 @@ async def _charge_with_plan(
         sent = {"customer": params["customer"], **params["line"]}
         with _making_all():
             item = await create_item(mirror.stripe, sent, f"{renewal.key}-item")
-    charged_at = params["charged_at"]
-    look_at = datetime.fromisoformat(charged_at) if charged_at else now
-    await _note(mirror, renewal, item.id, item.invoice, look_at)
+    await _note(mirror, renewal, item.id, item.invoice, now + WHILE_UNPAID)
 
 
 async def _find_item(
@@ -219,17 +247,32 @@ async def _note(
 
 
 async def follow(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
-    """Look on which invoice of the plan a line is; charge it otherwise if there will be none.
+    """Look whether a line is still on its invoice of the plan; charge it otherwise if it is not.
 
-    StripeError.
+    An invoice may be voided until it is paid. StripeError.
     """
     item = await _still_charged(mirror, renewal)
-    if item is None or (item.invoice is None and not renewal.fits_plan):
+    if item is None or item.invoice is None:
         await take_back(mirror, renewal, now)
         return
-    # an invoice may be voided until it is paid
-    wait = WHILE_WAITING if item.invoice is None else WHILE_UNPAID
-    await _note(mirror, renewal, item.id, item.invoice, now + wait)
+    await _note(mirror, renewal, item.id, item.invoice, now + WHILE_UNPAID)
+
+
+async def is_billed(mirror: Mirror, line: PaidLine, now: datetime) -> bool:
+    """Return whether a line is on its paid invoice of the plan; if not, it is charged otherwise.
+
+    Somebody may have taken it off the draft. StripeError.
+    """
+    total = await get_line_total(mirror.stripe, line.stripe_invoice_id, line.stripe_item_id)
+    if total is not None:
+        return True
+    with suppress(StripeObjectMissingError):
+        item = await get_item(mirror.stripe, line.stripe_item_id)
+        if item.invoice is None:
+            await delete_pending_item(mirror.stripe, item.id)
+    async with acquired(mirror.pool) as conn:
+        await renewals.note_taken_back(conn, line, now)
+    return False
 
 
 async def _still_charged(mirror: Mirror, renewal: Renewal) -> ChargedItem | None:

@@ -19,6 +19,7 @@ from mpanel_billing.errors import (
     BillingError,
     ConflictError,
     DatabaseUnavailableError,
+    StripeError,
 )
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_domains
@@ -29,6 +30,7 @@ from mpanel_billing.subscriptions.domain_charges import (
     NothingChargedError,
     charge,
     follow,
+    is_billed,
     take_back,
 )
 from mpanel_billing.subscriptions.lookup import CustomerRef
@@ -88,15 +90,30 @@ async def renew_domains(mirror: Mirror, rules: RenewalRules, at: datetime | None
 
 
 async def settle_renewals(mirror: Mirror, now: datetime) -> None:
-    """Store what follows from our rows: what was paid, what has become of it, what has expired."""
+    """Store what follows: what was paid, what has become of it, what has expired."""
     live = mirror.livemode
+    billed = await _list_billed(mirror, now)
     async with transaction(mirror.pool) as conn:
-        for domain in await renewals.note_paid(conn, livemode=live):
+        for domain in await renewals.note_paid(conn, billed, livemode=live):
             await _have_renewed(conn, domain)
         await renewals.note_settled(conn, now, livemode=live)
         await renewals.note_unpaid(conn, now, livemode=live)
         for name in await renewals.note_expired(conn, now):
             logger.info("expired", extra={"domain": name})
+
+
+async def _list_billed(mirror: Mirror, now: datetime) -> list[UUID]:
+    """Return what is on a paid invoice of a plan; what cannot be told is looked at again."""
+    async with acquired(mirror.pool) as conn:
+        lines = await renewals.list_paid_with_plan(conn, livemode=mirror.livemode)
+    billed = []
+    for line in lines:
+        try:
+            if await is_billed(mirror, line, now):
+                billed.append(line.id)
+        except StripeError as error:
+            logger.warning("is it paid? %s", error, extra={"renewalId": str(line.id)})
+    return billed
 
 
 async def _have_renewed(conn: Connection, domain: PaidYear) -> None:

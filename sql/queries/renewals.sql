@@ -248,8 +248,8 @@ WHERE r.state = 'withdrawn'
 RETURNING r.id;
 
 -- name: claim_due(now, livemode, lease_seconds, most)
--- What is to be looked at, with who pays, and whether it fits on the next invoice of the plan: one that is
--- charged in the ordinary way, before the domain expires, and would not be without the domain either.
+-- What is to be looked at, with who pays, and whether it fits on an invoice of the plan: one that is charged in the
+-- ordinary way, and would be without the domain. waits_for_plan: the next one is made before the domain expires.
 WITH due AS MATERIALIZED (
     SELECT r.id
     FROM billing_domain_renewals AS r
@@ -276,7 +276,8 @@ claimed AS (
         r.params,
         r.stripe_item_id,
         r.stripe_invoice_id,
-        r.failures
+        r.failures,
+        r.pay_by
 )
 SELECT
     c.id,
@@ -290,6 +291,7 @@ SELECT
     c.stripe_item_id,
     c.stripe_invoice_id,
     c.failures,
+    c.pay_by,
     own.name,
     own.unicode_name,
     payer.stripe_subscription_id,
@@ -305,10 +307,12 @@ SELECT
         AND payer.amount > 0
         -- a planned change may make the next term free
         AND payer.stripe_schedule_id IS NULL
-        AND payer.current_period_end > :now::timestamptz
-        AND payer.current_period_end < own.expires_at - interval '3 days'
         AND NOT EXISTS (SELECT 1 FROM subscription_discounts AS d WHERE d.subscription_id = payer.id)
     ) IS TRUE AS fits_plan,
+    (
+        payer.current_period_end > :now::timestamptz
+        AND payer.current_period_end < own.expires_at - interval '3 days'
+    ) IS TRUE AS waits_for_plan,
     bill.id AS invoice_id
 FROM claimed AS c
 JOIN billing_domains AS own
@@ -425,9 +429,27 @@ WHERE own.id = given.domain_id
   AND own.state = 'failed'
   AND own.given_back_at IS NULL;
 
--- name: note_paid(livemode)
--- What was paid, also late, is to be renewed, or registered: paid_until is null then. Not what was given back. Out of redemption it would cost more.
-WITH found AS MATERIALIZED (
+-- name: list_paid_with_plan(livemode)
+-- Those whose invoice of the plan is paid; somebody may have taken their line off it.
+SELECT
+    r.id,
+    r.attempt,
+    r.stripe_item_id,
+    r.stripe_invoice_id
+FROM billing_domain_renewals AS r
+JOIN invoices AS i
+    ON i.stripe_invoice_id = r.stripe_invoice_id
+WHERE r.state IN ('charged', 'unpaid', 'withdrawn')
+  AND r.livemode = :livemode::boolean
+  AND r.params ->> 'way' = 'plan'
+  AND i.stripe_status = 'paid';
+
+-- name: note_paid(livemode, billed)
+-- What was paid, also late, is to be renewed, or registered: paid_until is null then. Not what was
+-- given back. Out of redemption it would cost more. Of the years of a domain one after the other is paid, however
+-- many are. billed: those of the plans whose lines are on the invoices that were paid. What costs nothing is
+-- paid: the host gives it.
+WITH payable AS MATERIALIZED (
     SELECT
         r.id,
         r.domain_id,
@@ -438,6 +460,7 @@ WITH found AS MATERIALIZED (
     WHERE r.state IN ('charged', 'unpaid', 'withdrawn')
       AND r.livemode = :livemode::boolean
       AND i.stripe_status = 'paid'
+      AND (r.params ->> 'way' IS DISTINCT FROM 'plan' OR r.id = ANY(:billed::uuid[]))
       AND (
           i.amount_paid > i.amount_refunded + i.amount_credited
           -- by the customer's balance; what was credited before it was paid was paid by nobody
@@ -462,6 +485,21 @@ WITH found AS MATERIALIZED (
       AND free.livemode = :livemode::boolean
       AND free.state = 'due'
       AND free.amount = 0
+),
+found AS MATERIALIZED (
+    SELECT DISTINCT ON (payable.domain_id)
+        payable.id,
+        payable.domain_id,
+        payable.expires_on
+    FROM payable
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM billing_domain_renewals AS open
+        WHERE open.domain_id = payable.domain_id
+          AND open.id <> payable.id
+          AND open.state IN ('due', 'charged', 'paid')
+    )
+    ORDER BY payable.domain_id, payable.expires_on NULLS FIRST
 ),
 paid AS (
     UPDATE billing_domain_renewals AS r

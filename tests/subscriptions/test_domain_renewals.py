@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from mpanel_billing.errors import ConflictError
@@ -117,66 +118,132 @@ async def test_an_unpaid_domain_is_no_debt_of_the_hosting(
     assert [row["actual"] for row in services] == ["active"]
 
 
-async def test_it_is_a_line_on_the_invoice_of_the_plan_that_comes_before(
+async def reach_draft(years: Years) -> asyncpg.Record:
+    """Move on to the draft of the plan's next term; return the renewal, which is a line on it."""
+    if not await years.renewals():
+        await years.before_expiry(29)
+    assert (await years.charged(), await years.states()) == ([], ["due"])
+    plan = await years.backend.subscription(years.subscription)
+    began = datetime.fromisoformat(plan["currentPeriodEnd"])
+    await years.reach(began + timedelta(minutes=15))
+    [row] = await years.renewals()
+    assert (row["state"], row["params"]["way"]) == ("charged", "plan")
+    return row
+
+
+async def test_it_is_a_line_on_the_invoice_of_the_plan_and_not_on_that_of_an_upgrade(
     backend: Backend, order_a: dict[str, Any], told: None
 ) -> None:
     years = await sell(backend, order_a, late=10)
     await years.before_expiry(29)
-    assert await years.states() == ["charged"]
-    assert await years.charged() == []
-    plan = await backend.subscription(years.subscription)
-    await years.reach(datetime.fromisoformat(plan["currentPeriodEnd"]) + timedelta(hours=2))
+    premium = {"planId": "premium", "billingCycle": "monthly"}
+    await backend.done(f"subscriptions/{years.subscription}/change-plan", premium)
+    await years.worker.catch_up()
+    assert (await backend.charged(years.subscription))["amountPaid"] <= 100, "without the domain"
+    await reach_draft(years)
     await years.reach(years.registry.now + timedelta(hours=2))
+    plan = await backend.subscription(years.subscription)
     newest = (await backend.invoices(years.subscription))[0]
     assert newest["amountPaid"] == plan["nextCharge"]["amount"] + RENEWAL
     assert (await years.states(), len(years.registry.sold)) == (["renewed"], 2)
+    assert await years.charged() == []
 
 
-async def test_a_line_that_waits_is_taken_back_when_the_plan_will_end(
+async def test_what_waits_for_a_plan_that_will_end_is_charged_alone(
     backend: Backend, order_a: dict[str, Any], told: None
 ) -> None:
     years = await sell(backend, order_a, late=10)
     await years.before_expiry(29)
-    assert (await years.charged(), await years.states()) == ([], ["charged"])
+    assert (await years.charged(), await years.states()) == ([], ["due"])
     await backend.done(f"subscriptions/{years.subscription}/cancel")
     plan = await backend.subscription(years.subscription)
-    await years.reach(datetime.fromisoformat(plan["currentPeriodEnd"]) - timedelta(hours=1))
-    await years.backend.service.pool.execute(
-        "UPDATE billing_domain_renewals SET next_attempt_at = now() - interval '1 day'"
-    )
-    await years.work()
+    ended = datetime.fromisoformat(plan["currentPeriodEnd"]) + timedelta(hours=1)
+    await years.reach(ended)
     assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
     items = await years.worker.gateway.client.v1.invoice_items.list_async({"pending": True})
     assert items.data == []
 
 
-async def test_a_line_that_is_deleted_is_charged_alone(
+async def test_a_plan_that_is_paid_by_sent_invoices_has_its_domain_sent_as_well(
     backend: Backend, order_a: dict[str, Any], told: None
 ) -> None:
-    years = await sell(backend, order_a, late=10)
+    """A bill of the plan may be due only after the domain has expired."""
+    years, client = await sell(backend, order_a, late=10), backend.worker.gateway.client.v1
+    stripe_id, _ = await backend.stripe_ids(years.subscription)
+    sent: Any = {"collection_method": "send_invoice", "days_until_due": 30}
+    await client.subscriptions.update_async(stripe_id, sent)
+    await years.worker.catch_up()
     await years.before_expiry(29)
+    assert (await years.charged(), await years.states()) == ([(RENEWAL, "open")], ["charged"])
     [row] = await years.renewals()
-    stripe = years.worker.gateway.client.v1
-    await stripe.invoice_items.delete_async(row["stripe_item_id"])
-    await years.before_expiry(9)
+    bill = await client.invoices.retrieve_async(row["stripe_invoice_id"])
+    assert bill.due_date is not None
+    assert bill.due_date <= years.registry.expires[NAME].timestamp()
+    await client.invoices.pay_async(bill.id, {"paid_out_of_band": True})
+    await years.work()
+    assert await years.states() == ["renewed"]
+
+
+@pytest.mark.parametrize("seen", [False, True])
+async def test_a_line_that_is_taken_off_the_draft_is_not_paid_with_it(
+    backend: Backend, order_a: dict[str, Any], told: None, seen: bool
+) -> None:
+    """It is put there again, or charged alone if nobody has looked before the draft is paid."""
+    years = await sell(backend, order_a, late=10)
+    row = await reach_draft(years)
+    await years.worker.gateway.client.v1.invoice_items.delete_async(row["stripe_item_id"])
+    if seen:
+        await years.backend.service.pool.execute(
+            "UPDATE billing_domain_renewals SET next_attempt_at = now()"
+        )
+        await years.work()
     await years.reach(years.registry.now + timedelta(hours=2))
-    assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+    alone = [] if seen else [(RENEWAL, "paid")]
+    assert (await years.charged(), await years.states()) == (alone, ["renewed"])
+    bills = await backend.invoices(years.subscription)
+    assert (bills[0]["amountPaid"] > RENEWAL) == seen
+    assert len(years.registry.sold) == 2
 
 
 async def test_a_line_whose_invoice_is_voided_is_charged_alone(
     backend: Backend, order_a: dict[str, Any], told: None
 ) -> None:
     years = await sell(backend, order_a, late=10)
-    await years.before_expiry(29)
+    row = await reach_draft(years)
     await backend.give_card(years.subscription, NO_FUNDS_LATER)
-    await years.before_expiry(9)
     await years.reach(years.registry.now + timedelta(hours=2))
-    [row] = await years.renewals()
-    assert row["stripe_invoice_id"] is not None
+    assert await years.states() == ["charged"]
     await backend.give_card(years.subscription, GOOD_CARD)
     await years.worker.gateway.client.v1.invoices.void_invoice_async(row["stripe_invoice_id"])
     await years.reach(years.registry.now + timedelta(days=1, hours=1))
     assert (await years.charged(), await years.states()) == ([(RENEWAL, "paid")], ["renewed"])
+
+
+async def test_two_years_of_a_domain_that_are_paid_at_once_stop_nobody(years: Years) -> None:
+    await years.backend.give_card(years.subscription, NO_FUNDS_LATER)
+    await years.before_expiry(29)
+    [row] = await years.renewals()
+    await years.backend.service.pool.execute(
+        "INSERT INTO billing_domain_renewals"
+        " (domain_id, expires_on, state, amount, currency, livemode, pay_by, stripe_invoice_id)"
+        " SELECT domain_id, expires_on - 366, 'unpaid', amount, currency, livemode, pay_by,"
+        " stripe_invoice_id FROM billing_domain_renewals"
+    )
+    client = years.worker.gateway.client.v1
+    await client.invoices.pay_async(row["stripe_invoice_id"], {"paid_out_of_band": True})
+    await years.work()
+    assert await years.states() == ["renewed", "renewed"]
+    assert len(years.registry.sold) == 2, "the registrar has renewed it once"
+
+
+async def test_a_year_that_costs_nothing_is_given(years: Years) -> None:
+    await years.backend.service.pool.execute(
+        "UPDATE prices SET unit_amount = 0 WHERE active AND billing_cycle IS NULL"
+        " AND product_id = (SELECT id FROM products WHERE code = 'domain-com')"
+    )
+    await years.before_expiry(29)
+    assert (await years.charged(), await years.states()) == ([], ["renewed"])
+    assert (await years.renewals())[0]["amount"] == 0
 
 
 async def test_an_invoice_is_taken_back_whatever_is_written_on_it(years: Years) -> None:
@@ -287,14 +354,13 @@ async def test_a_line_that_is_not_on_the_invoice_of_the_plan_refunds_nothing_of_
 ) -> None:
     years = await sell(backend, order_a, late=10)
     years.registry.refuses = "the registry has locked it"
-    await years.before_expiry(29)
     await backend.service.pool.execute(
         "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS"
         " $$BEGIN NEW.stripe_item_id = 'ii_elsewhere'; RETURN NEW; END$$;"
         "CREATE TRIGGER forget BEFORE UPDATE ON billing_domain_renewals FOR EACH ROW"
         " WHEN (NEW.state = 'refused') EXECUTE FUNCTION forget()"
     )
-    await years.before_expiry(9)
+    await reach_draft(years)
     await years.reach(years.registry.now + timedelta(hours=2))
     [row] = await years.renewals()
     assert (row["state"], row["given_back_at"]) == ("refused", None)

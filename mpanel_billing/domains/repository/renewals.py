@@ -1,6 +1,6 @@
 """Further years of domains, in PostgreSQL: `billing_domain_renewals`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, Self
@@ -22,8 +22,8 @@ class Renewal:
 
     `expires_on`: the day of expiry that it moves; None: it is the first, of a chosen name.
     `params`: what this attempt sends, None before it was begun. `fits_plan`: it can be a line on
-    the next invoice of the plan, which is made at `plan_charged_at`. `invoice_id`: ours, of the
-    invoice that it is on.
+    an invoice of the plan. `waits_for_plan`: the next one is made before the domain expires, at
+    `plan_charged_at`. `invoice_id`: ours, of the invoice that it is on.
     """
 
     id: UUID
@@ -37,12 +37,14 @@ class Renewal:
     stripe_item_id: str | None
     stripe_invoice_id: str | None
     failures: int
+    pay_by: datetime
     name: str
     unicode_name: str
     stripe_subscription_id: str | None
     stripe_customer_id: str | None
     plan_charged_at: datetime | None
     fits_plan: bool
+    waits_for_plan: bool
     invoice_id: UUID | None
 
     @classmethod
@@ -61,6 +63,16 @@ class Renewal:
         if self.expires_on is None:
             return f"{self.unicode_name}: registration for a year"
         return f"{self.unicode_name}: renewal for a year from {self.expires_on.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class PaidLine:
+    """A renewal whose invoice of the plan is paid."""
+
+    id: UUID
+    attempt: int
+    stripe_item_id: str
+    stripe_invoice_id: str
 
 
 async def announce_prices(conn: Connection, now: datetime, notice_days: int, most: int) -> int:
@@ -142,7 +154,9 @@ async def note_failed(
     )
 
 
-async def note_taken_back(conn: Connection, renewal: Renewal, next_attempt_at: datetime) -> None:
+async def note_taken_back(
+    conn: Connection, renewal: Renewal | PaidLine, next_attempt_at: datetime
+) -> None:
     """Store that nothing of this attempt is left at Stripe; what was charged is due again."""
     await _queries.note_taken_back.execute(
         conn, id=renewal.id, attempt=renewal.attempt, next_attempt_at=next_attempt_at
@@ -185,9 +199,20 @@ class PaidYear:
     is_renewable: bool
 
 
-async def note_paid(conn: Connection, *, livemode: bool) -> list[PaidYear]:
-    """Store which renewals were paid, and return their domains: they are to be renewed."""
-    rows = await _queries.note_paid.fetch(conn, livemode=livemode)
+async def list_paid_with_plan(conn: Connection, *, livemode: bool) -> list[PaidLine]:
+    """Return the renewals whose invoices of the plans are paid, and are not known to be."""
+    rows = await _queries.list_paid_with_plan.fetch(conn, livemode=livemode)
+    return [PaidLine(**row) for row in rows]
+
+
+async def note_paid(
+    conn: Connection, billed: Collection[UUID], *, livemode: bool
+) -> list[PaidYear]:
+    """Store which renewals were paid, and return their domains: they are to be renewed.
+
+    `billed`: those that are lines on a paid invoice of the plan, and still there.
+    """
+    rows = await _queries.note_paid.fetch(conn, livemode=livemode, billed=list(billed))
     return [PaidYear(**row) for row in rows]
 
 
