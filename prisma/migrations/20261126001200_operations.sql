@@ -11,7 +11,8 @@ CREATE TABLE billing_api_keys (
         cardinality(scopes) > 0
         AND scopes <@ ARRAY[
             'admin', 'admin:read', 'admin:operate', 'admin:money',
-            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:any-customer'
+            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:transfer-out',
+            'billing:any-customer'
         ]
     ),
     created_at timestamptz NOT NULL DEFAULT now(),

@@ -66,6 +66,7 @@ SCOPE_OF = {
     ("POST", "/api/billing/preview-balance"): "billing:read",
     ("POST", "/api/billing/disputes/{id}/evidence"): "billing:refund",
     ("POST", "/api/billing/portal-session"): "billing:portal",
+    ("POST", "/api/billing/domains/{id}/transfer-out"): "billing:transfer-out",
 }
 """What does more than read or change; the rest follows from the area and the method."""
 ONLY_LOOKING = {

@@ -99,7 +99,7 @@ async def post_renew(call: KeyedCall[IdPath, None, RenewRequest]) -> DomainRespo
 @routes.endpoint(
     "POST",
     f"{_ONE}/transfer-out",
-    scope="billing:change",
+    scope="billing:transfer-out",
     body_optional=True,
     refusals={
         **_UNKNOWN,
