@@ -89,7 +89,8 @@ class Coupon:
     It is taken off all lines, or off those of `products` (codes). It takes an order of
     `minimum_amount`, in minor units of `currency`, before the discount. At most `max_redemptions`
     orders have it, `max_per_customer` of one person, with `first_order_only` their first one.
-    `retention`: not for orders, but offered to who wants to cancel.
+    `retention`: not for orders, but offered to who wants to cancel. `stripe_promotion_code`: it is
+    redeemed by this promotion code of Stripe's, not of the catalogue.
     """
 
     code: str
@@ -107,6 +108,12 @@ class Coupon:
     first_order_only: bool = False
     retention: bool = False
     minimum_amount: int | None = None
+    stripe_promotion_code: str | None = None
+
+    @property
+    def redeemed_by(self) -> str | None:
+        """The id at Stripe by which it is redeemed: of its promotion code, or its own."""
+        return self.stripe_promotion_code or self.stripe_coupon_id
 
     @property
     def counted(self) -> bool:

@@ -93,6 +93,22 @@ def _refuse_coupon(coupon: Coupon, taken: Taken) -> Refusal | None:
     return Refusal(reason, is_personal=True)
 
 
+async def is_used_up(conn: Connection, coupon: Coupon, asking: Asking) -> bool:
+    """Return whether nobody may have a coupon again, or not who asks; locks what it counts.
+
+    Their subscription runs; it may have had it before. The caller's transaction must record that
+    they have it.
+    """
+    if not coupon.counted:
+        return False
+    await repository.lock_coupon(conn, coupon.code)
+    if await repository.has_redeemed(conn, asking.subscription_id, coupon.code):
+        return True
+    no_plan = asking.subscription_id
+    taken = await repository.count_taken(conn, asking, no_plan, coupon.code)
+    return _refuse_coupon(coupon, taken) is not None
+
+
 def _is_used(coupon: Coupon, taken: Taken) -> bool:
     if coupon.first_order_only and (taken.own_orders or taken.own_coupons):
         return True

@@ -14,6 +14,7 @@ from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
 from mpanel_billing.checkout.ordered_domains import with_owned
+from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.repository import Asking
 from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
@@ -55,7 +56,9 @@ async def quote_order(
     kept is not charged again. Raises InvalidRequestError for what is not sold. A coupon that has
     been used up reads as unknown.
     """
-    catalogue = await _load(checkout, selection)
+    catalogue = await with_codes(
+        checkout, await _load(checkout, selection), selection.coupon_code, customer_id
+    )
     order = read_order(selection, catalogue)
     async with acquired(checkout.mirror.pool) as conn:
         if customer_id is not None:

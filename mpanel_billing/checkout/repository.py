@@ -266,6 +266,23 @@ async def lock_coupon(conn: Connection, code: str) -> None:
     await _limits.lock_coupon.execute(conn, code=code)
 
 
+async def has_redeemed(conn: Connection, subscription_id: UUID, code: str) -> bool:
+    """Return whether a subscription has had a coupon: ordered with it, or given it later."""
+    had = await _limits.has_redeemed.fetch_value(
+        conn, subscription_id=subscription_id, coupon_code=code
+    )
+    return bool(had)
+
+
+async def list_redemptions(
+    conn: Connection, code: str | None, customer_id: UUID | None, most: int, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return who has had a coupon, or what a customer has had: rows of `billing_redemptions`."""
+    return await _limits.list_redemptions.fetch(
+        conn, coupon_code=code, customer_id=customer_id, livemode=livemode, most=most
+    )
+
+
 async def count_taken(
     conn: Connection, asking: Asking, product_id: UUID, coupon_code: str | None
 ) -> Taken:

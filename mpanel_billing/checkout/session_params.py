@@ -15,6 +15,7 @@ from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.purchase import Purchase, order_metadata
 from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.reading import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
+from mpanel_billing.stripe_gateway.subscriptions import redeeming
 
 Params = dict[str, Any]
 
@@ -111,12 +112,12 @@ def session_params(
         "adaptive_pricing": {"enabled": terms.adaptive_pricing},
         "allowed_payment_method_types": list(terms.methods),
     }
-    coupon_id = _coupon_id(purchase)
+    redeemed = _redeemed(purchase)
     if priced.trial_days:
         params["subscription_data"]["trial_period_days"] = priced.trial_days
         params["payment_method_collection"] = "always"
-    elif coupon_id:
-        params["discounts"] = [{"coupon": coupon_id}]
+    elif redeemed:
+        params["discounts"] = [redeeming(redeemed)]
     if not priced.subtotal and not priced.plan.card_required:
         params["payment_method_collection"] = "if_required"
     if message := submit_message(purchase):
@@ -173,11 +174,11 @@ def _line_items(purchase: Purchase) -> list[Params]:
     return [{"price": line.price.stripe_price_id, "quantity": line.quantity} for line in sold_now]
 
 
-def _coupon_id(purchase: Purchase) -> str | None:
+def _redeemed(purchase: Purchase) -> str | None:
     coupon = purchase.priced.coupon
-    if coupon and coupon.stripe_coupon_id is None:
+    if coupon and coupon.redeemed_by is None:
         raise CatalogueNotPushedError(coupon.code)
-    return coupon.stripe_coupon_id if coupon else None
+    return coupon.redeemed_by if coupon else None
 
 
 def _stripe_metadata(purchase: Purchase, subscription_id: UUID, attempt: int) -> dict[str, str]:

@@ -60,6 +60,7 @@ class Checkout:
     `catalogue` is what is on sale, as far as this process has heard.
     `persons` recognises a buyer by another of their e-mail addresses; `reserved` are the domains
     that nobody can order. `auth_codes` keeps those of transfers; None: no registrar needs them.
+    `promotion_codes`: those made at Stripe are taken, too.
     """
 
     mirror: Mirror
@@ -69,6 +70,7 @@ class Checkout:
     persons: PersonHasher
     reserved: ReservedNames
     auth_codes: AuthCodes | None = None
+    promotion_codes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +97,27 @@ async def place_order(
     checkout: Checkout,
     read: Callable[[Catalogue], Awaitable[Purchase]],
     create: Callable[[Purchase], Awaitable[PaymentPage]],
+    *,
+    has_coupon: bool = False,
 ) -> PaymentPage:
     """Read a purchase, and create its session: `create` is `create_session`, or calls it.
 
     It is priced by the catalogue in memory, and if that has been edited since, by the database.
+    With a coupon always by the database: time alone ends these.
     """
     try:
-        return await create(await _priced(checkout, read))
+        return await create(await _priced(checkout, read, has_coupon=has_coupon))
     except CatalogueEditedError:
         return await create(await read(await load_offers(checkout)))
 
 
-async def _priced(checkout: Checkout, read: Callable[[Catalogue], Awaitable[Purchase]]) -> Purchase:
-    """Price by memory, but not what that refuses, nor with a coupon: time alone ends these."""
-    with suppress(InvalidRequestError):
-        purchase = await read(await checkout.catalogue.get_catalogue())
-        if purchase.priced.coupon is None:
-            return purchase
+async def _priced(
+    checkout: Checkout, read: Callable[[Catalogue], Awaitable[Purchase]], *, has_coupon: bool
+) -> Purchase:
+    """Price by memory, but not what that refuses."""
+    if not has_coupon:
+        with suppress(InvalidRequestError):
+            return await read(await checkout.catalogue.get_catalogue())
     return await read(await load_offers(checkout))
 
 

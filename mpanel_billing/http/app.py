@@ -33,6 +33,7 @@ from mpanel_billing.http.routes import (
     admin_reconcile,
     billing_balances,
     billing_charges,
+    billing_coupons,
     billing_disputes,
     billing_domain_proofs,
     billing_domains,
@@ -74,6 +75,7 @@ _ROUTES = (
     admin_reconcile,
     billing_balances,
     billing_charges,
+    billing_coupons,
     billing_disputes,
     billing_domain_proofs,
     billing_domains,
@@ -155,7 +157,14 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     )
     codes = AuthCodes(settings.encryption_keys) if settings.encryption_keys else None
     app[keys.CHECKOUT] = Checkout(
-        app[keys.MIRROR], kept, changes, terms, persons, reserved, auth_codes=codes
+        app[keys.MIRROR],
+        kept,
+        changes,
+        terms,
+        persons,
+        reserved,
+        auth_codes=codes,
+        promotion_codes=settings.stripe_promotion_codes == "accept",
     )
     app[keys.ORDER_WATCHER] = OrderWatcher(app[keys.CHECKOUT], RefreshLimit(), app[SHUTDOWN])
     app[keys.CATALOGUE] = kept

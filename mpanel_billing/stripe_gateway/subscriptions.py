@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from mpanel_billing.errors import PaymentFailedError
+from mpanel_billing.errors import PaymentFailedError, StripeError
 from mpanel_billing.stripe_gateway.billed import CORRECTION
 from mpanel_billing.stripe_gateway.charges import pay_invoice
 from mpanel_billing.stripe_gateway.errors import translated
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NO_UPCOMING_INVOICE = "invoice_upcoming_none"
 """Stripe's error code for a subscription that ends before it is billed again."""
+PROMOTION_CODE = "promo_"
+"""How Stripe's ids of promotion codes begin; the catalogue's coupons are in upper case."""
 ENDED_AT_STRIPE = "invalid_canceled_subscription_fields"
 """Stripe's error code for a change of a subscription that has ended."""
 
@@ -186,34 +188,65 @@ async def _attempt_resumption(gateway: StripeGateway, subscription_id: str, key:
 async def attach_coupon(
     gateway: StripeGateway, stripe_subscription_id: str, coupon: str, idempotency_key: str
 ) -> None:
-    """Give the subscription a discount, which replaces those it has."""
+    """Give the subscription a discount, which replaces those it has.
+
+    `coupon` is the id of a coupon, or of a promotion code.
+    """
     await update_subscription(
-        gateway, stripe_subscription_id, {"discounts": [{"coupon": coupon}]}, idempotency_key
+        gateway, stripe_subscription_id, {"discounts": [redeeming(coupon)]}, idempotency_key
     )
 
 
-async def list_discounts(gateway: StripeGateway, stripe_subscription_id: str) -> list[str]:
-    """Return the ids of the discounts that a subscription has; StripeError."""
+def redeeming(coupon: str) -> dict[str, str]:
+    """Return the param that redeems a coupon, or the promotion code that is named."""
+    return {"promotion_code" if coupon.startswith(PROMOTION_CODE) else "coupon": coupon}
+
+
+class HeldDiscount(NamedTuple):
+    """A discount that a subscription has, by Stripe's ids; no coupon: it was deleted."""
+
+    id: str
+    coupon: str | None
+    promotion_code: str | None
+
+
+async def list_discounts(gateway: StripeGateway, stripe_subscription_id: str) -> list[HeldDiscount]:
+    """Return the discounts that a subscription has, without those of its items; StripeError."""
     async with translated():
-        held = await gateway.client.v1.subscriptions.retrieve_async(stripe_subscription_id)
-    return [one if isinstance(one, str) else one.id for one in held.discounts]
+        held = await gateway.client.v1.subscriptions.retrieve_async(
+            stripe_subscription_id, {"expand": ["discounts"]}
+        )
+    return [
+        HeldDiscount(one.id, _id_of(one.source.coupon), _id_of(one.promotion_code))
+        for one in held.discounts
+        if not isinstance(one, str)
+    ]
+
+
+def _id_of(reference: "str | stripe.StripeObject | None") -> str | None:
+    return reference if isinstance(reference, str) or reference is None else str(reference["id"])
 
 
 async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon: str) -> bool:
-    """Return whether the subscription currently has a discount of this coupon."""
-    async with translated():
-        subscription = await gateway.client.v1.subscriptions.retrieve_async(
-            stripe_subscription_id, {"expand": ["discounts"]}
-        )
-    return any(
-        not isinstance(discount, str) and _coupon_of(discount) == coupon
-        for discount in subscription.discounts
-    )
+    """Return whether the subscription currently has a discount of this coupon, or code."""
+    held = await list_discounts(gateway, stripe_subscription_id)
+    return any(coupon in {one.coupon, one.promotion_code} for one in held)
 
 
-def _coupon_of(discount: "stripe.Discount") -> str | None:
-    coupon = discount.source.coupon
-    return coupon if isinstance(coupon, str) or coupon is None else coupon.id
+async def preview_discounts(
+    gateway: StripeGateway, subscription_id: str, discounts: Sequence[Mapping[str, str]] | None
+) -> Preview | None:
+    """Return a subscription's next invoice with these discounts, or with those that it has.
+
+    None: there is no further one. StripeError.
+    """
+    given = {} if discounts is None else {"discounts": list(discounts) or ""}
+    try:
+        return await _previewed(gateway, {"subscription": subscription_id, **given})
+    except StripeError as error:
+        if error.stripe_code != NO_UPCOMING_INVOICE:
+            raise
+        return None
 
 
 async def find_card_fingerprint(gateway: StripeGateway, stripe_subscription_id: str) -> str | None:
@@ -252,9 +285,13 @@ async def preview_change(
         "subscription_details": dict(details),
         "invoice_items": list(one_time_items),
     }
+    return await _previewed(gateway, params)
+
+
+async def _previewed(gateway: StripeGateway, params: Mapping[str, Any]) -> Preview:
     async with translated():
         invoice = await gateway.client.v1.invoices.create_preview_async(
-            cast("InvoiceCreatePreviewParams", params)
+            cast("InvoiceCreatePreviewParams", dict(params))
         )
         lines = [_line(line) async for line in invoice.lines.auto_paging_iter()]
     return Preview(

@@ -69,6 +69,9 @@ HELD_UNTIL = "held_until"
 REASON = "reason"
 """Among the params of a change: why, for the record."""
 
+COUPON = "coupon_code"
+"""Among the params of a change: the code that it redeems, which counts for the coupon's limits."""
+
 GIVEN_BACK = "given_back"
 """Among the params of a change: what is refunded and credited before it."""
 
@@ -87,7 +90,9 @@ Feedback = Literal[
 Before = Callable[[Change], Awaitable[None]]
 """What is done before Stripe makes a change; it must be possible to do it again."""
 
-_OURS = frozenset({AT_ONCE, GIVEN_BACK, PAUSE, RESUME, COLLECTION, HELD_UNTIL, REASON, RELEASE})
+_OURS = frozenset(
+    {AT_ONCE, COUPON, GIVEN_BACK, PAUSE, RESUME, COLLECTION, HELD_UNTIL, REASON, RELEASE}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.stripe_gateway.subscriptions import list_discounts
+from mpanel_billing.stripe_gateway.subscriptions import HeldDiscount, list_discounts
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import (
+    COUPON,
     REASON,
     Changed,
     ChangeRequest,
@@ -58,7 +59,7 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
     The discounts that they have stay. ConflictError if nothing is offered; NotFoundError,
     StripeError.
     """
-    discounts: list[str] = []
+    discounts: list[HeldDiscount] = []
     asked = {"reason": reason}
     same = StripeRequest("take_offer", request.subscription_id, asked, request.key)
 
@@ -73,10 +74,17 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
         taken = await repository.changes.has_taken_offer(conn, held.id, same.key, same.hash)
         if offer is None or taken:
             raise ConflictError("There is no offer for this subscription.", code="no_offer")
-        kept = [{"discount": one} for one in discounts]
+        kept = [{"discount": one.id} for one in discounts]
         why = {REASON: reason} if reason else {}
         coupon = {"coupon": offer.coupon.stripe_coupon_id}
-        return {"discounts": [*kept, coupon], **_staying(held), **releasing(held), **why}
+        redeemed = {COUPON: offer.coupon.code}
+        return {
+            "discounts": [*kept, coupon],
+            **redeemed,
+            **_staying(held),
+            **releasing(held),
+            **why,
+        }
 
     return await make_change(mirror, request, "take_offer", asked, decide, prepare=prepare)
 

@@ -45,7 +45,9 @@ RESUMABLE_FOR = timedelta(hours=23)
 NEVER = timedelta(0)
 
 _DONE_ALREADY: Mapping[Kind, str] = {
+    "apply_coupon": "coupon_applied",
     "cancel": "subscription_ended",
+    "remove_coupon": "coupon_not_applied",
     "resume": "not_cancelled",
     "take_offer": "no_offer",
     "trial": "not_in_trial",

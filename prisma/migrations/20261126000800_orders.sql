@@ -390,7 +390,7 @@ CREATE TABLE billing_changes (
     customer_id uuid REFERENCES customers ON DELETE CASCADE,
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id, customer_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'change_price', 'take_offer', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'replace_domain', 'refund', 'credit_note',
+        'change_plan', 'undo_change', 'change_price', 'take_offer', 'apply_coupon', 'remove_coupon', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'replace_domain', 'refund', 'credit_note',
         'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible', 'delete_invoice',
         'balance', 'invoice'
     )),
@@ -428,13 +428,15 @@ CREATE INDEX billing_changes_invoice_idx ON billing_changes (invoice_id);
 CREATE INDEX billing_changes_customer_idx ON billing_changes (customer_id);
 CREATE INDEX billing_changes_service_idx ON billing_changes (updated_at)
 WHERE end_service IS NOT NULL AND service_ended_at IS NULL AND (state <> 'failed' OR may_be_made);
+CREATE INDEX billing_changes_coupon_idx ON billing_changes ((params ->> 'coupon_code'))
+WHERE kind IN ('apply_coupon', 'take_offer');
 COMMENT ON TABLE billing_changes IS 'What /api/billing and commands request from Stripe about subscriptions, invoices and balances, each with the parameters sent under its idempotency key';
 COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice, or what a customer has';
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: something else is';
 COMMENT ON COLUMN billing_changes.customer_id IS 'Whose balance is changed, or who is billed; null: something else is changed';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id, invoice_id or customer_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, apply_coupon, remove_coupon, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';

@@ -34,14 +34,19 @@ WHERE p.id = :product_id::uuid
 FOR NO KEY UPDATE;
 
 -- name: lock_coupon(code)!
-SELECT c.code
-FROM coupons AS c
-WHERE c.code = :code::text
-FOR NO KEY UPDATE;
+-- The row, as `catalog apply` does; and the code, for one of Stripe's has no row.
+SELECT
+    pg_advisory_xact_lock(hashtextextended('coupon:' || :code::text, 0)),
+    (
+        SELECT c.code
+        FROM coupons AS c
+        WHERE c.code = :code::text
+        FOR NO KEY UPDATE
+    );
 
 -- name: count_taken(subscription_id, customer_id, person_hash, vouched, livemode, product_id, coupon_code)^
 -- What other orders have of the plan and the coupon, by their state in the mirror: nothing has to be
--- given back when a page expires. An unpaid order counts while its page can be paid, or is being
+-- given back when a page expires. A coupon that was applied later counts as if it had been ordered. An unpaid order counts while its page can be paid, or is being
 -- opened. What anyone can order for an e-mail address does not weigh on a customer for whom mPanel
 -- vouches: pages that are only open, and orders of another customer.
 WITH own AS (
@@ -72,6 +77,15 @@ concerned AS (
             TRUE
         FROM orders AS o
         WHERE o.coupon_code = :coupon_code::text
+        UNION ALL
+        SELECT
+            c.subscription_id,
+            FALSE,
+            TRUE
+        FROM billing_changes AS c
+        WHERE c.kind IN ('apply_coupon', 'take_offer')
+          AND c.params ->> 'coupon_code' = :coupon_code::text
+          AND (c.state <> 'failed' OR c.may_be_made)
     ) AS named
     WHERE named.id <> :subscription_id::uuid
     GROUP BY named.id
@@ -126,6 +140,33 @@ SELECT
           )
     ) AS trials
 FROM taken AS t;
+
+-- name: has_redeemed(subscription_id, coupon_code)$
+-- What Stripe may have done without saying so does not count: whether it did shows in the discounts.
+SELECT EXISTS (
+    SELECT 1
+    FROM billing_redemptions AS r
+    WHERE r.subscription_id = :subscription_id::uuid
+      AND r.coupon_code = :coupon_code::text
+);
+
+-- name: list_redemptions(coupon_code, customer_id, livemode, most)
+-- Of a coupon, of a customer, or of both; the latest first.
+SELECT
+    r.coupon_code,
+    r.redeemed_at,
+    r.way,
+    r.customer_id,
+    r.customer_email,
+    r.subscription_id,
+    r.stripe_subscription_id,
+    r.status
+FROM billing_redemptions AS r
+WHERE r.livemode = :livemode::boolean
+  AND (r.coupon_code = :coupon_code::text OR :coupon_code::text IS NULL)
+  AND (r.customer_id = :customer_id::uuid OR :customer_id::uuid IS NULL)
+ORDER BY r.redeemed_at DESC, r.subscription_id
+LIMIT :most::integer;
 
 -- name: get_trial(subscription_id)^
 -- Nothing for a trial that was not ordered here: an operator may move a billing date with one.

@@ -173,13 +173,18 @@ class _Others:
 
 
 async def _change_others(service: Service, worker: InlineWorker, order: dict[str, Any]) -> _Others:
-    """Sell them; one waits for a change at the end of its term, two are in a trial."""
+    """Sell them; one waits for a change at the end of its term, two are in a trial.
+
+    The first trial has a coupon.
+    """
     planned, ending, pausing = [
         (await _buy(service, order, name))["subscriptionId"] for name in ("vera", "ines", "olaf")
     ]
     trial = order | {"trialActive": True}
+    reduced = trial | {"couponCode": "WELCOME10"}
     first, second = [
-        (await _buy(service, trial, name))["subscriptionId"] for name in ("jean", "nora")
+        (await _buy(service, body, name))["subscriptionId"]
+        for name, body in (("jean", reduced), ("nora", trial))
     ]
     await worker.catch_up()
     mirror = Mirror(service.pool, worker.gateway, livemode=False)
@@ -282,6 +287,14 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/pause": {"id": others.pausing, "body": {"reason": "a season without guests"}},
         f"{billing}/retention-offer": {"id": others.planned},
         f"{billing}/take-offer": {"id": ids[1], "body": {"reason": "stays for less"}},
+        f"{billing}/check-coupon": {"id": ids[1], "body": {"couponCode": "WELCOME10"}},
+        f"{billing}/apply-coupon": {"id": ids[1], "body": {"couponCode": "WELCOME10"}},
+        f"{billing}/preview-remove-coupon": {
+            "id": others.trials[0],
+            "body": {"coupon": "WELCOME10"},
+        },
+        f"{billing}/remove-coupon": {"id": others.trials[0], "body": {"coupon": "WELCOME10"}},
+        "/api/billing/customers/{id}/redemptions": {"id": customer, "customerId": customer},
         f"{billing}/cancel": {"id": ids[2], "body": {"reason": "too dear"}},
         f"{billing}/preview-resume": {"id": ids[2], "body": {}},
         f"{billing}/resume": {"id": ids[2], "body": {}},

@@ -225,6 +225,9 @@ SCENES: dict[str, Scene] = {
         subscription="$subscription",
         cases={
             "customer": case("$customer", refused=("$poor",)),
+            "discounts.coupon": case(),
+            "discounts.discount": case("$subscription_discount"),
+            "discounts.promotion_code": case(),
             **one_time("invoice_items", {"start": START, "end": START + DAY}),
             **entry("invoice_items", "description", amount=5, currency="usd"),
             "invoice_items.amount": case(1, 2, **nest("invoice_items", {"currency": "usd"}).given),

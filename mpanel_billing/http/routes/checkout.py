@@ -19,6 +19,7 @@ from mpanel_billing.checkout.cart import read_order
 from mpanel_billing.checkout.debtors import refuse_debtor
 from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import with_owned
+from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
@@ -130,7 +131,10 @@ async def create(call: Call[None, None, CheckoutRequest]) -> PaymentPageResponse
         return await _open_page(checkout, purchase, _idempotency_key(call), call.actor)
 
     async with counting_codes(call, call.body.coupon_code):
-        return PaymentPageResponse.of(await place_order(checkout, read, create_page))
+        page = await place_order(
+            checkout, read, create_page, has_coupon=call.body.coupon_code is not None
+        )
+    return PaymentPageResponse.of(page)
 
 
 @routes.endpoint(
@@ -167,6 +171,7 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
     """Price what was sent, and find the customer for whom mPanel's backend orders."""
     body, checkout = call.body, call.app[keys.CHECKOUT]
     order = await _read_order(call, catalogue)
+    catalogue = await with_codes(checkout, catalogue, order.coupon_code, body.customer_id)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
     purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
     if call.actor is None:

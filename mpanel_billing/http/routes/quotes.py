@@ -17,6 +17,7 @@ routes = Endpoints("checkout")
     "/api/checkout/quote",
     optional_scope="billing:change",
     limit="lookups",
+    calls_stripe=True,
     refusals={InvalidRequestError: NOT_SOLD},
 )
 async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:

@@ -14,6 +14,8 @@ Kind = Literal[
     "undo_change",
     "change_price",
     "take_offer",
+    "apply_coupon",
+    "remove_coupon",
     "pause",
     "trial",
     "cancel",

@@ -3,6 +3,7 @@
 from stripe.params import InvoiceCreatePreviewParams
 
 from stripe_sandbox.billing.changes import change_items, end_trial
+from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.periods import restart_period
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
@@ -36,6 +37,8 @@ def preview(call: Call) -> Document:
             given = details["default_tax_rates"]
             path = f"subscription_details[{RATES}]"
             subscription[RATES] = find_rates(call.world, given, path)
+        if "discounts" in call.params:
+            replace_discounts(call.world, subscription, subscription, call.params["discounts"])
         if details.get("resume_at"):
             return _preview_resumption(call, subscription)
         if details.get("items"):
@@ -104,6 +107,7 @@ PREVIEWED_ITEM = supports(
 )
 PREVIEW = supports(
     "customer",
+    "discounts",
     "subscription",
     invoice_items=supports(
         "amount",
