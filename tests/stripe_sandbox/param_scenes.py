@@ -226,7 +226,9 @@ SCENES: dict[str, Scene] = {
         cases={
             "customer": case("$customer", refused=("$poor",)),
             "discounts.coupon": case(),
-            "discounts.discount": case("$subscription_discount"),
+            "discounts.discount": case(
+                "$subscription_discount", index="1", discounts=[{"coupon": "$coupon"}]
+            ),
             "discounts.promotion_code": case(),
             **one_time("invoice_items", {"start": START, "end": START + DAY}),
             **entry("invoice_items", "description", amount=5, currency="usd"),
