@@ -274,12 +274,21 @@ async def has_redeemed(conn: Connection, subscription_id: UUID, code: str) -> bo
     return bool(had)
 
 
-async def list_redemptions(
-    conn: Connection, code: str | None, customer_id: UUID | None, most: int, *, livemode: bool
+async def list_redemptions_of_coupon(
+    conn: Connection, code: str, most: int, *, livemode: bool
 ) -> Sequence[asyncpg.Record]:
-    """Return who has had a coupon, or what a customer has had: rows of `billing_redemptions`."""
-    return await _limits.list_redemptions.fetch(
-        conn, coupon_code=code, customer_id=customer_id, livemode=livemode, most=most
+    """Return who has had a coupon, the latest first: rows of `billing_redemptions`."""
+    return await _limits.list_redemptions_of_coupon.fetch(
+        conn, coupon_code=code, livemode=livemode, most=most
+    )
+
+
+async def list_redemptions_of_customer(
+    conn: Connection, customer_id: UUID, most: int, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return the coupons that a customer has had, the latest first."""
+    return await _limits.list_redemptions_of_customer.fetch(
+        conn, customer_id=customer_id, livemode=livemode, most=most
     )
 
 

@@ -8,7 +8,7 @@ import typer
 
 from mpanel_billing.catalogue.model import Coupon
 from mpanel_billing.catalogue.service import read_catalogue
-from mpanel_billing.checkout.repository import list_redemptions
+from mpanel_billing.checkout.repository import list_redemptions_of_coupon
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import OptionalReason, Subscription
 from mpanel_billing.cli.output import moment_text, print_line
@@ -134,7 +134,9 @@ async def _read_coupons(pool: Pool) -> tuple[Coupon, ...]:
 
 async def _read_redemptions(pool: Pool, code: str, limit: int) -> Sequence[asyncpg.Record]:
     async with acquired(pool) as conn:
-        return await list_redemptions(conn, code, None, limit, livemode=load_settings().livemode)
+        return await list_redemptions_of_coupon(
+            conn, code, limit, livemode=load_settings().livemode
+        )
 
 
 def _terms(coupon: Coupon) -> str:

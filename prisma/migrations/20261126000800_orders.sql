@@ -429,7 +429,7 @@ CREATE INDEX billing_changes_customer_idx ON billing_changes (customer_id);
 CREATE INDEX billing_changes_service_idx ON billing_changes (updated_at)
 WHERE end_service IS NOT NULL AND service_ended_at IS NULL AND (state <> 'failed' OR may_be_made);
 CREATE INDEX billing_changes_coupon_idx ON billing_changes ((params ->> 'coupon_code'))
-WHERE kind IN ('apply_coupon', 'take_offer');
+WHERE (params ->> 'coupon_code') IS NOT NULL;
 COMMENT ON TABLE billing_changes IS 'What /api/billing and commands request from Stripe about subscriptions, invoices and balances, each with the parameters sent under its idempotency key';
 COMMENT ON COLUMN billing_changes.id IS 'With attempt, the idempotency key at Stripe';
 COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an invoice, or what a customer has';

@@ -83,8 +83,7 @@ concerned AS (
             FALSE,
             TRUE
         FROM billing_changes AS c
-        WHERE c.kind IN ('apply_coupon', 'take_offer')
-          AND c.params ->> 'coupon_code' = :coupon_code::text
+        WHERE c.params ->> 'coupon_code' = :coupon_code::text
           AND (c.state <> 'failed' OR c.may_be_made)
     ) AS named
     WHERE named.id <> :subscription_id::uuid
@@ -150,8 +149,8 @@ SELECT EXISTS (
       AND r.coupon_code = :coupon_code::text
 );
 
--- name: list_redemptions(coupon_code, customer_id, livemode, most)
--- Of a coupon, of a customer, or of both; the latest first.
+-- name: list_redemptions_of_coupon(coupon_code, livemode, most)
+-- The latest first.
 SELECT
     r.coupon_code,
     r.redeemed_at,
@@ -163,8 +162,24 @@ SELECT
     r.status
 FROM billing_redemptions AS r
 WHERE r.livemode = :livemode::boolean
-  AND (r.coupon_code = :coupon_code::text OR :coupon_code::text IS NULL)
-  AND (r.customer_id = :customer_id::uuid OR :customer_id::uuid IS NULL)
+  AND r.coupon_code = :coupon_code::text
+ORDER BY r.redeemed_at DESC, r.subscription_id
+LIMIT :most::integer;
+
+-- name: list_redemptions_of_customer(customer_id, livemode, most)
+-- The latest first.
+SELECT
+    r.coupon_code,
+    r.redeemed_at,
+    r.way,
+    r.customer_id,
+    r.customer_email,
+    r.subscription_id,
+    r.stripe_subscription_id,
+    r.status
+FROM billing_redemptions AS r
+WHERE r.livemode = :livemode::boolean
+  AND r.customer_id = :customer_id::uuid
 ORDER BY r.redeemed_at DESC, r.subscription_id
 LIMIT :most::integer;
 

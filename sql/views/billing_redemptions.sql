@@ -3,7 +3,11 @@ CREATE OR REPLACE VIEW billing_redemptions AS
 SELECT
     redeemed.coupon_code,
     redeemed.redeemed_at,
-    redeemed.way,
+    CASE redeemed.kind
+        WHEN 'order' THEN 'order'
+        WHEN 'take_offer' THEN 'offer'
+        ELSE 'change'
+    END AS way,
     s.customer_id,
     c.email AS customer_email,
     s.id AS subscription_id,
@@ -11,28 +15,31 @@ SELECT
     s.status,
     s.livemode
 FROM (
+    -- without conditions of their own, both are read by subscription as well as by coupon
     SELECT
         o.subscription_id,
         o.coupon_code,
         o.created_at AS redeemed_at,
-        'order' AS way
+        'order'::text AS kind,
+        'done'::text AS state
     FROM orders AS o
-    WHERE o.coupon_code IS NOT NULL
     UNION ALL
     SELECT
         change.subscription_id,
         change.params ->> 'coupon_code',
         change.attempted_at,
-        CASE change.kind WHEN 'take_offer' THEN 'offer' ELSE 'change' END
+        change.kind,
+        change.state
     FROM billing_changes AS change
-    WHERE change.kind IN ('apply_coupon', 'take_offer')
-      AND change.state = 'done'
 ) AS redeemed
 JOIN subscriptions AS s
     ON s.id = redeemed.subscription_id
 LEFT JOIN customers AS c
     ON c.id = s.customer_id
-WHERE s.status NOT IN ('provisional', 'expired');
+WHERE redeemed.coupon_code IS NOT NULL
+  AND redeemed.state = 'done'
+  AND s.billing_provider = 'stripe'
+  AND s.status NOT IN ('provisional', 'expired');
 COMMENT ON VIEW billing_redemptions IS 'Who has had which coupon, of the catalogue or a promotion code of Stripe; orders that were never paid are left out';
 COMMENT ON COLUMN billing_redemptions.coupon_code IS 'The code, in upper case';
 COMMENT ON COLUMN billing_redemptions.redeemed_at IS 'When it was ordered with the coupon, or given it';

@@ -12,7 +12,7 @@ QUERIES = [
     for file in ("customer_records", "changes", "refunds", "takeovers", "domains", "entitlements")
     for query in load_queries(file).by_name.values()
     if query.name != "find_absent"  # a reconcile's: it reads the marks of its own run
-]
+] + [query for name, query in load_queries("limits").by_name.items() if "rede" in name]
 MORE = """
 INSERT INTO users (email, password_hash)
 SELECT 'user-' || n, 'x' FROM generate_series(1, 2000) AS n;
@@ -48,6 +48,9 @@ SELECT 'du_' || stripe_invoice_id, TRUE, 'ch_' || stripe_invoice_id, 'pi_' || st
 FROM invoices WHERE stripe_invoice_id IS NOT NULL;
 INSERT INTO billing_changes (subscription_id, kind, request_key, request_hash, params, state)
 SELECT id, 'cancel', id::text, 'x', '{}', 'done' FROM subscriptions;
+INSERT INTO billing_changes (subscription_id, kind, request_hash, params, state)
+SELECT id, 'apply_coupon', 'x', jsonb_build_object('coupon_code', id), 'done' FROM subscriptions;
+UPDATE orders SET coupon_code = 'C-' || subscription_id;
 INSERT INTO billing_planned_changes (stripe_schedule_id, subscription_id, plan_code, billing_cycle,
     addon_codes, effective_at, subtotal, amount)
 SELECT 'sub_sched_' || id, id, 'starter', 'monthly', '{}', now(), 1, 1 FROM subscriptions;
