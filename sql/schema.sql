@@ -4938,7 +4938,7 @@ CREATE TABLE billing_changes (
     CONSTRAINT billing_changes_check3 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
     CONSTRAINT billing_changes_check4 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'charge'::text, 'withdraw_charge'::text, 'replace_domain'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'apply_coupon'::text, 'remove_coupon'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'charge'::text, 'withdraw_charge'::text, 'replace_domain'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'What /api/billing and commands request from Stripe about subscriptions, invoices and balances, each with the parameters sent under its idempotency key';
@@ -4947,7 +4947,7 @@ COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an 
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: something else is';
 COMMENT ON COLUMN billing_changes.customer_id IS 'Whose balance is changed, or who is billed; null: something else is changed';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id, invoice_id or customer_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
+COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, apply_coupon, remove_coupon, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -7127,6 +7127,47 @@ COMMENT ON COLUMN billing_reconcile_slices.cursor_created IS 'Unix time at which
 COMMENT ON COLUMN billing_reconcile_slices.marked IS 'How many of our rows exist at Stripe';
 COMMENT ON COLUMN billing_reconcile_slices.done IS 'Processed to the end';
 
+CREATE VIEW billing_redemptions AS
+ SELECT redeemed.coupon_code,
+    redeemed.redeemed_at,
+        CASE redeemed.kind
+            WHEN 'order'::text THEN 'order'::text
+            WHEN 'take_offer'::text THEN 'offer'::text
+            ELSE 'change'::text
+        END AS way,
+    s.customer_id,
+    c.email AS customer_email,
+    s.id AS subscription_id,
+    s.stripe_subscription_id,
+    s.status,
+    s.livemode
+   FROM ((( SELECT o.subscription_id,
+            o.coupon_code,
+            o.created_at AS redeemed_at,
+            'order'::text AS kind,
+            'done'::text AS state
+           FROM orders o
+        UNION ALL
+         SELECT change.subscription_id,
+            (change.params ->> 'coupon_code'::text),
+            change.attempted_at,
+            change.kind,
+            change.state
+           FROM billing_changes change) redeemed
+     JOIN subscriptions s ON ((s.id = redeemed.subscription_id)))
+     LEFT JOIN customers c ON ((c.id = s.customer_id)))
+  WHERE ((redeemed.coupon_code IS NOT NULL) AND (redeemed.state = 'done'::text) AND (s.billing_provider = 'stripe'::text) AND ((s.status)::text <> ALL ((ARRAY['provisional'::character varying, 'expired'::character varying])::text[])));
+COMMENT ON VIEW billing_redemptions IS 'Who has had which coupon, of the catalogue or a promotion code of Stripe; orders that were never paid are left out';
+COMMENT ON COLUMN billing_redemptions.coupon_code IS 'The code, in upper case';
+COMMENT ON COLUMN billing_redemptions.redeemed_at IS 'When it was ordered with the coupon, or given it';
+COMMENT ON COLUMN billing_redemptions.way IS 'order; change: applied to the running subscription; offer: taken instead of a cancellation';
+COMMENT ON COLUMN billing_redemptions.customer_id IS 'The customer record';
+COMMENT ON COLUMN billing_redemptions.customer_email IS 'Their address';
+COMMENT ON COLUMN billing_redemptions.subscription_id IS 'Our id of the subscription';
+COMMENT ON COLUMN billing_redemptions.stripe_subscription_id IS 'Stripe''s id of it';
+COMMENT ON COLUMN billing_redemptions.status IS 'mPanel''s status of it now';
+COMMENT ON COLUMN billing_redemptions.livemode IS 'Whether it is in Stripe''s live mode';
+
 CREATE TABLE billing_registrar_calls (
     id bigint NOT NULL,
     domain_id uuid NOT NULL,
@@ -8096,6 +8137,8 @@ CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries USING btre
 CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btree (target_id, entry_id);
 
 CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
+
+CREATE INDEX billing_changes_coupon_idx ON billing_changes USING btree (((params ->> 'coupon_code'::text))) WHERE ((params ->> 'coupon_code'::text) IS NOT NULL);
 
 CREATE INDEX billing_changes_customer_idx ON billing_changes USING btree (customer_id);
 
