@@ -1,8 +1,9 @@
 """Charges due at the end of a trial: pending invoice items and coupons on the subscription.
 
-A pending invoice item survives the cancellation of a trial and would still be billed. So it is
-removed as soon as the subscription is set to end within its trial, and attached again if the
-buyer stays after all. A coupon stays: it charges nothing.
+A pending invoice item survives the cancellation of a trial and would still be billed, and the
+invoice of a paused collection takes it along when it is voided. So it is removed as soon as the
+subscription is set to end within its trial, or its collection is paused, and attached again if the
+buyer stays after all, or is charged again. A coupon stays: it charges nothing.
 """
 
 import logging
@@ -58,7 +59,7 @@ async def settle_charges(
 
 
 def next_step(work: Work, charge: Charge) -> Literal["attach", "remove", "drop"] | None:
-    """Return what to do about a charge: it is attached exactly while the subscription continues.
+    """Return what to do about a charge: it is attached exactly while it will be charged.
 
     If the trial has ended already, it is still attached, for the next invoice: the buyer agreed
     to it.
@@ -67,17 +68,19 @@ def next_step(work: Work, charge: Charge) -> Literal["attach", "remove", "drop"]
         return None
     if charge.lost:
         return "drop"
-    if _ends_in_trial(work):
+    if _is_not_charged(work):
         removable = charge.kind == "one_time" and (charge.state == "attached" or charge.tried_at)
         return "remove" if removable else None
-    continues = work.entitlement.stripe_status in _CONTINUING and not work.ending
+    status, paused = work.entitlement.stripe_status, work.entitlement.collection_paused
+    continues = status in _CONTINUING and not work.ending and not paused
     return "attach" if continues and charge.state in {"waiting", "removed"} else None
 
 
-def _ends_in_trial(work: Work) -> bool:
+def _is_not_charged(work: Work) -> bool:
+    """Whether nothing is charged at the end of the trial: it ends then, or before, or is paused."""
     status = work.entitlement.stripe_status
     if status == "trialing":
-        return work.ending
+        return work.ending or work.entitlement.collection_paused
     if status not in _OVER or work.trial_end is None:
         return False
     ended_at = work.entitlement.ended_at

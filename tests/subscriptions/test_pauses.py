@@ -376,6 +376,28 @@ async def test_a_trial_whose_collection_is_paused_is_neither_ended_nor_extended(
         assert (refused.status, refused.body["code"]) == (409, "subscription_paused")
 
 
+async def test_what_was_ordered_with_a_trial_is_charged_with_the_first_term_after_a_pause(
+    backend: Backend, order_a: dict[str, Any]
+) -> None:
+    """Stripe voids the invoice at the end of the trial; a domain would be lost with it."""
+    domain = {"mode": "register", "value": "ada-in-winter.com"}
+    order = await backend.service.buy(order_a | {"trialActive": True, "domain": domain})
+    await backend.worker.catch_up()
+    id_ = str(order["subscriptionId"])
+    end = unix((await backend.subscription(id_))["trialEnd"])
+    until = datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()
+    await backend.done(f"subscriptions/{id_}/pause", {"until": until})
+    await backend.worker.catch_up()
+    for later in (DAY, 45 * DAY, 63 * DAY):
+        await go_on(backend, end + later)
+    pool, shown = backend.service.pool, await backend.subscription(id_)
+    charged = "SELECT sum(amount) FROM subscription_charges WHERE kind = 'one_time'"
+    ordered = await pool.fetchval(charged)
+    assert ordered > 0
+    newest = (await backend.invoices(id_))[0]
+    assert newest["amountPaid"] == shown["amount"] + ordered
+
+
 async def test_a_collection_is_not_paused_while_the_running_term_is_unpaid(
     backend: Backend, classic: str
 ) -> None:
