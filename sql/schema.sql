@@ -8210,6 +8210,8 @@ CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (su
 
 CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 
+CREATE INDEX billing_domains_replaces_idx ON billing_domains USING btree (replaces_id);
+
 CREATE UNIQUE INDEX billing_domains_replaces_key ON billing_domains USING btree (replaces_id) WHERE ((replaces_id IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 
 CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);

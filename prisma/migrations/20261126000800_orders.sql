@@ -118,6 +118,7 @@ WHERE held_at IS NOT NULL AND state NOT IN ('released', 'failed');
 -- One name at a time takes the place of a lost one.
 CREATE UNIQUE INDEX billing_domains_replaces_key ON billing_domains (replaces_id)
 WHERE replaces_id IS NOT NULL AND state NOT IN ('released', 'failed');
+CREATE INDEX billing_domains_replaces_idx ON billing_domains (replaces_id);
 CREATE INDEX billing_domains_untold_idx ON billing_domains (tell_stripe_at)
 WHERE tell_stripe_at IS NOT NULL;
 CREATE INDEX billing_domains_created_idx ON billing_domains (created_at)

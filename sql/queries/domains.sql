@@ -89,6 +89,7 @@
 -- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND ((refund_error IS NULL) OR (next_refund_at IS NOT NULL)));
 -- CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
+-- CREATE INDEX billing_domains_replaces_idx ON billing_domains USING btree (replaces_id);
 -- CREATE UNIQUE INDEX billing_domains_replaces_key ON billing_domains USING btree (replaces_id) WHERE ((replaces_id IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 -- CREATE INDEX billing_domains_skeleton_idx ON billing_domains USING btree (skeleton);
 -- CREATE INDEX billing_domains_troubled_idx ON billing_domains USING btree (subscription_id) WHERE ((driver IS NOT NULL) AND ((last_error IS NOT NULL) OR (needs <> '{}'::text[])));
