@@ -17,6 +17,13 @@ UNVERIFIED = {
     "confirm": True,
 }
 LIST = {"limit": 3}
+TRANSFER = {"amount": 900, "currency": "usd"}
+RETURN = {
+    **TRANSFER,
+    "customer": "$customer",
+    "instructions_email": "a@example.com",
+    "origin": "customer_balance",
+}
 SESSION = {
     "mode": "subscription",
     "success_url": "https://shop.example/thanks",
@@ -97,6 +104,21 @@ PAYMENTS = [
     call("refunds.retrieve", "$refund"),
     call("refunds.update", "$refund", {"metadata": {"a": "b"}}),
     call("refunds.list", LIST),
+    call("test_helpers.customers.fund_cash_balance", "$customer", TRANSFER, transfer="id"),
+    call("customers.cash_balance.retrieve", "$customer"),
+    call(
+        "customers.cash_balance.update",
+        "$customer",
+        {"settings": {"reconciliation_mode": "manual"}},
+    ),
+    call("customers.cash_balance_transactions.list", "$customer"),
+    call("customers.cash_balance_transactions.retrieve", "$customer", "$transfer"),
+    call("refunds.create", RETURN, returned="id"),
+    call("refunds.cancel", "$returned"),
+    call("refunds.create", RETURN, unanswered="id"),
+    call("test_helpers.refunds.expire", "$unanswered"),
+    call("country_specs.list", LIST),
+    call("country_specs.retrieve", "US"),
     call("charges.create", {"amount": 800, "currency": "usd", "source": "tok_createDispute"}),
     call("disputes.list", LIST, dispute="data.0.id"),
     call("disputes.retrieve", "$dispute"),

@@ -55,12 +55,11 @@ RESOURCES = (
     *("webhook_endpoints", "events", "files", "file_links"),
     *("balance", "balance_settings", "balance_transactions"),
     *("test_helpers.test_clocks", "test_helpers.customers", "test_helpers.refunds"),
-    *("test_helpers.confirmation_tokens",),
+    *("test_helpers.confirmation_tokens", "country_specs"),
 )
 """All of Billing and Checkout, and of Payments what a subscription business calls."""
 
 OLD_ACCOUNTS = "the sandbox has no bank accounts as sources"
-WAITING = "only for refunds that wait for the customer: those to cards and bank accounts do not"
 MISSING: dict[str, str] = {}
 SKIPPED = {
     **dict.fromkeys(
@@ -70,20 +69,14 @@ SKIPPED = {
         ),
         OLD_ACCOUNTS,
     ),
-    **dict.fromkeys(("refunds.cancel", "test_helpers.refunds.expire"), WAITING),
 }
 OUTSIDE = {
     **dict.fromkeys(
         (
-            "customers.cash_balance.retrieve",
-            "customers.cash_balance.update",
-            "customers.cash_balance_transactions.list",
-            "customers.cash_balance_transactions.retrieve",
             "customers.funding_instructions.create",
             "payment_intents.apply_customer_balance",
-            "test_helpers.customers.fund_cash_balance",
         ),
-        "cash balances",
+        "payments by bank transfer",
     ),
     "payment_intents.increment_authorization": "hotels and car rentals",
 }

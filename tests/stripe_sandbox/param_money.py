@@ -111,6 +111,17 @@ def _when_confirmed(cases: dict[str, Scene]) -> dict[str, Scene]:
 MONEY: dict[str, Scene] = {
     "POST /charges/{id}": scene("charge"),
     "POST /refunds/{id}": scene("refund"),
+    "POST /refunds/{id}/cancel": scene("return"),
+    "POST /test_helpers/refunds/{id}/expire": scene("return"),
+    "POST /customers/{id}/cash_balance": scene(
+        "customer", cases={"settings.reconciliation_mode": case("manual", "automatic")}
+    ),
+    "POST /test_helpers/customers/{id}/fund_cash_balance": scene(
+        "customer",
+        amount=700,
+        currency="usd",
+        cases={"amount": case(700, 800), "reference": case("x")},
+    ),
     "GET /refunds": scene(),
     "GET /disputes": scene(cases=OF_CHARGE),
     "GET /radar/early_fraud_warnings": scene(cases=OF_CHARGE),

@@ -67,6 +67,13 @@ ONLY_VALUES = {
 }
 """Params whose only supported value is what Stripe takes without them; the others are refused."""
 
+RETURN = {
+    "payment_intent": None,
+    "origin": "customer_balance",
+    "customer": "$customer",
+    "amount": 100,
+    "currency": "usd",
+}
 TIERED = {
     "unit_amount": None,
     "billing_scheme": "tiered",
@@ -203,6 +210,10 @@ SCENES: dict[str, Scene] = {
         cases={
             "charge": case("$charge", "$other_charge", payment_intent=None),
             "payment_intent": case("$payment", "$other_payment"),
+            "currency": case("usd", "eur", **RETURN),
+            "customer": case("$customer", "$elsewhere", **RETURN),
+            "instructions_email": case(**RETURN),
+            "origin": case("customer_balance", **RETURN),
         },
     ),
     "POST /invoiceitems": scene(

@@ -154,6 +154,11 @@ def _add_invoices(desk: Desk) -> None:
         charge = do("GET /charges", customer="$customer")["data"][index]
         desk.names[name], desk.names["other_payment"] = charge["id"], charge["payment_intent"]
     do("POST /refunds", keep="refund", payment_intent="$payment", amount=100)
+    for customer, currency in (("customer", "usd"), ("customer", "eur"), ("elsewhere", "usd")):
+        do("POST /test_helpers/customers/{id}/fund_cash_balance", of=customer, amount=900,
+           currency=currency)  # fmt: skip
+    do("POST /refunds", keep="return", origin="customer_balance", customer="$customer", amount=200,
+       currency="usd")  # fmt: skip
 
 
 def _add_sessions(desk: Desk) -> None:

@@ -22,6 +22,8 @@ MADE = set(shapes.CLASSES) - {
     "billing.meter_event_adjustment",
     "billing.meter_event_summary",
     "billing.credit_balance_summary",
+    "cash_balance",
+    "country_spec",
     "credit_note_line_item",
     "customer_session",
     "entitlements.active_entitlement",
@@ -87,6 +89,16 @@ async def live_a_little(shop: Shop) -> None:
     page = await v1.charges.list_async({"customer": customer})
     paid = next(charge for charge in page.data if charge.paid)
     await v1.refunds.create_async({"charge": paid.id, "amount": 1, "reason": "duplicate"})
+    sent = {"amount": 900, "currency": "usd"}
+    await v1.test_helpers.customers.fund_cash_balance_async(paid.customer, sent)
+    await v1.refunds.create_async(
+        {
+            "customer": paid.customer,
+            "origin": "customer_balance",
+            "instructions_email": "a@example.com",
+            **sent,
+        }
+    )
     for card in ("pm_card_visa", "pm_card_authenticationRequiredOnSetup"):
         confirmed = {"customer": customer, "payment_method": card, "confirm": True}
         await v1.setup_intents.create_async(confirmed)

@@ -12,6 +12,8 @@ from stripe import StripeObject
 from stripe_sandbox.billing.automatic_tax import tax_of
 from stripe_sandbox.billing.balance import KIND as BALANCE_TRANSACTION
 from stripe_sandbox.billing.balance import aged
+from stripe_sandbox.billing.cash_balance import BALANCE as CASH_BALANCE
+from stripe_sandbox.billing.cash_balance import balance_of
 from stripe_sandbox.billing.currencies import options_of
 from stripe_sandbox.billing.tax_ids import tax_ids_of
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
@@ -156,8 +158,10 @@ def _empty_list(name: str) -> Callable[[World, ReadOnly], Document]:
     return lambda _, customer: list_object([], f"/v1/customers/{customer['id']}/{name}")
 
 
-def _nothing(*_: Any) -> None:
-    return None
+def _cash_balance(world: World, customer: ReadOnly) -> Document | None:
+    """Return the cash balance of a customer who has ever sent a transfer."""
+    kept = world.store.peek(CASH_BALANCE, customer["id"])
+    return balance_of(world, customer["id"]) if kept else None
 
 
 def _invoice_credit_balance(world: World, customer: ReadOnly) -> Document:
@@ -187,7 +191,7 @@ ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Do
     ("charge", "refunds"): _charge_refunds,
     ("checkout.session", "line_items"): _session_line_items,
     ("coupon", "applies_to"): _applies_to,
-    ("customer", "cash_balance"): _nothing,
+    ("customer", "cash_balance"): _cash_balance,
     ("customer", "invoice_credit_balance"): _invoice_credit_balance,
     ("customer", "sources"): _empty_list("sources"),
     ("customer", "subscriptions"): _customer_subscriptions,

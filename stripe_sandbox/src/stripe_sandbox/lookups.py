@@ -52,6 +52,7 @@ LOOKUPS: Mapping[str, Mapping[str, Values]] = {
     "credit_note": {"customer": _field("customer"), "invoice": _field("invoice")},
     "customer": {"test_clock": _field("test_clock")},
     "customer_balance_transaction": {"customer": _field("customer")},
+    "customer_cash_balance_transaction": {"customer": _field("customer")},
     "dispute": {"charge": _field("charge"), "payment_intent": _field("payment_intent")},
     "invoice": {"customer": _field("customer"), "subscription": _subscription_of},
     "invoice_payment": {"invoice": _field("invoice"), "payment_intent": _paid_with},

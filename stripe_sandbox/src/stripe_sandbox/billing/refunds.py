@@ -141,8 +141,9 @@ def fail_refund(world: World, refund: Document, reason: str) -> Document:
 
 
 def update(world: World, refund: Document) -> Document:
-    """Announce a changed refund, by its own event and by the older one of charges."""
+    """Announce a changed refund, by its own event and by the older one of its charge, if any."""
     previous = differences(world.find(KIND, refund["id"]), refund)
     refund = world.change(refund)
-    world.announce("charge.refund.updated", refund, previous=previous)
+    if refund["charge"]:
+        world.announce("charge.refund.updated", refund, previous=previous)
     return refund

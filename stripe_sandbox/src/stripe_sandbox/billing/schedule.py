@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from stripe_sandbox.billing.account_checks import LAPSES
+from stripe_sandbox.billing.cash_balance import EXPIRES as RETURN_EXPIRES
+from stripe_sandbox.billing.cash_balance import expire_return
 from stripe_sandbox.billing.checkout import expire_session
 from stripe_sandbox.billing.consequences import bring_about
 from stripe_sandbox.billing.debit_outcomes import settle_debit
@@ -86,6 +88,7 @@ TASKS: dict[str, Callable[[World, Document], None]] = {
     "lapse_dispute": lapse_dispute,
     "settle_refund": settle_refund,
     RESUMPTION_EXPIRES: expire_resumption,
+    RETURN_EXPIRES: expire_return,
     VERIFIES: verify_tax_id,
 }
 """What tasks do, by their name; see `later`."""

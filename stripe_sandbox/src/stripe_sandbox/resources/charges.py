@@ -6,13 +6,16 @@ from stripe.params import (
     ChargeListParams,
     ChargeRetrieveParams,
     ChargeUpdateParams,
+    RefundCancelParams,
     RefundCreateParams,
     RefundListParams,
     RefundRetrieveParams,
     RefundUpdateParams,
 )
+from stripe.params.test_helpers import RefundExpireParams
 
 from stripe_sandbox.billing import refunds
+from stripe_sandbox.billing.cash_balance import NewReturn, cancel_return, make_return
 from stripe_sandbox.billing.direct_charges import NewCharge, capture_charge, charge_directly
 from stripe_sandbox.billing.payment_intents import capture_intent
 from stripe_sandbox.billing.refunds import NewRefund, make_refund
@@ -29,6 +32,9 @@ SAID = (
     "statement_descriptor",
     "statement_descriptor_suffix",
 )
+
+OF_RETURNS = ("currency", "customer", "instructions_email")
+"""Params of refunds that are made of a customer's cash balance."""
 
 
 def create_charge(call: Call) -> Document:
@@ -68,7 +74,16 @@ def update_charge(call: Call) -> Document:
 
 
 def create_refund(call: Call) -> Document:
-    """Refund a charge in full or in part; raises ApiError for more than is left."""
+    """Refund a charge in full or in part, or money that a customer sent and that pays nothing.
+
+    Raises ApiError for more than is left.
+    """
+    if call.get("origin"):
+        return _create_return(call)
+    for name in OF_RETURNS:
+        if call.get(name) is not None:
+            message = f"`{name}` is only for refunds with `origin=customer_balance`."
+            raise invalid(message, param=name)
     new = NewRefund(
         charge=_charge(call),
         amount=call.get("amount"),
@@ -76,6 +91,31 @@ def create_refund(call: Call) -> Document:
         metadata=call.get("metadata", {}),
     )
     return make_refund(call.world, new)
+
+
+def _create_return(call: Call) -> Document:
+    for name in ("amount", "currency", "customer"):
+        if call.get(name) is None:
+            raise missing_param(name)
+    for name in ("charge", "payment_intent"):
+        if call.get(name) is not None:
+            message = f"A refund with `origin=customer_balance` has no `{name}`."
+            raise invalid(message, param=name)
+    check_amount(call.get("amount"), call.get("currency"))
+    new = NewReturn(
+        customer=call.world.find("customer", call.get("customer"), "customer"),
+        amount=call.get("amount"),
+        currency=call.get("currency"),
+        email=call.get("instructions_email"),
+        reason=call.get("reason"),
+        metadata=call.get("metadata", {}),
+    )
+    return make_return(call.world, new)
+
+
+def cancel_refund(call: Call) -> Document:
+    """Cancel a refund that waits for its customer, or let it expire, which comes to the same."""
+    return cancel_return(call.world, call.world.find("refund", call.id))
 
 
 def _charge(call: Call) -> Document:
@@ -131,7 +171,7 @@ OPERATIONS = (
         "/refunds",
         RefundCreateParams,
         create_refund,
-        supports("amount", "charge", "metadata", "payment_intent", "reason"),
+        supports("amount", "charge", "metadata", "origin", "payment_intent", "reason", *OF_RETURNS),
     ),
     Operation(
         "GET",
@@ -142,4 +182,6 @@ OPERATIONS = (
     ),
     Operation("GET", "/refunds/{id}", RefundRetrieveParams, retrieve("refund")),
     Operation("POST", "/refunds/{id}", RefundUpdateParams, update_refund, supports("metadata")),
+    Operation("POST", "/refunds/{id}/cancel", RefundCancelParams, cancel_refund),
+    Operation("POST", "/test_helpers/refunds/{id}/expire", RefundExpireParams, cancel_refund),
 )
