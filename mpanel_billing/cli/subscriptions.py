@@ -88,7 +88,10 @@ def pause(
     subscription: Subscription,
     *,
     until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="To this day (UTC).")
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="To this day (UTC), if only its collection can be paused."
+        ),
     ] = None,
     reason: Reason,
     preview: Annotated[bool, typer.Option("--preview", help="Only show what it does.")] = False,

@@ -66,6 +66,7 @@ async def preview_pause(
     way = await _way(mirror, held)
     credits_time = await _credits_time(mirror, held, way)
     if way == "subscription":
+        _refuse_end(until)
         return PausePreview("subscription", None, None, credits_time)
     end = _require_end(held, until)
     return PausePreview("collection", held.current_period_end, end, credits=False)
@@ -74,10 +75,10 @@ async def preview_pause(
 async def pause(
     mirror: Mirror, request: ChangeRequest, *, until: datetime | None, reason: str | None
 ) -> Changed:
-    """Pause a subscription; `until` is for a collection that is paused, and needed there.
+    """Pause a subscription; `until` is for a collection that is paused: needed there, else refused.
 
     ConflictError for one that has ended, owes something of the running term, waits for a planned
-    change, or needs another date; NotFoundError, StripeError.
+    change, or needs another date or none; NotFoundError, StripeError.
     """
     found: list[tuple[Way, bool]] = []
 
@@ -97,6 +98,7 @@ async def pause(
         why = {REASON: reason} if reason else {}
         if way == "collection":
             return {**_pause_collection(held, until), **why}
+        _refuse_end(until)
         early = await early_prices(conn, held)
         return {PAUSE: _pause_params(credits_time=credits_time), **early, **releasing(held), **why}
 
@@ -190,6 +192,17 @@ async def _credits_time(mirror: Mirror, held: Subscription, way: Way) -> bool:
         return False
     returned = await list_given_back(mirror, billed, held.current_period_start)
     return not any(returned.values())
+
+
+def _refuse_end(until: datetime | None) -> None:
+    """Refuse a date: what Stripe pauses does not come back by itself, so it would be forgotten."""
+    if until is not None:
+        raise ConflictError(
+            "This subscription is paused until it is resumed, which charges a new term: leave out"
+            " the date.",
+            code="pause_takes_no_date",
+            fields={"until": "must be left out"},
+        )
 
 
 def _require_end(held: Subscription, until: datetime | None) -> datetime:

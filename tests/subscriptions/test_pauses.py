@@ -43,6 +43,9 @@ async def test_a_pause_credits_the_rest_of_the_term_and_a_resumption_charges_a_n
     await backend.service.stripe.advance_time(now + 15 * DAY)
     preview = await backend.done(f"{path}/preview-pause")
     assert (preview["way"], preview["creditsUnusedTime"]) == ("subscription", True)
+    for verb in ("preview-pause", "pause"):  # nobody would resume it then
+        refused = await backend.post(f"{path}/{verb}", {"until": "2027-03-01T00:00:00Z"})
+        assert (refused.status, refused.body["code"]) == (409, "pause_takes_no_date")
     body = await backend.done(f"{path}/pause", {"reason": "no season"}, "pause")
     assert body["subscription"]["stripeStatus"] == "paused"
     assert body["subscription"]["nextCharge"] is None

@@ -244,6 +244,7 @@ async def post_resume(
 _NOT_PAUSABLE = (
     "change_planned",
     "pause_needs_date",
+    "pause_takes_no_date",
     "payment_processing",
     "subscription_ending",
     "unpaid_invoice",
