@@ -1,6 +1,6 @@
 """A wrong command or setting ends in one sentence that says what to do, never in a traceback."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import pytest
@@ -45,17 +45,32 @@ async def test_a_suspension_needs_a_reason() -> None:
     assert "'--reason': must not be empty" in ended.err
 
 
-def reasons(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each command with a reason, and its option."""
+def having(
+    names: Container[str], command: Any = None, words: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each command with a parameter of one of these names, and that."""
+    command = command or typer.main.get_command(build_app([]))
     for name, sub in getattr(command, "commands", {}).items():
-        yield from reasons(sub, (*words, name))
-    for option in command.params:
-        if option.name == "reason":
-            yield " ".join(words), command, option
+        yield from having(names, sub, (*words, name))
+    for param in command.params:
+        if param.name in names:
+            yield " ".join(words), command, param
+
+
+def test_no_command_takes_an_amount_in_another_unit_than_it_says() -> None:
+    """Five dollars are 500: `5.00` is refused, and not read as 5."""
+    found = list(having({"amount", "refunds_per_day"}))
+    assert {"refund", "credit", "balance add", "keys create"} <= {words for words, _, _ in found}
+    for words, command, param in found:
+        context = command.context_class(command)
+        assert param.process_value(context, "500") == 500, words
+        for wrong in ("5.00", "5,00", "1_000", "-5", "$5", "1e3", ""):
+            with pytest.raises(Exception, match="must be"):
+                param.process_value(context, wrong)
 
 
 def test_no_command_takes_an_empty_reason_or_the_spaces_around_one() -> None:
-    found = list(reasons(typer.main.get_command(build_app([]))))
+    found = list(having({"reason"}))
     assert {"provision suspend", "audit settle"} < {words for words, _, _ in found}
     for words, command, option in found:
         context = command.context_class(command)

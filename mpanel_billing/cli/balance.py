@@ -6,7 +6,7 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror
-from mpanel_billing.cli.options import Reason
+from mpanel_billing.cli.options import Reason, minor_units
 from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.cli.payers import Currency, Key, OfSubscription, Who, find_payer_of
 from mpanel_billing.mirror.mirror import Mirror
@@ -21,7 +21,9 @@ app = typer.Typer(
     help="Customers' balances: what Stripe applies to their next invoice.", no_args_is_help=True
 )
 
-Amount = Annotated[int, typer.Argument(min=1, metavar="AMOUNT", help="In minor units.")]
+Amount = Annotated[
+    int, typer.Argument(parser=minor_units, metavar="AMOUNT", help="In minor units: 500 is $5.00.")
+]
 Preview = Annotated[bool, typer.Option("--preview", help="Only show what it does.")]
 
 

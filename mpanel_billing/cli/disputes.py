@@ -1,6 +1,6 @@
 """`mpanel-billing disputes`: what banks dispute, and the evidence for them."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import asyncpg
 import typer
@@ -12,6 +12,7 @@ from mpanel_billing.cli.output import moment_text, print_line, print_text
 from mpanel_billing.money import format_money
 from mpanel_billing.settings import load_settings
 from mpanel_billing.subscriptions import disputes
+from mpanel_billing.subscriptions.evidence import EvidenceField
 from mpanel_billing.subscriptions.repository.disputes import Wanted
 
 app = typer.Typer(
@@ -108,7 +109,9 @@ def _rows(wanted: Wanted) -> list[asyncpg.Record]:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name or not value:
-        raise typer.BadParameter("is NAME=TEXT", param_hint="--field")
+        raise typer.BadParameter("must be NAME=TEXT", param_hint="--field")
+    if name not in (known := get_args(EvidenceField)):
+        raise typer.BadParameter(f"{name} is none of {', '.join(known)}", param_hint="--field")
     return name, value
 
 

@@ -8,7 +8,7 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror
-from mpanel_billing.cli.options import Reason, Subscription
+from mpanel_billing.cli.options import Reason, Subscription, minor_units
 from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.cli.payers import Currency, Key, OfSubscription, Who, find_payer_of
 from mpanel_billing.mirror.mirror import Mirror
@@ -103,7 +103,8 @@ def draft(
 
     made = with_mirror(run)
     _print(made)
-    print_line(f"finalize it: mpanel-billing invoice finalize {made.invoice.stripe_invoice_id}")
+    id_ = made.invoice.stripe_invoice_id
+    print_line(f"finalize it: mpanel-billing invoice finalize {id_} --reason TEXT")
 
 
 @app.command()
@@ -172,24 +173,30 @@ def new_line(text: str) -> "NewLine":
     from mpanel_billing.subscriptions.manual_invoices import NewLine  # noqa: PLC0415 - see above
 
     description, equals, amount = text.rpartition("=")
-    if not equals or not description.strip() or not amount.isdecimal() or int(amount) == 0:
-        raise typer.BadParameter("is WHAT=MINOR_UNITS", param_hint="--line")
-    return NewLine(description.strip(), int(amount))
+    if not equals or not description.strip():
+        raise typer.BadParameter(
+            "must be WHAT=MINOR_UNITS, such as 'Migration=4900' for $49.00", param_hint="--line"
+        )
+    return NewLine(description.strip(), minor_units(amount))
 
 
 def print_upcoming(found: "UpcomingInvoice") -> None:
     """Print an invoice that is still to come."""
-    print_line(moment_text(found.at))
-    _print_sums(found.sums)
-    for name, amount in (("balance", found.balance), ("due", found.amount_due)):
-        print_line(f"  {format_money(amount, found.sums.currency)}  {name}")
+    print_line(f"charged {moment_text(found.at)}")
+    balance = [(found.balance, "balance")] if found.balance else []
+    _print_sums(found.sums, *balance, (found.amount_due, "due"))
 
 
-def _print_sums(sums: "InvoiceSums") -> None:
-    for line in sums.lines:
-        print_line(f"  {format_money(line.amount, sums.currency)}  {line.description}")
-    for name, amount in (("discount", -sums.discount), ("tax", sums.tax), ("total", sums.total)):
-        print_line(f"  {format_money(amount, sums.currency)}  {name}")
+def _print_sums(sums: "InvoiceSums", *after: tuple[int, str]) -> None:
+    """Print lines and sums, with their amounts in one column."""
+    lines = [(line.amount, line.description) for line in sums.lines]
+    less_and_more = [(-sums.discount, "discount"), (sums.tax, "tax")]
+    between = [(amount, name) for amount, name in less_and_more if amount]
+    rows = [*lines, *between, (sums.total, "total"), *after]
+    texts = [format_money(amount, sums.currency) for amount, _ in rows]
+    width = max(map(len, texts))
+    for text, (_, name) in zip(texts, rows, strict=True):
+        print_line(f"  {text:>{width}}  {name}")
 
 
 def _print(found: "InvoiceDetails") -> None:

@@ -14,6 +14,7 @@ from mpanel_billing.access.key import SCOPES, read_scopes
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
 from mpanel_billing.access.repository import Limits, Network
 from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.options import most_minor_units
 from mpanel_billing.cli.output import json_text
 
 app = typer.Typer(help="API keys for /api/admin and /api/billing.", no_args_is_help=True)
@@ -42,7 +43,11 @@ def create(
     ] = None,
     refunds_per_day: Annotated[
         int | None,
-        typer.Option(min=0, help="The most it may refund in a day, in minor units, per currency."),
+        typer.Option(
+            parser=most_minor_units,
+            metavar="MINOR_UNITS",
+            help="The most it may refund in a day, per currency: 20000 is $200.00.",
+        ),
     ] = None,
     no_expiry: Annotated[bool, typer.Option("--no-expiry", help="It never expires.")] = False,
 ) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_mirror
-from mpanel_billing.cli.options import OptionalReason
+from mpanel_billing.cli.options import OptionalReason, minor_units
 from mpanel_billing.cli.output import print_line
 from mpanel_billing.money import format_money
 from mpanel_billing.subscriptions import credit_notes, refunds
@@ -25,7 +25,9 @@ Named = Annotated[
 Amount = Annotated[
     int | None,
     typer.Option(
-        min=1, help="In minor units of the invoice's currency; default: all that is left."
+        parser=minor_units,
+        metavar="MINOR_UNITS",
+        help="Of the invoice's currency, 500 is $5.00; default: all that is left.",
     ),
 ]
 End = Annotated[

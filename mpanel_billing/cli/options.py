@@ -9,6 +9,7 @@ import typer
 from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.money import LARGEST_AMOUNT
 from mpanel_billing.provisioning import operations
 
 T = TypeVar("T")
@@ -22,6 +23,21 @@ def _stripped(text: str) -> str:
 
 def _stripped_if_given(text: str | None) -> str | None:
     return None if text is None else _stripped(text)
+
+
+def minor_units(text: str) -> int:
+    """Read an amount; one with a decimal point is in another unit, and BadParameter."""
+    amount = most_minor_units(text)
+    if not 0 < amount <= LARGEST_AMOUNT:
+        raise typer.BadParameter(f"must be from 1 to {LARGEST_AMOUNT} minor units")
+    return amount
+
+
+def most_minor_units(text: str) -> int:
+    """Read an amount that is a limit."""
+    if not (text.isascii() and text.isdecimal()):
+        raise typer.BadParameter("must be a whole number of minor units: 500 is $5.00")
+    return int(text)
 
 
 Subscription = Annotated[str, typer.Argument(help="Our id, or Stripe's (sub_...).")]
