@@ -166,6 +166,10 @@ class StripeObjectMissingError(StripeError):
 
 
 def field_name(path: Iterable[int | str]) -> str:
-    """Return the name of a field, as errors show it: `cartItems[2].domain`, counting from 0."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    """Return the name of a field, as errors show it: `cartItems[2].domain`, counting from 0.
+
+    pydantic adds `[key]` to the path of a key that is wrong itself.
+    """
+    names = [part for part in path if part != "[key]"]
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names)
     return text.removeprefix(".")

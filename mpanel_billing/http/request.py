@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
@@ -21,6 +21,9 @@ from mpanel_billing.errors import (
     NotFoundError,
     field_name,
 )
+
+CURRENCY = "^[a-z]{3}$"
+PAYMENT_METHOD = "^pm_[A-Za-z0-9_]{1,100}$"
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -46,9 +49,17 @@ _WORDS = {
     "string_too_short": "must not be empty",
     "uuid_type": "must be an id",
     "uuid_parsing": "must be an id",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "extra_forbidden": "is unknown",
 }
 """pydantic's error types, in words for the person who fills in the form."""
+
+_PATTERNS = {
+    CURRENCY: "must be a currency in lower case, such as usd",
+    PAYMENT_METHOD: "must be Stripe's id of a payment method, pm_...",
+}
 
 _LEFT_EMPTY = frozenset({_WORDS["missing"], _WORDS["string_too_short"]})
 
@@ -290,25 +301,40 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _problems(errors: Iterable[ErrorDetails]) -> dict[str, str]:
-    """Return field -> problem."""
+def _problems(errors: Sequence[ErrorDetails]) -> dict[str, str]:
+    """Return field -> problem; a list whose entries are wrong is not called empty beside them."""
     problems: dict[str, str] = {}
+    wrong = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     for error in errors:
-        problems.setdefault(field_name(error["loc"]), _explain(error))
+        if error["type"] != "too_short" or error["loc"] not in wrong:
+            problems.setdefault(field_name(error["loc"]), _explain(error))
     return problems
 
 
 def _explain(error: ErrorDetails) -> str:
-    kind = error["type"]
+    kind, context = error["type"], error.get("ctx", {})
     if kind in _WORDS:
-        return _WORDS[kind]
-    if kind == "string_too_long":
-        return f"must have at most {error['ctx']['max_length']} characters"
-    if kind == "too_short" and isinstance(error["input"], str):
-        return _WORDS["string_too_short"]
-    if kind == "too_long":
-        unit = "characters" if isinstance(error["input"], str) else "entries"
-        return f"must have at most {error['ctx']['max_length']} {unit}"
+        return _WORDS[kind].format(**context)
+    if kind in {"too_short", "too_long"}:
+        return _explain_length(error, context)
+    if kind == "literal_error":
+        named = "is unknown: use " if error["loc"][-1:] == ("[key]",) else "must be "
+        return named + context["expected"].replace("'", "")
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(context["pattern"], "has characters that are not allowed")
     if kind == "value_error":
         return error["msg"].removeprefix("Value error, ")
+    return in_pydantics_words(error)
+
+
+def _explain_length(error: ErrorDetails, context: Mapping[str, Any]) -> str:
+    unit = "characters" if isinstance(error["input"], str) else "entries"
+    if error["type"] == "too_long":
+        return f"must have at most {context['max_length']} {unit}"
+    least: int = context["min_length"]
+    return _WORDS["string_too_short"] if least == 1 else f"must have at least {least} {unit}"
+
+
+def in_pydantics_words(error: ErrorDetails) -> str:
+    """Explain what no request of the tests was refused for."""
     return error["msg"].removeprefix("Input ").removeprefix("String ").rstrip(".")

@@ -181,8 +181,9 @@ async def test_an_early_fraud_warning_is_trouble_until_the_payment_is_refunded(
 async def test_support_lists_shows_answers_and_waives_disputes(
     backend: Backend, charge: str
 ) -> None:
+    url = backend.service.settings.database_url.get_secret_value()
+
     async def say(*words: str) -> str:
-        url = backend.service.settings.database_url.get_secret_value()
         done = await run_command(url, "disputes", *words, stripe_url=backend.service.sandbox.url)
         assert done.status == 0, done.err
         return done.out
@@ -194,6 +195,10 @@ async def test_support_lists_shows_answers_and_waives_disputes(
     assert "evidence:        none" in shown
     assert "can be refunded: no" in shown
     assert "staged, and not submitted" in await say("evidence", id_)
+    wrong = await run_command(url, "disputes", "evidence", id_, "--field", "story=x")
+    assert (wrong.status, "story is none of" in wrong.err) == (2, True)
+    refused = await backend.post(f"disputes/{id_}/evidence", {"fields": {"story": "x"}})
+    assert refused.body["fields"]["fields.story"].startswith("is unknown: use access_activity_log")
     assert "evidence:        staged" in await say("show", id_)
     assert "submitted" in await say("evidence", id_, "--submit")
     assert await say("list", "--open") == "there are none\n"

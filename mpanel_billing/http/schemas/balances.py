@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from mpanel_billing.http.request import CURRENCY
 from mpanel_billing.http.schemas.base import Line, Moment, OwnerRequest, Response, Schema
 from mpanel_billing.http.schemas.invoices import Amount
 from mpanel_billing.http.schemas.subscriptions import BalanceSchema
@@ -12,7 +13,7 @@ from mpanel_billing.stripe_gateway.balances import Movement
 from mpanel_billing.subscriptions.balances import BalancePreview, History, Moved
 from mpanel_billing.subscriptions.payers import PayerOf
 
-Currency = Annotated[str, Field(pattern="^[a-z]{3}$", examples=["usd"])]
+Currency = Annotated[str, Field(pattern=CURRENCY, examples=["usd"])]
 
 
 class PayerRequest(OwnerRequest):

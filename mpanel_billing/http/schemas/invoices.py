@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from mpanel_billing import money
+from mpanel_billing.http.request import PAYMENT_METHOD
 from mpanel_billing.http.schemas.base import (
     Moment,
     OwnerRequest,
@@ -43,7 +44,7 @@ class InvoiceActionRequest(OwnerRequest):
 class PayRequest(InvoiceActionRequest):
     """With what an invoice is paid; without `paymentMethodId` as Stripe collects it."""
 
-    payment_method_id: Annotated[str, Field(pattern="^pm_[A-Za-z0-9_]{1,100}$")] | None = None
+    payment_method_id: Annotated[str, Field(pattern=PAYMENT_METHOD)] | None = None
 
 
 class MarkPaidRequest(OwnerRequest):

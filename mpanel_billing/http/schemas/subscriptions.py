@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from mpanel_billing.http.request import CURRENCY
 from mpanel_billing.http.schemas.base import Email, Moment, OwnerRequest, Response, Schema
 from mpanel_billing.subscriptions import records
 from mpanel_billing.subscriptions.lifecycle import Changed
@@ -19,7 +20,7 @@ class PortalRequest(OwnerRequest):
 
     email: Email | None = None
     subscription_id: UUID | None = None
-    currency: Annotated[str, Field(pattern="^[a-z]{3}$")] | None = None
+    currency: Annotated[str, Field(pattern=CURRENCY)] | None = None
     return_url: Annotated[str, Field(max_length=2000)] | None = None
     flow: Flow | None = Field(
         None,
