@@ -18,7 +18,8 @@ def find(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="Any id, ours or Stripe's, an e-mail address, a domain, or words of a name."
+            help="Any id, ours or Stripe's, an invoice's number, an e-mail address, a domain, or"
+            " words of a name."
         ),
     ],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of customers.")] = 25,

@@ -12,7 +12,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.repository import Match
-from mpanel_billing.search.stripe_ids import ask_for_owners
+from mpanel_billing.search.stripe_ids import ask_for_owners, is_invoice_number
 from mpanel_billing.search.terms import StripeId, read_terms
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" 
 
     The text is an id, ours or Stripe's, an e-mail address, a domain (then also names under
     it), or beginnings of words of a name, a company or an e-mail address. `stripe` is asked for an
-    id that is not on record. Raises InvalidRequestError if the text is too short or too long, and
-    StripeError.
+    id that is not on record, and for the number of an invoice. Raises InvalidRequestError if the
+    text is too short or too long, and StripeError.
     """
     terms = read_terms(text)
     matches: list[Match] = []
@@ -62,6 +62,8 @@ async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" 
         if not found and isinstance(term, StripeId) and stripe is not None:
             found = await _find_by_asking(pool, stripe, term.id)
         matches += found
+    if not matches and stripe is not None and is_invoice_number(text):
+        matches = await _find_by_number(pool, stripe, text.strip())
     async with acquired(pool) as conn:
         return await _customers_of(conn, matches, most)
 
@@ -120,6 +122,15 @@ async def _find_by_asking(pool: Pool, stripe: "StripeGateway", stripe_id: str) -
             if found := await repository.find(conn, StripeId(owner), 1):
                 return [_seen_as(stripe_id, match) for match in found]
     return []
+
+
+async def _find_by_number(pool: Pool, stripe: "StripeGateway", number: str) -> list[Match]:
+    from mpanel_billing.stripe_gateway.invoices import find_by_number  # noqa: PLC0415 - the SDK
+
+    numbered = await find_by_number(stripe, number)
+    async with acquired(pool) as conn:
+        found = [await repository.find(conn, StripeId(id_), 1) for id_ in numbered]
+    return [replace(match, object_id=number) for matches in found for match in matches]
 
 
 def _seen_as(stripe_id: str, match: Match) -> Match:

@@ -1,5 +1,6 @@
-"""Whose an object at Stripe is that no row and no event names: Stripe is asked."""
+"""Whose an object at Stripe is that we do not find by ourselves: Stripe is asked."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,21 @@ _ASKED: Mapping[str, Resource] = {
 }
 """What is not mirrored, or not of each payment, by the prefix of the ids."""
 
+_INVOICE_NUMBER = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)*-[0-9]{4,}")
+"""As Stripe makes them, and prints them on the invoice; ours have no index."""
+
 _OWNERS = ("subscription", "released_subscription", "customer")
 """The fields that say whose it is, the nearest first."""
 
 
 def is_asked_for(text: str) -> bool:
-    """Return whether a text is an id of a kind that Stripe is asked for."""
-    return text.rpartition("_")[0] in _ASKED
+    """Return whether a text is an id of a kind that Stripe is asked for, or an invoice's number."""
+    return text.rpartition("_")[0] in _ASKED or is_invoice_number(text)
+
+
+def is_invoice_number(text: str) -> bool:
+    """Return whether a text may be the number of an invoice."""
+    return bool(_INVOICE_NUMBER.fullmatch(text.strip()))
 
 
 async def ask_for_owners(stripe: "StripeGateway", stripe_id: str) -> Sequence[str]:
@@ -33,7 +42,7 @@ async def ask_for_owners(stripe: "StripeGateway", stripe_id: str) -> Sequence[st
     None for a kind of object that Stripe is not asked for, and for one that it does not have.
     StripeError if it cannot be asked.
     """
-    if not is_asked_for(stripe_id):
+    if stripe_id.rpartition("_")[0] not in _ASKED:
         return ()
     try:
         fetched = await stripe.fetch(_ASKED[stripe_id.rpartition("_")[0]], stripe_id)

@@ -191,12 +191,14 @@ async def ids_that_stripe_knows(gateway: StripeGateway, service: Service, sold: 
     return [schedule.id, str(item.id), card.id]
 
 
-async def test_an_id_that_only_stripe_knows_finds_its_customer(
+async def test_an_id_or_a_number_that_only_stripe_finds_finds_its_customer(
     service: Service, sold: str, worker: InlineWorker, database_url: str
 ) -> None:
     ids = await ids_that_stripe_knows(worker.gateway, service, sold)
     await service.stripe.wait_idle(30)  # an endpoint of ours gets no events of these
     await service.pool.execute("DELETE FROM stripe_events WHERE object_id = ANY($1)", ids)
+    of_sold = "SELECT stripe_number FROM invoices WHERE subscription_id::text = $1"
+    ids.append(await service.pool.fetchval(of_sold, sold))
     for id_ in ids:
         assert await found_by(service.pool, id_) == []
         found = await find(service.pool, id_, 25, worker.gateway)
@@ -206,8 +208,9 @@ async def test_an_id_that_only_stripe_knows_finds_its_customer(
         assert customer["matches"][0]["id"] == id_
     stripe_url = str(service.settings.stripe_api_base)
     for words in (("find",), ("customers", "show")):
-        ended = await run_command(database_url, *words, ids[0], stripe_url=stripe_url)
-        assert "Ada Lovelace" in ended.out, ended.err
+        for id_ in (ids[0], ids[-1]):
+            ended = await run_command(database_url, *words, id_, stripe_url=stripe_url)
+            assert "Ada Lovelace" in ended.out, ended.err
         ended = await run_command(database_url, *words, "pm_nobodys", stripe_url=stripe_url)
         assert (ended.status, ended.err) == (
             1,
