@@ -32,7 +32,17 @@ BODY_SECONDS = 15.0
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_NO_TIME = "must be a time with its zone, such as 2027-01-31T23:59:59Z"
+
 _WORDS = {
+    **dict.fromkeys(
+        ("datetime_type", "datetime_parsing", "datetime_from_date_parsing", "timezone_aware"),
+        _NO_TIME,
+    ),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing"),
+        "must be a date, such as 2027-01-31",
+    ),
     "missing": "is missing",
     "string_type": "must be text",
     "string_unicode": "has characters that cannot be read",
@@ -318,8 +328,9 @@ def _explain(error: ErrorDetails) -> str:
     if kind in {"too_short", "too_long"}:
         return _explain_length(error, context)
     if kind == "literal_error":
-        named = "is unknown: use " if error["loc"][-1:] == ("[key]",) else "must be "
-        return named + context["expected"].replace("'", "")
+        expected: str = context["expected"].replace("'", "")
+        is_key = error["loc"][-1:] == ("[key]",)
+        return f"is unknown: use {expected}" if is_key else f"must be {expected}"
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], "has characters that are not allowed")
     if kind == "value_error":
