@@ -22,6 +22,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _subscription_of(invoice: Mapping[str, Any]) -> str | None:
+    details = (invoice.get("parent") or {}).get("subscription_details") or {}
+    found: str | None = details.get("subscription")
+    return found
+
+
 def create_stripe_stub(
     objects: MutableMapping[str, Mapping[str, Any]], clock: Callable[[], datetime] = _now
 ) -> web.Application:
@@ -36,6 +42,17 @@ def create_stripe_stub(
             error = {"type": "invalid_request_error", "code": "resource_missing", "message": id_}
             return web.json_response({"error": error}, status=404)
         return web.json_response(objects[id_])
+
+    async def list_invoices(request: web.Request) -> web.Response:
+        """List what a subscription was billed, without lines: they are asked for the terms paid."""
+        listed = [
+            {**one, "lines": {"object": "list", "data": [], "has_more": False, "url": "/v1/lines"}}
+            for one in objects.values()
+            if one.get("object") == "invoice"
+            and _subscription_of(one) == request.query["subscription"]
+        ]
+        page = {"object": "list", "data": listed, "has_more": False, "url": "/v1/invoices"}
+        return web.json_response(page)
 
     async def void(request: web.Request) -> web.Response:
         invoice = objects[request.match_info["id"]]
@@ -63,6 +80,7 @@ def create_stripe_stub(
     app.router.add_post("/v1/subscriptions/{id}", update)
     app.router.add_delete("/v1/subscriptions/{id}", cancel)
     app.router.add_post("/v1/invoices/{id}/void", void)
+    app.router.add_get("/v1/invoices", list_invoices)
     for folder in _FOLDERS:
         app.router.add_get(f"/v1/{folder}/{{id}}", retrieve)
     app.router.add_get("/v1/checkout/sessions/{id}", retrieve)

@@ -6,13 +6,18 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.database.pool import transaction
+from mpanel_billing.domains.names import read_name
+from mpanel_billing.domains.repository import replacements
+from mpanel_billing.domains.repository.replacements import FirstYear
 from mpanel_billing.subscriptions import disputes
+from mpanel_billing.subscriptions.domain_renewals import settle_renewals
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, resume
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.pauses import turn_pauses
 from mpanel_billing.subscriptions.pausing import pause
 from tests.provisioning.actions import Actions
-from tests.provisioning.harness import Harness
+from tests.provisioning.harness import PRICE, Harness, chosen_name_of, lost_name_of
 from tests.provisioning.mirror_model import PLANS, TERM, Bought, Pause
 
 Move: TypeAlias = Callable[[str], Awaitable[None]]
@@ -64,6 +69,47 @@ class AfterSale:
         elif not bought.collection_paused:
             moves += [self.pause, self.pause]
         return moves
+
+    # Names.
+
+    async def name(self, id_: str) -> None:
+        """Choose another name in place of its lost one, or pay for that."""
+        bought = self.harness.bought[id_]
+        if bought.choice == "open":
+            await self.pay_choice(id_)
+        elif bought.choice is None and bought.settled and bought.ended_at is None:
+            await self.choose_name(id_)
+
+    async def choose_name(self, id_: str) -> None:
+        """Choose another name in place of the one that could not be had, once that is known."""
+        async with transaction(self.harness.pool) as conn:
+            lost = await conn.fetchval(
+                "SELECT id FROM billing_domains WHERE name = $1 AND billing_is_replaceable_v1(id)",
+                lost_name_of(id_),
+            )
+            if lost is None:
+                return
+            pay_by = self.harness.clock() + timedelta(days=7)
+            year = FirstYear(PRICE, "usd", None, livemode=False, pay_by=pay_by)
+            name = read_name(chosen_name_of(id_))
+            assert await replacements.choose_name(conn, lost, name, "register", year)
+            await conn.execute(
+                "UPDATE billing_domain_renewals SET state = 'charged',"
+                ' params = \'{"way": "own"}\', next_attempt_at = NULL, stripe_invoice_id = $1'
+                " WHERE state = 'due'",
+                _choice_of(id_),
+            )
+        self.harness.bought[id_].choice = "open"
+
+    async def pay_choice(self, id_: str) -> None:
+        await self.harness.deliver_own_invoice(id_, _choice_of(id_))
+        await settle_renewals(self.harness.provisioning.mirror, self.harness.clock())
+        rows = await self.harness.pool.fetch(
+            "SELECT r.state FROM billing_domain_renewals AS r WHERE r.stripe_invoice_id = $1",
+            _choice_of(id_),
+        )
+        paid = any(row["state"] in {"paid", "renewed"} for row in rows)
+        self.harness.bought[id_].choice = "paid" if paid else "open"
 
     # Banks.
 
@@ -220,3 +266,8 @@ class AfterSale:
         assert bought.planned is not None
         plan, bought.planned = bought.planned, None
         await self.actions.change(id_, plan, bought.addons)
+
+
+def _choice_of(id_: str) -> str:
+    """Return the invoice of the name that was chosen for a subscription."""
+    return f"in_choice_{id_}"

@@ -264,6 +264,22 @@ class Harness:
         await self.inbox.deliver(type_, stripe_object, created=self.stripe.next_second())
         return str(stripe_object["id"])
 
+    async def deliver_own_invoice(self, id_: str, invoice_id: str) -> None:
+        """Deliver the event that an invoice of no subscription was paid."""
+        second = self.stripe.next_second()
+        paid = made.invoice(
+            invoice_id,
+            subscription=None,
+            customer=customer_of(id_),
+            status="paid",
+            total=PRICE,
+            created=second,
+            billing_reason="manual",
+            status_transitions={"finalized_at": second, "paid_at": second},
+        )
+        self.stripe.objects[invoice_id] = paid
+        await self.inbox.deliver("invoice.paid", paid, created=second)
+
     async def deliver_payment(self, invoice_id: str) -> None:
         """Deliver the event of the payment of an invoice."""
         number = invoice_id.removeprefix("in_")
@@ -305,13 +321,23 @@ class Harness:
         return subscription_id
 
     async def register(self, id_: str, *, vouched: bool) -> None:
-        """Note what was ordered: the customer's domain; and for whom the service works."""
+        """Note what was ordered: the customer's domain; and for whom the service works.
+
+        The first order of a customer has a further name, which somebody else gets meanwhile.
+        """
         subscription = await self.id_of(id_)
         self.server.owners[subscription] = customer_of(id_)
+        further = [lost_name_of(id_)] if len(self.line(id_)) == 1 else []
+        for name in further:
+            await self.pool.execute("INSERT INTO tenants (name, domain) VALUES ('Eve', $1)", name)
         await self.pool.execute(
             "UPDATE subscriptions SET metadata = $2 WHERE id = $1",
             subscription,
-            {"domainMode": "register", "domainValue": domain_of(id_)},
+            {
+                "domainMode": "register",
+                "domainValue": domain_of(id_),
+                "furtherDomains": further,
+            },
         )
         await self.pool.execute(
             "INSERT INTO orders (subscription_id, customer_id, fingerprint, vouched)"
@@ -418,6 +444,16 @@ class Harness:
 def domain_of(id_: str) -> str:
     """Return the domain of the customer of a subscription."""
     return f"{customer_of(id_).replace('_', '-')}.example"
+
+
+def lost_name_of(id_: str) -> str:
+    """Return the further name of an order, which it does not get."""
+    return f"lost-{customer_of(id_).replace('_', '-')}.com"
+
+
+def chosen_name_of(id_: str) -> str:
+    """Return the name that the customer chooses in its place."""
+    return f"chosen-{customer_of(id_).replace('_', '-')}.com"
 
 
 def customer_of(id_: str) -> str:

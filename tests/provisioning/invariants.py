@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from tests.provisioning.harness import GRACE, RETENTION, Harness, domain_of
+from tests.provisioning.harness import (
+    GRACE,
+    RETENTION,
+    Harness,
+    chosen_name_of,
+    domain_of,
+    lost_name_of,
+)
 from tests.provisioning.mirror_model import TYPES, Bought
 from tests.provisioning.reference_server import NEED_HOSTING
 
@@ -196,10 +203,16 @@ class Invariants:
                 continue
             is_ordered = domain_of(id_) in account.domains
             assert paid or not is_ordered, (account, bought)
+            assert lost_name_of(id_) not in account.domains, account
+            is_chosen = any(self.harness.bought[each].choice == "paid" for each in line)
+            has_chosen = chosen_name_of(id_) in account.domains
+            assert is_chosen or not has_chosen, (account, bought)
             allowed = bought.allowed("hosting", self.harness.clock(), GRACE, RETENTION)
             kept = any(bought.receipts.values())
             if kept and len(line) == 1 and allowed == {"active"} and "hosting" not in exempt:
                 assert is_ordered or account.terminated_at, (account, bought)
+            if is_chosen and len(line) == 1 and allowed == {"active"} and "hosting" not in exempt:
+                assert has_chosen or account.terminated_at, (account, bought)
 
     def _is_exempt(self, id_: str, place: Place, bought: Bought) -> bool:
         """Whether it was refused or skipped, and the same is still desired of it.

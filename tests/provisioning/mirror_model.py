@@ -74,6 +74,8 @@ class Bought:
     """Whether it has an item of a product that the catalogue does not have."""
     had_unknown_item_throughout: bool = False
     """Since before the latest rest."""
+    choice: Literal["open", "paid"] | None = None
+    """Whether a name was chosen in place of its lost one, and paid for."""
     ended_at: datetime | None = None
     payable: list[datetime] = field(default_factory=list)
     """When each invoice was finalized that could still be paid when it ended."""

@@ -63,7 +63,7 @@ HAPPENINGS = (
     *("after_sale", "after_sale", "after_sale", "after_sale", "after_sale"),
     *("after_end", "after_end", "after_end", "after_end", "after_end"),
     *("misbehave", "misbehave", "work", "work", "work", "work", "sleep", "sleep"),
-    *("leap", "deadline", "rest"),
+    *("leap", "deadline", "rest", "name", "name", "name", "name", "name"),
 )
 """The methods of a story, the frequent ones more than once."""
 
@@ -132,7 +132,7 @@ class Story(RuleBasedStateMachine):
     @rule(what=st.sampled_from(HAPPENINGS), id_=whose, data=st.data())
     def happens(self, what: str, id_: str, data: st.DataObject) -> None:
         """Let something happen: one rule, so that every story may have all of it."""
-        customers = {"after_end", "deadline"}
+        customers = {"after_end", "deadline", "name"}
         one = id_ if what in customers else self._harness.line(id_)[-1]
         self._do(getattr(self, what)(one, data))
 
@@ -185,6 +185,12 @@ class Story(RuleBasedStateMachine):
         """Dispute, give back, pause to a date, begin a term or plan a change."""
         if moves := self._after_sale.moves(id_):
             await data.draw(st.sampled_from(moves))(id_)
+
+    async def name(self, id_: str, data: st.DataObject) -> None:
+        """Choose another name in place of the one that the first order has lost; pay for it."""
+        await self._after_sale.name(id_)
+        if data.draw(st.booleans()):
+            await self._after_sale.name(id_)
 
     async def after_end(self, id_: str, data: st.DataObject) -> None:
         """Pay late, or come back; settle what was paid late, or revive the customer."""
