@@ -1,7 +1,7 @@
 """What is done about an invoice: finalize, pay, write off. Stripe does it, our rows follow."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -9,7 +9,12 @@ from uuid import UUID
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, PaymentFailedError, StripeObjectMissingError
+from mpanel_billing.errors import (
+    ConflictError,
+    InvalidRequestError,
+    PaymentFailedError,
+    StripeObjectMissingError,
+)
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.drafts import delete_draft
 from mpanel_billing.stripe_gateway.invoices import (
@@ -140,8 +145,8 @@ async def get_pdf(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> str:
 async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
     """Have Stripe do it; a repeated request has no further effect.
 
-    ConflictError for an invoice whose status does not allow it, NotFoundError, PaymentFailedError,
-    StripeError.
+    ConflictError for an invoice whose status does not allow it, InvalidRequestError for an unknown
+    payment method, NotFoundError, PaymentFailedError, StripeError.
     """
     deletes = request.verb == "delete_invoice"
     invoice = await get_invoice(mirror, request.invoice_id, request.named, or_deleted=deletes)
@@ -161,9 +166,24 @@ async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
 
     asked = {"payment_method": request.payment_method, "reason": request.reason}
     wanted = StripeRequest(request.verb, request.invoice_id, asked, request.key)
-    change = await carry_out(mirror, request.by, wanted, decide, send)
+    with _naming_the_card():
+        change = await carry_out(mirror, request.by, wanted, decide, send)
     after = await get_invoice(mirror, request.invoice_id, request.named, or_deleted=deletes)
     return ActedOn(after, changed=change is not None)
+
+
+@contextmanager
+def _naming_the_card() -> Iterator[None]:
+    """Say which field is wrong if Stripe does not know the payment method; InvalidRequestError."""
+    try:
+        yield
+    except StripeObjectMissingError as missing:
+        if missing.param != "payment_method":
+            raise
+        raise InvalidRequestError(
+            "Stripe has no such payment method. Nothing was charged.",
+            fields={"paymentMethodId": "is not a payment method of this customer"},
+        ) from missing
 
 
 async def _card_of(

@@ -113,7 +113,10 @@ async def test_another_card_pays_it(backend: Backend, bought: str, owed: dict[st
     v1 = backend.worker.gateway.client.v1
     method = await v1.payment_methods.create_async({"type": "card", "card": {"token": "tok_visa"}})
     await v1.payment_methods.attach_async(method.id, {"customer": customer})
-    body = await backend.done(f"invoices/{owed['id']}/pay", {"paymentMethodId": method.id})
+    path = f"invoices/{owed['id']}/pay"
+    refused = await backend.post(path, {"paymentMethodId": "pm_nobodys"})
+    assert (refused.status, [*refused.body["fields"]]) == (422, ["paymentMethodId"])
+    body = await backend.done(path, {"paymentMethodId": method.id})
     assert body["invoice"]["status"] == "paid"
 
 
