@@ -27,20 +27,28 @@ def describe_service(
         "commands": f"source {settings}   # then `.venv/bin/mpanel-billing doctor` and so on",
         "data": data,
     }
-    cards = {_group(card.number): _describe(card) for card in TEST_CARDS}
+    cards = {_group(number): does for does, number in _first_of_each().items()}
     return "\n".join(
         [
             "ready",
             "",
             *_table(addresses),
             "",
-            "  Test cards, with any future date and any CVC:",
+            "  Test cards, with any future date and any CVC (all: docs.stripe.com/testing):",
             *_table(cards),
             "",
             "  Ctrl-C stops everything.",
             "",
         ]
     )
+
+
+def _first_of_each() -> dict[str, str]:
+    """Return what cards do, with the number of the first one that does it."""
+    numbers: dict[str, str] = {}
+    for card in TEST_CARDS:
+        numbers.setdefault(_describe(card), card.number)
+    return numbers
 
 
 def _table(rows: dict[str, str]) -> list[str]:
