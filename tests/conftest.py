@@ -13,7 +13,7 @@ from tests.inbox import Inbox
 pytest_plugins = [
     "tests.garbage",
     *("tests.hanging", "tests.postgres", "tests.service", "tests.inline_worker"),
-    *("tests.nameservers", "tests.spending"),
+    *("tests.nameservers", "tests.sold", "tests.spending"),
 ]
 
 

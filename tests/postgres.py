@@ -112,6 +112,12 @@ class Stocked:
     sandbox_state: Path
 
 
+def stocked_of(request: pytest.FixtureRequest) -> Stocked | None:
+    """Return what the test begins with, if not with nothing: by the fixtures that it asks for."""
+    name = next((one for one in ("sold", "stocked") if one in request.fixturenames), None)
+    return request.getfixturevalue(name) if name else None
+
+
 class Databases:
     """Creates and drops databases over one connection: a process for each costs twice as much."""
 
@@ -171,11 +177,9 @@ def databases(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[Databases]
 def database_url(
     databases: Databases, template: str, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """The URL of a migrated database, for this test alone: without rows, or with the `offers`."""
-    if "stocked" in request.fixturenames:
-        stocked: Stocked = request.getfixturevalue("stocked")
-        template = stocked.template
-    with databases.opened(template) as url:
+    """The URL of a migrated database, for this test alone: without rows, `offers` or `sold`."""
+    stocked = stocked_of(request)
+    with databases.opened(stocked.template if stocked else template) as url:
         yield url
 
 

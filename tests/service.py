@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from stripe_sandbox import Choices, Dunning, Sandbox, SandboxConfig, running_sandbox
 from stripe_sandbox.client import PayResult, SandboxClient
-from tests.postgres import Databases, Stocked
+from tests.postgres import Databases, Stocked, stocked_of
 from tests.roles import WEB_ROLE, settings_under
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
@@ -83,6 +84,16 @@ class Service:
 
 CREATE_SESSION = "/api/checkout/create-session"
 
+ORDER: dict[str, Any] = {
+    "planId": "starter",
+    "billingCycle": "monthly",
+    "trialActive": False,
+    "addonIds": ["addon-backups-daily"],
+    "couponCode": None,
+    "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
+    "domain": {"mode": "later", "value": ""},
+}
+
 
 @pytest.fixture
 def choices() -> Choices:
@@ -101,10 +112,8 @@ async def sandbox(
     request: pytest.FixtureRequest, tmp_path: Path, choices: Choices, dunning: Dunning
 ) -> AsyncIterator[Sandbox]:
     """Stripe, selling what the database sells."""
-    state = None
-    if "stocked" in request.fixturenames:
-        stocked: Stocked = request.getfixturevalue("stocked")
-        state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite")
+    stocked = stocked_of(request)
+    state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite") if stocked else None
     config = SandboxConfig(
         retry_delays=FAST_RETRIES, state_file=state, choices=choices, dunning=dunning
     )
@@ -207,12 +216,4 @@ async def service(
 @pytest.fixture
 def order_a() -> dict[str, Any]:
     """An order as the specification has it, without a trial."""
-    return {
-        "planId": "starter",
-        "billingCycle": "monthly",
-        "trialActive": False,
-        "addonIds": ["addon-backups-daily"],
-        "couponCode": None,
-        "customer": {"name": "Ada Lovelace", "email": "ada@example.com"},
-        "domain": {"mode": "later", "value": ""},
-    }
+    return deepcopy(ORDER)

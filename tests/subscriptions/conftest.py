@@ -10,6 +10,7 @@ from mpanel_billing.settings import Settings
 from tests.checkout.conftest import catalogue
 from tests.inline_worker import InlineWorker
 from tests.service import Service, make_settings
+from tests.sold import Sold
 
 __all__ = ["catalogue"]  # a fixture
 
@@ -117,8 +118,14 @@ def backend(service: Service, worker: InlineWorker) -> Backend:
 
 
 @pytest.fixture
-async def bought(backend: Backend, order_a: dict[str, Any]) -> str:
+def bought(backend: Backend, sold: Sold) -> str:
     """A paid, provisioned subscription: starter, monthly, with daily backups."""
-    order = await backend.service.buy(order_a)
+    backend.service.cookies.update(sold.cookies)
+    return sold.subscription_id
+
+
+async def buy(backend: Backend, order: dict[str, Any]) -> str:
+    """Sell another one than `bought`."""
+    ordered = await backend.service.buy(order)
     await backend.worker.catch_up()
-    return str(order["subscriptionId"])
+    return str(ordered["subscriptionId"])

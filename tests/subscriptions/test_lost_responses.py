@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.subscriptions.conftest import Backend
+from tests.subscriptions.conftest import Backend, buy
 
 FAULTS = [{"kind": "reset"}, {"kind": "status", "status": 500}]
 STARTER = {"planId": "starter", "billingCycle": "monthly"}
@@ -14,6 +14,11 @@ STARTER = {"planId": "starter", "billingCycle": "monthly"}
 @pytest.fixture
 def order_a(order_a: dict[str, Any]) -> dict[str, Any]:
     return order_a | {"planId": "premium"}
+
+
+@pytest.fixture
+async def bought(backend: Backend, order_a: dict[str, Any]) -> str:
+    return await buy(backend, order_a)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.commands import run_command
-from tests.subscriptions.conftest import Backend
+from tests.subscriptions.conftest import Backend, buy
 
 FAULTS = pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
 LINES = [
@@ -236,7 +236,10 @@ async def test_while_the_collection_is_paused_nobody_is_charged_next(
     assert (await backend.get(f"{path}/upcoming-invoice")).body["upcomingInvoice"] is None
 
 
-async def test_the_pdf_of_an_invoice_is_a_fresh_link(backend: Backend, bought: str) -> None:
+async def test_the_pdf_of_an_invoice_is_a_fresh_link(
+    backend: Backend, order_a: dict[str, Any]
+) -> None:
+    bought = await buy(backend, order_a)  # here: the link is one of the sandbox that has sold it
     (paid,) = await backend.invoices(bought)
     await backend.service.pool.execute("UPDATE invoices SET invoice_pdf = 'https://old.example'")
     body = (await backend.get(f"invoices/{paid['id']}/pdf")).body

@@ -16,7 +16,7 @@ from mpanel_billing.subscriptions.item_changes import PlanRequest
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from tests.commands import run_command
-from tests.subscriptions.conftest import Backend
+from tests.subscriptions.conftest import Backend, buy
 
 PREMIUM = {"planId": "premium", "billingCycle": "monthly"}
 STARTER = {"planId": "starter", "billingCycle": "monthly"}
@@ -27,6 +27,11 @@ TROUBLES = "SELECT trouble FROM billing_trouble"
 def order_a(order_a: dict[str, Any]) -> dict[str, Any]:
     """Premium, from which one can go down."""
     return order_a | PREMIUM
+
+
+@pytest.fixture
+async def bought(backend: Backend, order_a: dict[str, Any]) -> str:
+    return await buy(backend, order_a)
 
 
 def plans(shown: dict[str, Any]) -> list[str]:
