@@ -15,6 +15,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.billed import list_billed
+from mpanel_billing.stripe_gateway.one_off_charges import list_made
 from mpanel_billing.stripe_gateway.subscriptions import PreviewLine, preview_change
 from mpanel_billing.subscriptions.given_back import list_given_back
 from mpanel_billing.subscriptions.lifecycle import (
@@ -182,13 +183,14 @@ async def _way(mirror: Mirror, held: Subscription) -> Way:
 async def _credits_time(mirror: Mirror, held: Subscription, way: Way) -> bool:
     """Return whether the rest of the term is credited: all of it was paid, and kept.
 
-    ConflictError if it is unpaid.
+    ConflictError if it is unpaid, or if a charge would be lost.
     """
     billed = await list_billed(mirror.stripe, held.stripe_id or "")
     unpaid = await find_unpaid(mirror, held, billed)
     if unpaid:
         refuse_unpaid(unpaid)
     if way == "collection":
+        await _require_none_waiting(mirror, held)
         return False
     returned = await list_given_back(mirror, billed, held.current_period_start)
     return not any(returned.values())
@@ -202,6 +204,18 @@ def _refuse_end(until: datetime | None) -> None:
             " the date.",
             code="pause_takes_no_date",
             fields={"until": "must be left out"},
+        )
+
+
+async def _require_none_waiting(mirror: Mirror, held: Subscription) -> None:
+    """Raise ConflictError if one-off charges wait for the next invoice, which is to be void."""
+    made = await list_made(mirror.stripe, held.stripe_customer_id or "", held.stripe_id or "")
+    waiting = [one.id for one in made if one.stripe_invoice_id is None]
+    if waiting:
+        raise ConflictError(
+            f"The next invoice would be void, and {', '.join(waiting)} with it. Withdraw what waits"
+            " for it before a pause, and bill it by an invoice of its own.",
+            code="charges_waiting",
         )
 
 

@@ -401,6 +401,22 @@ async def test_what_was_ordered_with_a_trial_is_charged_with_the_first_term_afte
     assert newest["amountPaid"] == shown["amount"] + ordered
 
 
+async def test_a_collection_is_not_paused_while_a_charge_waits_for_its_next_invoice(
+    backend: Backend, classic: str
+) -> None:
+    path = f"subscriptions/{classic}"
+    added = await backend.done(
+        f"{path}/charges", {"description": "Migration", "unitAmount": 4900}, "charge"
+    )
+    end = unix((await backend.subscription(classic))["currentPeriodEnd"])
+    until = {"until": datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()}
+    for verb in ("preview-pause", "pause"):
+        refused = await backend.post(f"{path}/{verb}", until)
+        assert (refused.status, refused.body["code"]) == (409, "charges_waiting")
+    await backend.done(f"{path}/charges/{added['charge']['id']}/withdraw")
+    assert (await backend.done(f"{path}/pause", until))["changed"]
+
+
 async def test_a_collection_is_not_paused_while_the_running_term_is_unpaid(
     backend: Backend, classic: str
 ) -> None:

@@ -137,15 +137,15 @@ async def _who_has(town: Town, price: str) -> set[str]:
 
 
 async def pause(town: Town, number: int) -> None:
-    """Pause as a customer does: to a date some days after the end of the term."""
+    """Pause as a customer does: until it is resumed, else to a date after the end of the term."""
     held = await find_living(town, number)
     if held is None:
         return
     end = max(item.current_period_end for item in held["items"].data)
     until = datetime.fromtimestamp(end + (5, 20, 40, 70)[number % 4] * 86_400, UTC)
-    if paused := await _ask(town, number, "pause", until=until.isoformat()):
-        now = await town.api.subscriptions.retrieve_async(paused)
-        if now.status != "paused":
+    if await _ask(town, number, "pause") is None:
+        paused = await _ask(town, number, "pause", until=until.isoformat())
+        if paused is not None:
             town.commands.held_from.setdefault(paused, []).append(end)
 
 

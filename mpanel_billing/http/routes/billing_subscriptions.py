@@ -242,6 +242,7 @@ async def post_resume(
 
 
 _NOT_PAUSABLE = (
+    "charges_waiting",
     "change_planned",
     "pause_needs_date",
     "pause_takes_no_date",
