@@ -74,6 +74,7 @@ LIFE: tuple[str | Event, ...] = (
     "plan_a_downgrade_and_undo_it",
     "have_more_of_an_addon",
     "be_charged_once",
+    "have_a_coupon",
     "read_an_invoice",
     "be_refunded",
     "be_credited",

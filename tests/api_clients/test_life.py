@@ -59,11 +59,12 @@ async def document(service: Service, tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def world(service: Service, worker: InlineWorker) -> World:
-    """A shop that sells several of an add-on, and has an offer for who wants to leave."""
+    """A shop that sells several of an add-on, with a coupon, and one for who wants to leave."""
     await service.pool.execute("UPDATE products SET max_quantity = 5 WHERE kind = 'addon'")
     await service.pool.execute(
         "INSERT INTO coupons (code, name, percent_off, duration, retention)"
-        " VALUES ('STAY', 'A tenth off', 10, 'forever', TRUE)"
+        " VALUES ('STAY', 'A tenth off', 10, 'forever', TRUE),"
+        " ('FIFTH', 'A fifth off', 20, 'forever', FALSE)"
     )
     await push_catalogue(service.pool, StripeCatalogue(worker.gateway.client), livemode=False)
     return World(worker)

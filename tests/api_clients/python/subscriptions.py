@@ -6,6 +6,11 @@ from billing_client.api.billing import (
     billing_charges_post_charge,
     billing_charges_post_preview,
     billing_charges_post_withdraw,
+    billing_coupons_get_redemptions,
+    billing_coupons_post_apply,
+    billing_coupons_post_check,
+    billing_coupons_post_preview_removal,
+    billing_coupons_post_remove,
     billing_endings_get_offer,
     billing_endings_post_end,
     billing_endings_post_preview_end,
@@ -80,6 +85,26 @@ def upcoming(customer: Customer) -> int:
     return response.upcoming_invoice.amount_due
 
 
+def have_a_coupon(customer: Customer) -> None:
+    wrong = models.CheckCouponRequest(coupon_code="NONSENSE")
+    assert not customer.do(billing_coupons_post_check, wrong).valid
+    checked = customer.do(
+        billing_coupons_post_check, models.CheckCouponRequest(coupon_code="FIFTH")
+    )
+    assert (checked.valid, checked.coupon.percent_off) == (True, 20)
+    assert checked.preview.next_total_then < checked.preview.next_total
+    given = models.ApplyCouponRequest(coupon_code="FIFTH", reason="a good customer")
+    had = customer.do(billing_coupons_post_apply, given).subscription
+    assert [each.coupon for each in had.discounts] == ["FIFTH"]
+    lost = customer.do(
+        billing_coupons_post_preview_removal, models.PreviewRemovalRequest(coupon="FIFTH")
+    )
+    assert lost.preview.next_total_then == checked.preview.next_total
+    customer.do(billing_coupons_post_remove, models.RemoveCouponRequest(coupon="FIFTH"))
+    redeemed = customer.ask(billing_coupons_get_redemptions, id=customer.id).redemptions
+    assert "FIFTH" in [each.coupon_code for each in redeemed]
+
+
 def cancel_and_resume(customer: Customer) -> None:
     wish = models.CancelRequest(reason="too dear", feedback="too_expensive")
     ending = customer.do(billing_subscriptions_post_cancel, wish).subscription
@@ -133,6 +158,7 @@ STEPS = (
     plan_a_downgrade_and_undo_it,
     have_more_of_an_addon,
     be_charged_once,
+    have_a_coupon,
     cancel_and_resume,
     cancel_and_take_the_offer,
     pause,

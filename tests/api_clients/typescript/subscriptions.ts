@@ -80,6 +80,36 @@ async function beChargedOnce() {
   assert.deepEqual(charges, []);
 }
 
+async function haveACoupon() {
+  const params = ofIt();
+  const check = "/api/billing/subscriptions/{id}/check-coupon";
+  const wrong = done(await api.POST(check, { params, body: { couponCode: "NONSENSE" } }));
+  assert.ok(!wrong.valid);
+  const checked = done(await api.POST(check, { params, body: { couponCode: "FIFTH" } }));
+  assert.deepEqual([checked.valid, checked.coupon?.percentOff], [true, 20]);
+  const { nextTotal, nextTotalThen } = checked.preview ?? {};
+  assert.ok(nextTotal && nextTotalThen && nextTotalThen < nextTotal);
+  const { subscription } = done(
+    await api.POST("/api/billing/subscriptions/{id}/apply-coupon", {
+      params,
+      body: { couponCode: "FIFTH", reason: "a good customer" },
+    }),
+  );
+  assert.deepEqual(subscription.discounts.map((each) => each.coupon), ["FIFTH"]);
+  const body = { coupon: "FIFTH" };
+  const lost = done(
+    await api.POST("/api/billing/subscriptions/{id}/preview-remove-coupon", { params, body }),
+  );
+  assert.equal(lost.preview.nextTotalThen, nextTotal);
+  done(await api.POST("/api/billing/subscriptions/{id}/remove-coupon", { params, body }));
+  const { redemptions } = done(
+    await api.GET("/api/billing/customers/{id}/redemptions", {
+      params: { path: { id: customer.id } },
+    }),
+  );
+  assert.ok(redemptions.some((each) => each.couponCode === "FIFTH"));
+}
+
 async function cancel(body: { reason?: string; feedback?: "too_expensive" }) {
   return done(
     await api.POST("/api/billing/subscriptions/{id}/cancel", { params: ofIt(), body }),
@@ -158,6 +188,7 @@ export const STEPS = {
   plan_a_downgrade_and_undo_it: planADowngradeAndUndoIt,
   have_more_of_an_addon: haveMoreOfAnAddon,
   be_charged_once: beChargedOnce,
+  have_a_coupon: haveACoupon,
   cancel_and_resume: cancelAndResume,
   cancel_and_take_the_offer: cancelAndTakeTheOffer,
   pause,
