@@ -2,6 +2,13 @@
 
 from tests.sandbox_peers.calls import call, crud
 
+BANK_ACCOUNT = {
+    "account_holder_name": "Ada",
+    "account_holder_type": "individual",
+    "account_number": "000123456789",
+    "country": "US",
+    "routing_number": "110000000",
+}
 CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
 
 CUSTOMERS = [
@@ -49,6 +56,12 @@ CUSTOMERS = [
     call("customers.payment_sources.create", "$other", {"source": "$source"}),
     call("sources.transactions.list", "$source"),
     call("sources.detach", "$other", "$source"),
+    call("tokens.create", {"bank_account": BANK_ACCOUNT}, bank_token="id"),
+    call("customers.payment_sources.create", "$other", {"source": "$bank_token"}, account="id"),
+    call("customers.payment_sources.verify", "$other", "$account", {"amounts": [32, 45]}),
+    call("tokens.create", {"bank_account": BANK_ACCOUNT}, debit_token="id"),
+    call("sources.create", {"type": "ach_debit", "token": "$debit_token"}, debit="id"),
+    call("sources.verify", "$debit", {"values": ["32", "45"]}),
     call("customers.payment_sources.delete", "$other", "$source_card"),
     call(
         "customers.balance_transactions.create",

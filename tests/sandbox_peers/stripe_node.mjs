@@ -19,6 +19,7 @@ const OTHER_NAMES = {
   'customers.payment_sources.list': ['customers', 'listSources'],
   'customers.payment_sources.retrieve': ['customers', 'retrieveSource'],
   'customers.payment_sources.update': ['customers', 'updateSource'],
+  'customers.payment_sources.verify': ['customers', 'verifySource'],
   'sources.transactions.list': ['sources', 'listSourceTransactions'],
 }
 const SPECIAL = {

@@ -59,17 +59,8 @@ RESOURCES = (
 )
 """All of Billing and Checkout, and of Payments what a subscription business calls."""
 
-OLD_ACCOUNTS = "the sandbox has no bank accounts as sources"
 MISSING: dict[str, str] = {}
-SKIPPED = {
-    **dict.fromkeys(
-        (
-            "customers.payment_sources.verify",
-            "sources.verify",
-        ),
-        OLD_ACCOUNTS,
-    ),
-}
+SKIPPED: dict[str, str] = {}
 OUTSIDE = {
     **dict.fromkeys(
         (

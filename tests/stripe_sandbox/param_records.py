@@ -4,6 +4,13 @@ from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.desk import Desk
 from tests.stripe_sandbox.param_cases import Scene, case, scene
 
+BANK_ACCOUNT = {
+    "account_holder_name": "Ada",
+    "account_holder_type": "individual",
+    "account_number": "000123456789",
+    "country": "US",
+    "routing_number": "110000000",
+}
 CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034}
 SHIPPING = {"name": "Ada", "address": {"line1": "z"}}
 GRANT = {
@@ -36,6 +43,12 @@ def _add_old_cards(desk: Desk) -> None:
         desk.names[f"{name}_path"] = f"{desk.names['old']}/{desk.names[name]}"
     do("POST /tokens", keep="token", card=CARD)
     do("POST /sources", keep="source", type="card", token="tok_visa")
+    account = do("POST /tokens", keep="bank_token", bank_account=BANK_ACCOUNT)["bank_account"]
+    do("POST /customers/{id}/sources", of="old", source="$bank_token")
+    desk.names["bank_path"] = f"{desk.names['old']}/{account['id']}"
+    do("POST /tokens", keep="fresh_bank_token", bank_account=BANK_ACCOUNT)
+    do("POST /tokens", keep="debit_token", bank_account=BANK_ACCOUNT)
+    do("POST /sources", keep="debit", type="ach_debit", token="$debit_token")
     do("POST /sources", keep="given_source", type="card", token="tok_visa")
     do("POST /customers/{id}/sources", of="old", source="$given_source")
     do("POST /charges", keep="held", amount=500, currency="usd", source="tok_visa", capture=False)
@@ -88,9 +101,35 @@ RECORD_SCENES: dict[str, Scene] = {
             "card.exp_month": case(1, 2),
             "card.exp_year": case(2035, 2036),
             "card.cvc": case("123"),
+            **{
+                f"bank_account.{name}": case(
+                    *values, refused=refused, card=None, bank_account=BANK_ACCOUNT
+                )
+                for name, values, refused in (
+                    ("account_holder_name", ("Ada", "Bob"), ()),
+                    ("account_holder_type", ("company", "individual"), ()),
+                    ("account_number", ("000123456789", "000222222227"), ()),
+                    ("account_type", ("checking", "savings"), ()),
+                    ("country", ("US",), ("DE",)),
+                    ("currency", ("usd",), ("eur",)),
+                    ("routing_number", ("110000000",), ("1",)),
+                )
+            },
         },
     ),
-    "POST /sources": scene(token="tok_visa", cases={"token": case("tok_visa", "tok_amex")}),
+    "POST /sources": scene(
+        token="tok_visa",
+        cases={
+            "token": case("tok_visa", "tok_amex"),
+            "type": case("ach_debit", token="$fresh_bank_token"),
+        },
+    ),
+    "POST /sources/{id}/verify": scene(
+        "debit", cases={"values": case(["32", "45"], refused=(["1", "2"],))}
+    ),
+    "POST /customers/{id}/sources/{source}/verify": scene(
+        "bank_path", cases={"amounts": case([32, 45], refused=([1, 2],))}
+    ),
     "POST /sources/{id}": scene("source"),
     "POST /customers/{id}/sources": scene(
         "old", source="tok_visa", cases={"source": case("tok_visa", "$source")}

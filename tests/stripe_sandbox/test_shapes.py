@@ -90,6 +90,15 @@ async def live_a_little(shop: Shop) -> None:
     paid = next(charge for charge in page.data if charge.paid)
     await v1.refunds.create_async({"charge": paid.id, "amount": 1, "reason": "duplicate"})
     sent = {"amount": 900, "currency": "usd"}
+    bank_account = {
+        "account_holder_name": "Ada",
+        "account_holder_type": "individual",
+        "account_number": "000123456789",
+        "country": "US",
+        "routing_number": "110000000",
+    }
+    token = await v1.tokens.create_async({"bank_account": bank_account})
+    await v1.customers.payment_sources.create_async(paid.customer, {"source": token.id})
     await v1.test_helpers.customers.fund_cash_balance_async(paid.customer, sent)
     await v1.refunds.create_async(
         {

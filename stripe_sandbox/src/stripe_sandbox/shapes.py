@@ -62,6 +62,7 @@ CLASSES: Mapping[str, type[StripeObject]] = {
         stripe.Balance,
         stripe.BalanceSettings,
         stripe.BalanceTransaction,
+        stripe.BankAccount,
         stripe.Card,
         stripe.CashBalance,
         stripe.Charge,

@@ -6,6 +6,8 @@ A card of that kind is also a payment method with the same id, by which it is ch
 from dataclasses import dataclass
 from typing import Any
 
+from stripe_sandbox.billing.bank_sources import KIND as BANK_ACCOUNT
+from stripe_sandbox.billing.bank_sources import add_account, is_bank_token
 from stripe_sandbox.billing.customers import (
     CARD,
     attach_payment_method,
@@ -19,6 +21,7 @@ from stripe_sandbox.errors import invalid, no_such
 from stripe_sandbox.world import World
 
 TOKEN, SOURCE, OLD_CARD = "token", "source", "card"
+OF_CUSTOMERS = (OLD_CARD, SOURCE, BANK_ACCOUNT)
 SAME = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
 
 
@@ -128,7 +131,12 @@ def make_source(world: World, values: Document, card: Document) -> Document:
 def add_source(
     world: World, customer: Document, reference: str, *, metadata: ReadOnly, as_default: bool
 ) -> Document:
-    """Give a customer a card by its token, or a source; the first one is their default."""
+    """Give a customer a card or a bank account by its token, or a source.
+
+    The first one is their default, but for bank accounts.
+    """
+    if is_bank_token(world, reference):
+        return add_account(world, customer, reference, metadata)
     kind = SOURCE if world.store.peek(SOURCE, reference) else OLD_CARD
     added = (
         world.find(SOURCE, reference) if kind == SOURCE else use_token(world, reference, "source")
@@ -146,28 +154,29 @@ def add_source(
 
 
 def find_source(world: World, customer_id: str, source_id: str) -> Document:
-    """Return a customer's card or source; raises ApiError if it is not theirs."""
-    found: Any = world.store.get(OLD_CARD, source_id) or world.store.get(SOURCE, source_id)
+    """Return a customer's card, account or source; raises ApiError if it is not theirs."""
+    kept = (world.store.get(kind, source_id) for kind in OF_CUSTOMERS)
+    found: Any = next((one for one in kept if one), None)
     if found is None or found["customer"] != customer_id:
         raise no_such("source", source_id)
     return dict(found)
 
 
 def sources_of(world: World, customer_id: str) -> list[ReadOnly]:
-    """Return a customer's cards and sources, newest first."""
-    kinds = (OLD_CARD, SOURCE)
-    found = (one for kind in kinds for one in world.store.newest_first(kind))
+    """Return a customer's cards, sources and bank accounts, each newest first."""
+    found = (one for kind in OF_CUSTOMERS for one in world.store.newest_first(kind))
     return [one for one in found if one["customer"] == customer_id]
 
 
 def remove_source(world: World, customer_id: str, source: Document) -> Document:
     """Take a card or source from its customer; it cannot be used again."""
-    detach_payment_method(world, source["id"])
+    if source.get("status") != "new":  # an account that is not verified was never attached
+        detach_payment_method(world, source["id"])
     if source["object"] == SOURCE:
         removed = world.save(source | {"customer": None, "status": "consumed"})
     else:
-        world.store.delete(OLD_CARD, source["id"])
-        removed = {"id": source["id"], "object": OLD_CARD, "deleted": True}
+        world.store.delete(source["object"], source["id"])
+        removed = {"id": source["id"], "object": source["object"], "deleted": True}
     world.announce("customer.source.deleted", source)
     customer = world.find("customer", customer_id)
     if customer["default_source"] == source["id"]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from stripe_sandbox.billing.bank_sources import KIND as BANK_ACCOUNT
+from stripe_sandbox.billing.bank_sources import refuse_charging
 from stripe_sandbox.billing.card_sources import OLD_CARD, SOURCE, find_source, use_token
 from stripe_sandbox.billing.charges import make_charge, take_money
 from stripe_sandbox.billing.consequences import plan_consequence
@@ -50,8 +52,14 @@ def _method(world: World, new: NewCharge) -> str:
             raise invalid("Cannot charge a customer that has no active card", code="missing")
         return found
     if new.customer and not new.source.startswith("tok_"):
-        return str(find_source(world, new.customer["id"], new.source)["id"])
-    if world.store.peek(SOURCE, new.source):
+        held = find_source(world, new.customer["id"], new.source)
+        if held["object"] == BANK_ACCOUNT:
+            refuse_charging(held)
+        return str(held["id"])
+    source = world.store.peek(SOURCE, new.source)
+    if source and source["type"] == "ach_debit":
+        refuse_charging({"status": "verified" if source["status"] == "chargeable" else "new"})
+    if source:
         return new.source
     return str(use_token(world, new.source, "source")["id"])
 

@@ -48,7 +48,7 @@ def verify(
     if answer in RIGHT:
         return _go_on(world, intent)
     ending = ENDS.get(answer)
-    if ending is None and _count_guess(world, intent["id"]) >= MOST_GUESSES:
+    if ending is None and count_guess(world, intent["id"]) >= MOST_GUESSES:
         ending = EXCEEDED
     if ending:
         raise _end(world, intent, ending)
@@ -73,7 +73,8 @@ def _read(amounts: Sequence[int] | None, code: str | None) -> tuple[int, int] | 
     return min(amounts), max(amounts)
 
 
-def _count_guess(world: World, intent_id: str) -> int:
+def count_guess(world: World, intent_id: str) -> int:
+    """Count a wrong answer about an intent or an account; return how many there were."""
     count = (world.store.peek(GUESSES, intent_id) or {"count": 0})["count"] + 1
     world.store.put(GUESSES, {"id": intent_id, "count": count})
     return int(count)

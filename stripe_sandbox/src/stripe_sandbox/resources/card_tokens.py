@@ -6,14 +6,24 @@ from stripe.params import (
     CustomerPaymentSourceListParams,
     CustomerPaymentSourceRetrieveParams,
     CustomerPaymentSourceUpdateParams,
+    CustomerPaymentSourceVerifyParams,
     SourceCreateParams,
     SourceListSourceTransactionsParams,
     SourceRetrieveParams,
     SourceUpdateParams,
+    SourceVerifyParams,
     TokenCreateParams,
     TokenRetrieveParams,
 )
 
+from stripe_sandbox.billing.bank_sources import (
+    find_account_of,
+    make_bank_token,
+    make_debit_source,
+    use_bank_token,
+    verify_account,
+    verify_source,
+)
 from stripe_sandbox.billing.card_sources import (
     SOURCE,
     TOKEN,
@@ -45,7 +55,9 @@ ADDRESS = (
 
 
 def create_token(call: Call) -> Document:
-    """Make a token of a test card's number, or of a card by its id."""
+    """Make a token of a test card's number, of a card by its id, or of a bank account."""
+    if call.get("bank_account"):
+        return make_bank_token(call.world, call.get("bank_account"))
     given = call.get("card")
     if given is None:
         raise missing_param("card")
@@ -69,12 +81,15 @@ def _number(given: ReadOnly, name: str) -> int:
 
 
 def create_source(call: Call) -> Document:
-    """Make a source of a card's token."""
+    """Make a source of a card's token, or of a bank account's, which has to be verified."""
     if call.get("token") is None:
         raise missing_param("token")
-    card = use_token(call.world, call.get("token"), "token")
     values = call.pick("usage", "statement_descriptor")
     values |= {"metadata": call.get("metadata", {}), "owner": call.get("owner", {})}
+    if call.get("type") == "ach_debit":
+        account = use_bank_token(call.world, call.get("token"), "token")
+        return make_debit_source(call.world, values, account)
+    card = use_token(call.world, call.get("token"), "token")
     source = make_source(call.world, values, card)
     call.world.announce("source.chargeable", source)
     return source
@@ -87,6 +102,17 @@ def update_source(call: Call) -> Document:
         source["metadata"] = merge_metadata(source["metadata"] or {}, call.params["metadata"])
     source["owner"] = {**(source["owner"] or {}), **call.get("owner", {})}
     return call.world.save(source)
+
+
+def verify(call: Call) -> Document:
+    """Verify a source by the deposits that its account got."""
+    return verify_source(call.world, call.world.find(SOURCE, call.id), call.params["values"])
+
+
+def verify_of_customer(call: Call) -> Document:
+    """Verify a customer's bank account by the deposits that it got."""
+    account = find_account_of(call.world, call.id, call.ids["source"])
+    return verify_account(call.world, account, call.get("amounts", []))
 
 
 def list_transactions(call: Call) -> Listing:
@@ -136,10 +162,25 @@ def remove(call: Call) -> Document:
 OF_CUSTOMER = "/customers/{id}/sources"
 ONE = f"{OF_CUSTOMER}/{{source}}"
 CARD = supports("cvc", "exp_month", "exp_year", "name", "number", *ADDRESS)
+BANK_ACCOUNT = supports(
+    "account_holder_name",
+    "account_holder_type",
+    "account_number",
+    "account_type",
+    "country",
+    "currency",
+    "routing_number",
+)
 OWNER = supports("email", "name", "phone")
 
 OPERATIONS = (
-    Operation("POST", "/tokens", TokenCreateParams, create_token, supports(card=CARD)),
+    Operation(
+        "POST",
+        "/tokens",
+        TokenCreateParams,
+        create_token,
+        supports(bank_account=BANK_ACCOUNT, card=CARD),
+    ),
     Operation("GET", "/tokens/{id}", TokenRetrieveParams, retrieve(TOKEN)),
     Operation(
         "POST",
@@ -147,7 +188,12 @@ OPERATIONS = (
         SourceCreateParams,
         create_source,
         supports(
-            "metadata", "statement_descriptor", "token", "usage", owner=OWNER, type=one_of("card")
+            "metadata",
+            "statement_descriptor",
+            "token",
+            "usage",
+            owner=OWNER,
+            type=one_of("ach_debit", "card"),
         ),
     ),
     Operation("GET", "/sources/{id}", SourceRetrieveParams, retrieve(SOURCE)),
@@ -184,4 +230,12 @@ OPERATIONS = (
         supports("exp_month", "exp_year", "metadata", "name", *ADDRESS),
     ),
     Operation("DELETE", ONE, CustomerPaymentSourceDeleteParams, remove),
+    Operation(
+        "POST",
+        f"{ONE}/verify",
+        CustomerPaymentSourceVerifyParams,
+        verify_of_customer,
+        supports("amounts"),
+    ),
+    Operation("POST", "/sources/{id}/verify", SourceVerifyParams, verify, supports("values")),
 )
