@@ -2669,7 +2669,7 @@ COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was reques
 COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
 COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
 COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
-COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; none is made here';
+COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; ours are in billing_planned_changes';
 COMMENT ON COLUMN subscriptions.pending_update_expires_at IS 'Until when a change waits for the customer to pay it (pending_update); null: none does';
 COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
 COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mpanel_billing.catalogue.model import Coupon, Product
 from mpanel_billing.catalogue.order import PricedOrder
-from mpanel_billing.checkout import repository
-from mpanel_billing.checkout.repository import Asking, Taken
+from mpanel_billing.checkout import redemptions
+from mpanel_billing.checkout.redemptions import Asking, Taken
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 
@@ -42,10 +42,10 @@ async def _count(conn: Connection, priced: PricedOrder, asking: Asking) -> Taken
     """Lock, then count in a statement of its own: it sees what the lock has waited for."""
     counted = priced.coupon.code if priced.coupon and priced.coupon.counted else None
     if priced.plan.max_per_customer is not None:
-        await repository.lock_plan(conn, priced.plan.id)
+        await redemptions.lock_plan(conn, priced.plan.id)
     if counted is not None:
-        await repository.lock_coupon(conn, counted)
-    return await repository.count_taken(conn, asking, priced.plan.id, counted)
+        await redemptions.lock_coupon(conn, counted)
+    return await redemptions.count_taken(conn, asking, priced.plan.id, counted)
 
 
 def _refuse_trial(priced: PricedOrder, taken: Taken) -> Refusal | None:
@@ -101,11 +101,11 @@ async def is_used_up(conn: Connection, coupon: Coupon, asking: Asking) -> bool:
     """
     if not coupon.counted:
         return False
-    await repository.lock_coupon(conn, coupon.code)
-    if await repository.has_redeemed(conn, asking.subscription_id, coupon.code):
+    await redemptions.lock_coupon(conn, coupon.code)
+    if await redemptions.has_redeemed(conn, asking.subscription_id, coupon.code):
         return True
     no_plan = asking.subscription_id
-    taken = await repository.count_taken(conn, asking, no_plan, coupon.code)
+    taken = await redemptions.count_taken(conn, asking, no_plan, coupon.code)
     return _refuse_coupon(coupon, taken) is not None
 
 

@@ -17,8 +17,8 @@ from mpanel_billing.checkout.purchase import (
     item_rows,
     subscription_row,
 )
+from mpanel_billing.checkout.redemptions import Asking
 from mpanel_billing.checkout.repository import (
-    Asking,
     Attempt,
     BegunOrder,
     NewOrder,

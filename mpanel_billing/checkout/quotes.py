@@ -11,11 +11,10 @@ from uuid import UUID, uuid4
 from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.order import Order, OrderedDomain, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
-from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
-from mpanel_billing.checkout.repository import Asking
+from mpanel_billing.checkout.redemptions import Asking, count_taken
 from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
@@ -94,7 +93,7 @@ async def _without_used_up(
     if coupon is None or coupon.max_redemptions is None:
         return catalogue
     nobody = Asking(uuid4(), uuid4(), b"", vouched=False, livemode=checkout.mirror.livemode)
-    taken = await repository.count_taken(conn, nobody, uuid4(), coupon.code)
+    taken = await count_taken(conn, nobody, uuid4(), coupon.code)
     if taken.coupons < coupon.max_redemptions:
         return catalogue
     return replace(

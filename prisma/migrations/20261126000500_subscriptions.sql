@@ -78,7 +78,7 @@ FROM (VALUES
     ('ended_at', 'When it ended'),
     ('collection_paused', 'Whether Stripe collects no payments at present (pause_collection)'),
     ('collection_behavior', 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected'),
-    ('stripe_schedule_id', 'sub_sched_... that changes it at Stripe; none is made here'),
+    ('stripe_schedule_id', 'sub_sched_... that changes it at Stripe; ours are in billing_planned_changes'),
     ('pending_update_expires_at', 'Until when a change waits for the customer to pay it (pending_update); null: none does'),
     ('entitlement', 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning'),
     ('initial_payment_settled', 'Whether the first invoice is paid or was $0: the condition for first provisioning'),
