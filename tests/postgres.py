@@ -114,7 +114,7 @@ class Stocked:
 
 def stocked_of(request: pytest.FixtureRequest) -> Stocked | None:
     """Return what the test begins with, if not with nothing: by the fixtures that it asks for."""
-    name = next((one for one in ("sold", "stocked") if one in request.fixturenames), None)
+    name = next((one for one in ("sold_once", "stocked") if one in request.fixturenames), None)
     return request.getfixturevalue(name) if name else None
 
 
@@ -177,7 +177,7 @@ def databases(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[Databases]
 def database_url(
     databases: Databases, template: str, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """The URL of a migrated database, for this test alone: without rows, `offers` or `sold`."""
+    """The URL of a migrated database of this test alone: no rows, or `offers`, or `sold_once`."""
     stocked = stocked_of(request)
     with databases.opened(stocked.template if stocked else template) as url:
         yield url

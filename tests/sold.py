@@ -31,7 +31,9 @@ class Sold(Stocked):
 
 
 @pytest.fixture(scope="session")
-def sold(postgres: EmbeddedPostgres, databases: Databases, stocked: Stocked, run_dir: Path) -> Sold:
+def sold_once(
+    postgres: EmbeddedPostgres, databases: Databases, stocked: Stocked, run_dir: Path
+) -> Sold:
     """Starter, monthly, with daily backups.
 
     `database_url` and `sandbox` copy it for a test that asks for it.

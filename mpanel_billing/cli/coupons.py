@@ -78,7 +78,7 @@ def apply(
         found = run_for(
             subscription,
             key,
-            lambda mirror, request: coupons.check_coupon(
+            lambda mirror, request: coupons.preview_coupon(
                 mirror, request, code, promotion_codes=accepted
             ),
         )

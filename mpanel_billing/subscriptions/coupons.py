@@ -70,7 +70,7 @@ class _Found:
     discounts: Sequence[HeldDiscount]
 
 
-async def check_coupon(
+async def preview_coupon(
     mirror: Mirror, request: ChangeRequest, code: str, *, promotion_codes: bool
 ) -> ValidCoupon | None:
     """Return what a code takes off the subscription's next invoice; None: it is not valid for it.

@@ -44,6 +44,10 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/domains/{id}/move": {"subscriptionId": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"},
     "/api/billing/domains/{id}/preview-replacement": CHOSEN,
     "/api/billing/domains/{id}/replace": CHOSEN,
+    "/api/billing/subscriptions/{id}/preview-apply-coupon": {"couponCode": "WELCOME10"},
+    "/api/billing/subscriptions/{id}/apply-coupon": {"couponCode": "WELCOME10"},
+    "/api/billing/subscriptions/{id}/preview-remove-coupon": {"coupon": "WELCOME10"},
+    "/api/billing/subscriptions/{id}/remove-coupon": {"coupon": "WELCOME10"},
     "/api/billing/subscriptions/{id}/take-offer": {"reason": "stays for less"},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""

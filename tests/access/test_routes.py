@@ -110,6 +110,7 @@ tests/subscriptions."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"}} | ONLY_LOOKING
 CHANGING = {*GUARDED} - READING
 ANOTHER_PLAN = {"planId": "premium", "billingCycle": "monthly"}
+REDEEMED = {"couponCode": "WELCOME10"}
 CHOSEN = {"domain": {"mode": "register", "value": "lovelace.com"}}
 LESS = {"planId": "starter", "billingCycle": "monthly"}
 REQUIRED = {
@@ -122,6 +123,10 @@ REQUIRED = {
     ("POST", "/api/billing/domains/{id}/preview-replacement"): CHOSEN,
     ("POST", "/api/billing/domains/{id}/replace"): CHOSEN,
     ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
+    ("POST", "/api/billing/subscriptions/{id}/preview-apply-coupon"): REDEEMED,
+    ("POST", "/api/billing/subscriptions/{id}/apply-coupon"): REDEEMED,
+    ("POST", "/api/billing/subscriptions/{id}/preview-remove-coupon"): {"coupon": "WELCOME10"},
+    ("POST", "/api/billing/subscriptions/{id}/remove-coupon"): {"coupon": "WELCOME10"},
     ("POST", "/api/billing/invoices/{id}/mark-paid"): {"reason": "by bank transfer"},
     ("POST", "/api/billing/invoices"): BILLED,
     ("POST", "/api/billing/balance"): MOVED,
@@ -398,6 +403,8 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
         (f"{one}/change-plan", "subscription.change_plan", id_, ANOTHER_PLAN),
         (f"{one}/change-plan", "subscription.change_plan", id_, LESS),
         (f"{one}/undo-change", "subscription.undo_change", id_, {}),
+        (f"{one}/apply-coupon", "subscription.apply_coupon", id_, REDEEMED),
+        (f"{one}/remove-coupon", "subscription.remove_coupon", id_, {"coupon": "WELCOME10"}),
         (f"{one}/pause", "subscription.pause", id_, {}),
         (f"{one}/resume", "subscription.resume", id_, {}),
         (f"{one}/cancel", "subscription.cancel", id_, {"atPeriodEnd": True}),

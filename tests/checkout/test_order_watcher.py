@@ -56,6 +56,7 @@ async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any)
                 "state": "ordered",
                 "needs": [],
                 "proof": None,
+                "replaceable": False,
             }
         ],
         "loginUrl": "http://panel.test",

@@ -28,6 +28,12 @@ def _subscription_of(invoice: Mapping[str, Any]) -> str | None:
     return found
 
 
+async def _list_invoice_items(_: web.Request) -> web.Response:
+    """List nothing: here no story charges a subscription once."""
+    page = {"object": "list", "data": [], "has_more": False, "url": "/v1/invoiceitems"}
+    return web.json_response(page)
+
+
 def create_stripe_stub(
     objects: MutableMapping[str, Mapping[str, Any]], clock: Callable[[], datetime] = _now
 ) -> web.Application:
@@ -81,6 +87,7 @@ def create_stripe_stub(
     app.router.add_delete("/v1/subscriptions/{id}", cancel)
     app.router.add_post("/v1/invoices/{id}/void", void)
     app.router.add_get("/v1/invoices", list_invoices)
+    app.router.add_get("/v1/invoiceitems", _list_invoice_items)
     for folder in _FOLDERS:
         app.router.add_get(f"/v1/{folder}/{{id}}", retrieve)
     app.router.add_get("/v1/checkout/sessions/{id}", retrieve)

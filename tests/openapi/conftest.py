@@ -287,7 +287,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{billing}/pause": {"id": others.pausing, "body": {"reason": "a season without guests"}},
         f"{billing}/retention-offer": {"id": others.planned},
         f"{billing}/take-offer": {"id": ids[1], "body": {"reason": "stays for less"}},
-        f"{billing}/check-coupon": {"id": ids[1], "body": {"couponCode": "WELCOME10"}},
+        f"{billing}/preview-apply-coupon": {"id": ids[1], "body": {"couponCode": "WELCOME10"}},
         f"{billing}/apply-coupon": {"id": ids[1], "body": {"couponCode": "WELCOME10"}},
         f"{billing}/preview-remove-coupon": {
             "id": others.trials[0],

@@ -118,10 +118,10 @@ def backend(service: Service, worker: InlineWorker) -> Backend:
 
 
 @pytest.fixture
-def bought(backend: Backend, sold: Sold) -> str:
+def bought(backend: Backend, sold_once: Sold) -> str:
     """A paid, provisioned subscription: starter, monthly, with daily backups."""
-    backend.service.cookies.update(sold.cookies)
-    return sold.subscription_id
+    backend.service.cookies.update(sold_once.cookies)
+    return sold_once.subscription_id
 
 
 async def buy(backend: Backend, order: dict[str, Any]) -> str:

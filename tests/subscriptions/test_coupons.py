@@ -27,7 +27,7 @@ async def sell(backend: Backend, coupon: str, **limits: Any) -> None:
 
 
 async def check(backend: Backend, id_: str, code: str) -> dict[str, Any]:
-    return await backend.done(f"subscriptions/{id_}/check-coupon", {"couponCode": code})
+    return await backend.done(f"subscriptions/{id_}/preview-apply-coupon", {"couponCode": code})
 
 
 async def apply(backend: Backend, id_: str, code: str, key: str | None = None) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from mpanel_billing.http.request import IdPath
 from mpanel_billing.http.schemas.base import OwnerQuery, OwnerRequest
 from mpanel_billing.http.schemas.coupons import (
     ApplyCouponRequest,
-    CheckCouponRequest,
-    CheckCouponResponse,
+    CouponPreviewResponse,
     CouponPreviewSchema,
+    PreviewCouponRequest,
     PreviewRemovalRequest,
     RedemptionsResponse,
     RemovalPreviewResponse,
@@ -31,20 +31,22 @@ _AT_ONCE = ("change_in_progress", "idempotency_key_reused")
 
 @routes.endpoint(
     "POST",
-    f"{_ONE}/check-coupon",
+    f"{_ONE}/preview-apply-coupon",
     scope="billing:read",
     calls_stripe=True,
     refusals={**_UNKNOWN, ConflictError: _NOT_NOW},
 )
-async def post_check(call: KeyedCall[IdPath, None, CheckCouponRequest]) -> CheckCouponResponse:
+async def post_preview_apply(
+    call: KeyedCall[IdPath, None, PreviewCouponRequest],
+) -> CouponPreviewResponse:
     """Return what a code would take off the next invoice, or that it is not valid, not why."""
-    found = await coupons.check_coupon(
+    found = await coupons.preview_coupon(
         call.app[keys.MIRROR],
         _request(call),
         call.body.coupon_code,
         promotion_codes=call.app[keys.CHECKOUT].promotion_codes,
     )
-    return CheckCouponResponse.of(found)
+    return CouponPreviewResponse.of(found)
 
 
 @routes.endpoint(

@@ -13,13 +13,13 @@ from mpanel_billing.http.schemas.endings import Comment
 from mpanel_billing.subscriptions.coupons import CouponPreview, ValidCoupon
 
 
-class CheckCouponRequest(OwnerRequest):
+class PreviewCouponRequest(OwnerRequest):
     """A code that a customer has entered."""
 
     coupon_code: Id
 
 
-class ApplyCouponRequest(CheckCouponRequest):
+class ApplyCouponRequest(PreviewCouponRequest):
     """A code that a subscription is to have, and why, for the record."""
 
     reason: Comment | None = None
@@ -79,7 +79,7 @@ class CouponPreviewSchema(Schema):
         )
 
 
-class CheckCouponResponse(Response):
+class CouponPreviewResponse(Response):
     """Whether a code is valid for a subscription, and if so, what it does."""
 
     valid: bool

@@ -8,7 +8,7 @@ from billing_client.api.billing import (
     billing_charges_post_withdraw,
     billing_coupons_get_redemptions,
     billing_coupons_post_apply,
-    billing_coupons_post_check,
+    billing_coupons_post_preview_apply,
     billing_coupons_post_preview_removal,
     billing_coupons_post_remove,
     billing_endings_get_offer,
@@ -86,10 +86,10 @@ def upcoming(customer: Customer) -> int:
 
 
 def have_a_coupon(customer: Customer) -> None:
-    wrong = models.CheckCouponRequest(coupon_code="NONSENSE")
-    assert not customer.do(billing_coupons_post_check, wrong).valid
+    wrong = models.PreviewCouponRequest(coupon_code="NONSENSE")
+    assert not customer.do(billing_coupons_post_preview_apply, wrong).valid
     checked = customer.do(
-        billing_coupons_post_check, models.CheckCouponRequest(coupon_code="FIFTH")
+        billing_coupons_post_preview_apply, models.PreviewCouponRequest(coupon_code="FIFTH")
     )
     assert (checked.valid, checked.coupon.percent_off) == (True, 20)
     assert checked.preview.next_total_then < checked.preview.next_total

@@ -82,7 +82,7 @@ async function beChargedOnce() {
 
 async function haveACoupon() {
   const params = ofIt();
-  const check = "/api/billing/subscriptions/{id}/check-coupon";
+  const check = "/api/billing/subscriptions/{id}/preview-apply-coupon";
   const wrong = done(await api.POST(check, { params, body: { couponCode: "NONSENSE" } }));
   assert.ok(!wrong.valid);
   const checked = done(await api.POST(check, { params, body: { couponCode: "FIFTH" } }));
