@@ -72,6 +72,10 @@ sandbox-table: $(SET_UP) ## Write the table of the sandbox's operations into doc
 	@WRITE_SANDBOX_TABLE=1 $(BIN)/pytest -q tests/stripe_sandbox/test_event_order.py \
 		tests/stripe_sandbox/test_param_effects.py $(ARGS)
 
+.PHONY: message-examples
+message-examples: $(SET_UP) ## Write the messages that are no longer sent like that into docs/message-examples.json
+	@WRITE_MESSAGE_EXAMPLES=1 $(BIN)/pytest -q tests/messages/test_examples.py $(ARGS)
+
 .PHONY: test-pm2
 test-pm2: $(SET_UP) ## Test the service under real PM2, from npm
 	@scripts/test-pm2.sh $(ARGS)

@@ -25,10 +25,11 @@ def payload_of(row: asyncpg.Record, links: Mapping[str, str]) -> Mapping[str, An
 
 
 def _context_of(row: asyncpg.Record) -> Mapping[str, Any]:
-    """Return customer and subscription; what was recorded of the subscription stays."""
+    """Return what a message is about as it is now; what was recorded of it stays."""
     context: dict[str, Any] = {"customer": _customer_of(row)}
-    if row["domain"] is not None:
-        context["domain"] = {**row["domain"], **row["data"]["domain"]}
+    for name in ("card", "domain", "invoice"):
+        if row[name] is not None:
+            context[name] = {**row[name], **row["data"].get(name, {})}
     if row["subscription_id"] is not None:
         recorded = row["data"].get("subscription", {})
         context["subscription"] = {**_subscription_of(row), **recorded}

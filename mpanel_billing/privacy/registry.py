@@ -148,7 +148,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "provisioning_holds": _words("placed_by lifted_by"),
     "provisioning_log": _words("product_type driver action idempotency_key outcome"),
-    "provisioning_work": _words("inputs"),
+    "provisioning_work": _words("inputs decided_reason"),
     "stripe_customer_balances": _words("stripe_customer_id currency"),
     "stripe_customers": _words("id stripe_event_id"),
     "stripe_events": _words("id type api_version object_id status reason"),

@@ -335,6 +335,7 @@ async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, fl
         done=run.outcome.done,
         error=run.outcome.error,
         wake_at=run.desired.wake_at,
+        reason=run.desired.reason,
         retry_seconds=retry_seconds(run.work.attempts) if run.errors_at_stripe else None,
         statuses=statuses_of(run.desired.phase, run.services),
     )

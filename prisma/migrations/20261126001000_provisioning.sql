@@ -16,6 +16,7 @@ CREATE TABLE provisioning_work (
     debt_confirmed_at timestamptz,
     contradicted_since timestamptz,
     decided_until timestamptz,
+    decided_reason text CHECK (decided_reason IN ('disputed', 'ended', 'held', 'paused', 'unpaid')),
     debt_unconfirmed_since timestamptz,
     debt_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -63,6 +64,7 @@ COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest versio
 COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
 COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
 COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
+COMMENT ON COLUMN provisioning_work.decided_reason IS 'Why the latest run decided that its services are not active: a bank disputes a payment, it has ended, an operator holds it, it is paused, or unpaid; null: they are, or nothing is due yet';
 COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
 COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';

@@ -43,6 +43,7 @@ CREATE TABLE billing_messages (
     livemode boolean NOT NULL,
     subscription_id uuid,
     customer_id uuid,
+    invoice_id uuid,
     sequence bigint CHECK (sequence > 0),
     occurred_at timestamptz NOT NULL,
     data jsonb NOT NULL CHECK (jsonb_typeof(data) = 'object'),
@@ -64,6 +65,7 @@ COMMENT ON COLUMN billing_messages.transition IS 'Which transition of the object
 COMMENT ON COLUMN billing_messages.livemode IS 'Whether it is about Stripe''s live mode';
 COMMENT ON COLUMN billing_messages.subscription_id IS 'The subscription that it is about; null: none is known';
 COMMENT ON COLUMN billing_messages.customer_id IS 'Its customer; null: none is known';
+COMMENT ON COLUMN billing_messages.invoice_id IS 'The invoice that it is about, or whose money it is; null: none, or not addressed yet';
 COMMENT ON COLUMN billing_messages.sequence IS 'Number among the messages of the subscription, without gaps; null: not addressed yet, or no subscription';
 COMMENT ON COLUMN billing_messages.occurred_at IS 'When it happened, by Stripe''s clock where Stripe says so';
 COMMENT ON COLUMN billing_messages.data IS 'The object as it was then; amounts in minor units';
@@ -173,6 +175,28 @@ CREATE FUNCTION billing_record_message(
 $$;
 COMMENT ON FUNCTION billing_record_message(text, text, text, boolean, uuid, uuid, timestamptz, jsonb) IS 'Records a transition once, for those who are told';
 
+CREATE FUNCTION billing_addons_message(codes jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        jsonb_agg(jsonb_build_object('code', addon.code, 'name', p.name) ORDER BY addon.position), '[]'
+    )
+    FROM jsonb_array_elements_text(
+        CASE jsonb_typeof(codes) WHEN 'array' THEN codes ELSE '[]' END
+    ) WITH ORDINALITY AS addon (code, position)
+    LEFT JOIN products AS p
+        ON p.code = addon.code
+$$;
+COMMENT ON FUNCTION billing_addons_message(jsonb) IS 'Add-ons as messages tell them';
+
+CREATE FUNCTION billing_suspension_message(subscription uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object(
+        'reason', max(w.decided_reason),
+        'keptUntil', max(w.decided_until) FILTER (WHERE w.decided_reason = 'ended')
+    )
+    FROM provisioning_work AS w
+    WHERE w.subscription_id = subscription
+$$;
+COMMENT ON FUNCTION billing_suspension_message(uuid) IS 'Why the services of a subscription are suspended, as messages tell it';
+
 CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object(
         'id', s.id,
@@ -180,7 +204,7 @@ CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb LANG
         'status', s.status,
         'stripeStatus', s.stripe_status,
         'plan', (SELECT jsonb_build_object('code', p.code, 'name', p.name) FROM products AS p WHERE p.id = s.product_id),
-        'addons', coalesce(s.metadata -> 'addonIds', '[]'),
+        'addons', billing_addons_message(s.metadata -> 'addonIds'),
         'billingCycle', s.billing_cycle,
         'amount', s.amount,
         'currency', s.currency,
@@ -255,9 +279,9 @@ BEGIN
     PERFORM billing_record_message(
         'subscription.' || told.type, NEW.id::text, told.version, NEW.livemode, NEW.id, NEW.customer_id,
         told.occurred,
-        content || CASE
-            WHEN told.type = 'changed'
-                THEN jsonb_build_object('before', billing_subscription_message(OLD))
+        content || CASE told.type
+            WHEN 'changed' THEN jsonb_build_object('before', billing_subscription_message(OLD))
+            WHEN 'suspended' THEN jsonb_build_object('suspension', billing_suspension_message(NEW.id))
             ELSE '{}'
         END
     )
@@ -565,6 +589,21 @@ FOR EACH ROW EXECUTE FUNCTION billing_tell_dispute();
 CREATE TRIGGER billing_tell_dispute AFTER UPDATE ON stripe_disputes
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION billing_tell_dispute();
 
+CREATE FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object('tenant', jsonb_build_object(
+        'id', id,
+        'status', status,
+        'services', ARRAY(
+            SELECT v.product_type
+            FROM tenant_services AS v
+            WHERE v.subscription_id = subscription
+              AND v.actual IN ('active', 'suspended')
+            ORDER BY v.product_type
+        )
+    ))
+$$;
+COMMENT ON FUNCTION billing_tenant_message(uuid, text, uuid) IS 'A tenant as messages tell it, with the services whose accounts exist';
+
 CREATE FUNCTION billing_tell_tenant() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 DECLARE
@@ -573,7 +612,10 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     PERFORM billing_record_message(
         'tenant.' || told.type, NEW.id::text, told.version, s.livemode, s.id, s.customer_id, now(),
-        jsonb_build_object('tenant', jsonb_build_object('id', NEW.id, 'status', NEW.status))
+        billing_tenant_message(NEW.id, NEW.status, s.id) || CASE told.type
+            WHEN 'suspended' THEN jsonb_build_object('suspension', billing_suspension_message(s.id))
+            ELSE '{}'
+        END
     )
     FROM subscriptions AS s
     CROSS JOIN (
@@ -599,8 +641,7 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     PERFORM billing_record_message(
         'tenant.changed', t.id::text, extract(epoch FROM now())::text, s.livemode, s.id, s.customer_id, now(),
-        jsonb_build_object(
-            'tenant', jsonb_build_object('id', t.id, 'status', t.status),
+        billing_tenant_message(t.id, t.status, s.id) || jsonb_build_object(
             'service', jsonb_build_object('productType', NEW.product_type, 'state', NEW.actual, 'resources', NEW.resources)
         )
     )
@@ -649,6 +690,7 @@ DROP TRIGGER billing_tell_subscription ON subscriptions;
 DROP TRIGGER billing_tell_order ON orders;
 DROP FUNCTION billing_tell_service();
 DROP FUNCTION billing_tell_tenant();
+DROP FUNCTION billing_tenant_message(uuid, text, uuid);
 DROP FUNCTION billing_tell_dispute();
 DROP FUNCTION billing_tell_credit_note();
 DROP FUNCTION billing_tell_refund();
@@ -658,6 +700,8 @@ DROP FUNCTION billing_tell_invoice();
 DROP FUNCTION billing_tell_subscription();
 DROP FUNCTION billing_tell_order();
 DROP FUNCTION billing_subscription_message(subscriptions);
+DROP FUNCTION billing_suspension_message(uuid);
+DROP FUNCTION billing_addons_message(jsonb);
 DROP FUNCTION billing_record_message(text, text, text, boolean, uuid, uuid, timestamptz, jsonb);
 DROP FUNCTION billing_is_wanted(text, text[]);
 DROP TABLE billing_deliveries;

@@ -192,11 +192,14 @@ WITH fresh AS MATERIALIZED (
         m.type,
         m.livemode,
         coalesce(m.subscription_id, billed.subscription_id) AS subscription_id,
-        coalesce(m.customer_id, billed.customer_id) AS customer_id
+        coalesce(m.customer_id, billed.customer_id) AS customer_id,
+        billed.id AS invoice_id
     FROM billing_messages AS m
     LEFT JOIN LATERAL (
-        -- an invoice gets its subscription later in its transaction; a refund names a payment
+        -- an invoice gets its subscription later in its transaction; a refund names a payment; of a debt
+        -- it is the oldest one
         SELECT
+            i.id,
             i.subscription_id,
             i.customer_id
         FROM invoices AS i
@@ -225,6 +228,16 @@ WITH fresh AS MATERIALIZED (
                 ORDER BY p.stripe_created
                 LIMIT 1
             )
+            ELSE (
+                SELECT owed.stripe_invoice_id
+                FROM invoices AS owed
+                WHERE owed.subscription_id = m.subscription_id
+                  AND owed.stripe_status IN ('open', 'uncollectible')
+                  AND owed.billing_reason IS DISTINCT FROM 'manual'
+                  AND (m.type = 'subscription.past_due' OR m.data #>> '{suspension,reason}' = 'unpaid')
+                ORDER BY owed.stripe_created, owed.id
+                LIMIT 1
+            )
         END
     ) AS billed
         ON TRUE
@@ -251,6 +264,7 @@ numbered AS (
         f.livemode,
         f.subscription_id,
         f.customer_id,
+        f.invoice_id,
         c.latest + 1 - row_number() OVER (PARTITION BY f.subscription_id ORDER BY f.position DESC) AS sequence
     FROM fresh AS f
     LEFT JOIN counted AS c
@@ -260,6 +274,7 @@ addressed AS (
     UPDATE billing_messages AS m
     SET subscription_id = n.subscription_id,
         customer_id = n.customer_id,
+        invoice_id = n.invoice_id,
         sequence = n.sequence,
         addressed_at = now()
     FROM numbered AS n
@@ -360,7 +375,9 @@ SELECT
     c.name AS customer_name,
     c.company_name,
     c.email,
-    named.domain
+    named.domain,
+    billed.invoice,
+    paid.card
 FROM claimed
 JOIN billing_messages AS m
     ON m.id = claimed.message_id
@@ -388,6 +405,40 @@ LEFT JOIN LATERAL (
     FROM billing_domains AS d
     WHERE d.id = CASE WHEN m.type LIKE 'domain.%' THEN m.object_id::uuid END
 ) AS named ON TRUE
+LEFT JOIN LATERAL (
+    SELECT jsonb_build_object(
+        'id', i.id,
+        'stripeInvoiceId', i.stripe_invoice_id,
+        'number', i.stripe_number,
+        'status', i.stripe_status,
+        'currency', lower(i.currency),
+        'amountDue', i.amount_due,
+        'amountPaid', i.amount_paid,
+        'amountRemaining', i.amount_remaining,
+        'dueAt', i.due_at,
+        'nextPaymentAttempt', i.next_payment_attempt,
+        'lastDecline', to_jsonb(declined),
+        'hostedInvoiceUrl', i.hosted_invoice_url,
+        'invoicePdf', i.invoice_pdf
+    ) AS invoice
+    FROM invoices AS i
+    LEFT JOIN LATERAL billing_declined_v1(
+        i.stripe_customer_id, i.stripe_created, i.stripe_payment_intent_id, i.amount_due
+    ) AS declined ON TRUE
+    WHERE i.id = m.invoice_id
+) AS billed ON TRUE
+LEFT JOIN LATERAL (
+    SELECT jsonb_build_object('last4', h.card_last4) AS card
+    FROM stripe_charges AS h
+    WHERE m.type = 'card.expiring'
+      AND h.stripe_customer_id = s.stripe_customer_id
+      AND h.status = 'succeeded'
+      AND h.card_brand = m.data #>> '{card,brand}'
+      AND h.card_exp_month = (m.data #>> '{card,expMonth}')::smallint
+      AND h.card_exp_year = (m.data #>> '{card,expYear}')::smallint
+    ORDER BY h.stripe_created DESC
+    LIMIT 1
+) AS paid ON TRUE
 ORDER BY m.position;
 
 -- name: note_delivered(receiver_id, message_id, status)!
@@ -633,7 +684,7 @@ WHERE s.stripe_status = 'trialing'
 SELECT count(billing_record_message(
     'card.expiring',
     s.id::text,
-    card.card_brand || ' ' || coalesce(card.card_last4, '') || ' ' || card.card_expired_from,
+    card.card_brand || ' ' || card.card_expired_from,
     s.livemode,
     s.id,
     s.customer_id,
@@ -660,7 +711,6 @@ JOIN subscriptions AS s
 CROSS JOIN LATERAL (
     SELECT
         c.card_brand,
-        c.card_last4,
         c.card_exp_month,
         c.card_exp_year,
         c.card_expired_from

@@ -690,7 +690,7 @@ WHERE service.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING to_jsonb(service) AS service, pg_notify('billing_subscription', service.subscription_id::text);
 
--- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, retry_seconds, status, tenant_status, contradicted_since, now)^
+-- name: finish_work(subscription_id, token, version, mirror_key, done, error, wake_at, reason, retry_seconds, status, tenant_status, contradicted_since, now)^
 -- Ends the run and returns its lease, unless the work has changed. The sweep checks again when time
 -- alone changes the desired state, or when the first failed service is due. The status words follow
 -- (null: they stay). The mirror's own (provisional, cancelled, expired) are not changed here; the
@@ -713,6 +713,7 @@ finished AS (
         debt_error = NULL,
         contradicted_since = :contradicted_since::timestamptz,
         decided_until = :wake_at::timestamptz,
+        decided_reason = :reason::text,
         wake_at = least(
             :wake_at::timestamptz,
             coalesce(:now::timestamptz, now()) + make_interval(secs => :retry_seconds::float8),

@@ -1,6 +1,5 @@
 -- Where Stripe's attempts to collect a subscription's oldest unpaid invoice stand; no row: none has
--- failed. The reason is that of the latest charge that was declined: one of the invoice's payment, or,
--- as long as that is not known, one of its amount.
+-- failed. The reason is that of the latest charge that was declined.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 CREATE OR REPLACE FUNCTION billing_dunning_v1(of_subscription uuid)
@@ -32,18 +31,8 @@ AS $$
             )
         )
     FROM invoices AS i
-    LEFT JOIN LATERAL (
-        SELECT c.decline_reason AS reason
-        FROM stripe_charges AS c
-        WHERE c.stripe_customer_id = i.stripe_customer_id
-          AND c.stripe_created >= i.stripe_created
-          AND c.status = 'failed'
-          AND CASE
-              WHEN i.stripe_payment_intent_id IS NULL THEN c.amount = i.amount_due
-              ELSE c.stripe_payment_intent_id = i.stripe_payment_intent_id
-          END
-        ORDER BY c.stripe_created DESC, c.stripe_charge_id DESC
-        LIMIT 1
+    LEFT JOIN LATERAL billing_declined_v1(
+        i.stripe_customer_id, i.stripe_created, i.stripe_payment_intent_id, i.amount_due
     ) AS declined ON TRUE
     WHERE i.subscription_id = of_subscription
       AND i.stripe_status = 'open'

@@ -1,15 +1,17 @@
-"""docs/messages.md lists every type, and its example is what is sent."""
+"""docs/messages.md lists every type, and the fields of what is sent (test_examples)."""
 
 import json
 import re
 from typing import Any
 
+import pytest
+
 from mpanel_billing.messages.types import TYPES
 from mpanel_billing.resources import ROOT
-from tests.messages.conftest import Life, Panel, send_due
-from tests.messages.test_transitions import fields_in_docs
+from tests.messages.examples import read_examples
 
 TEXT = (ROOT / "docs" / "messages.md").read_text()
+CONTEXT = frozenset({"links", "before"})
 
 
 def test_each_type_is_in_the_document_with_its_meaning() -> None:
@@ -22,41 +24,29 @@ def shape(value: Any) -> Any:
     return {name: shape(each) for name, each in value.items()} if isinstance(value, dict) else ""
 
 
-async def test_the_example_has_the_fields_that_are_sent(life: Life, panel: Panel) -> None:
-    await panel.add(life.pool)
-    await life.buy()
-    await send_due(life.sender)
+def test_the_example_in_the_text_has_the_fields_that_are_sent() -> None:
     [example] = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
-    paid = next(message for message in panel.got if message["type"] == "invoice.paid")
-    assert shape(paid) == shape(example)
+    assert shape(example) == shape(read_examples()["invoice.paid"])
 
 
-async def test_what_else_is_in_a_message_is_in_the_document(life: Life, panel: Panel) -> None:
-    await panel.add(life.pool)
-    await life.buy()
-    await change_and_refund(life)
-    await send_due(life.sender)
-    assert {"subscription.changed", "tenant.changed", "refund.succeeded"} <= set(panel.types)
-    for message in panel.got:
-        group, data = message["type"].partition(".")[0], message["data"]
-        owner = {"order": "subscription"}.get(group, group)
-        for name in data.keys() - {"customer", "links", "before", "invoice"}:
-            if name != "subscription" or owner == "subscription":
-                assert data[name].keys() == fields_in_docs(name), (message["type"], name)
+def objects_in_docs(type_: str) -> dict[str, set[str]]:
+    """The objects that a type has by the table, with their fields."""
+    found: dict[str, set[str]] = {}
+    for types, name, fields in re.findall(r"^\| (.*`) \| `(\w+)` \| (.+) \|$", TEXT, re.MULTILINE):
+        patterns = re.findall(r"`([a-z_]+\.[a-z_*]+|\*)`", types)
+        if any(type_ == one or type_.startswith(one.rstrip("*")) for one in patterns):
+            before_proof, _, proof = fields.partition("`proof` with")
+            found.setdefault(name, set()).update(re.findall(r"`(\w+)`", before_proof))
+            if proof:
+                found[name].add("proof")
+                found["proof"] = set(re.findall(r"`(\w+)`", proof))
+    return found
 
 
-async def change_and_refund(life: Life) -> None:
-    """Sell them another plan in Stripe's Dashboard, and give something back."""
-    api, pool = life.worker.gateway.client.v1, life.pool
-    id_ = await pool.fetchval("SELECT stripe_subscription_id FROM subscriptions")
-    price = await pool.fetchval(
-        "SELECT stripe_price_id FROM prices WHERE lookup_key = 'premium_monthly_usd'"
-    )
-    item = await pool.fetchval(
-        "SELECT stripe_subscription_item_id FROM subscription_items AS i"
-        " JOIN products ON products.stripe_product_id = i.stripe_product_id WHERE kind = 'plan'"
-    )
-    await api.subscriptions.update_async(id_, {"items": [{"id": item, "price": price}]})
-    intent = await pool.fetchval("SELECT stripe_payment_intent_id FROM invoice_payments")
-    await api.refunds.create_async({"payment_intent": intent, "amount": 100})
-    await life.worker.catch_up()
+@pytest.mark.parametrize("type_", TYPES)
+def test_the_table_has_the_objects_and_fields_of_each_type(type_: str) -> None:
+    data, told = read_examples()[type_]["data"], objects_in_docs(type_)
+    proof = told.pop("proof", None)
+    assert {name: set(data[name]) for name in data.keys() - CONTEXT} == told
+    if proof and data["domain"]["proof"]:
+        assert set(data["domain"]["proof"]) == proof

@@ -1,7 +1,11 @@
 """A customer's whole life is told, from the order to the end, by the real parts."""
 
+from datetime import datetime
+
 from mpanel_billing.messages.types import TYPES
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.provisioning import operations
+from tests.inline_worker import RETENTION
 from tests.messages.conftest import Life, Panel, send_due
 
 DAY = 86_400
@@ -36,6 +40,26 @@ async def test_a_renewal_and_the_end_are_told(life: Life, panel: Panel) -> None:
     await life.worker.catch_up()
     await send_due(life.sender)
     assert sorted(panel.types) == ["subscription.ended", "tenant.suspended"]
+    said = {message["type"]: message["data"] for message in panel.got}
+    ended = datetime.fromisoformat(said["subscription.ended"]["subscription"]["endedAt"])
+    suspension = said["tenant.suspended"]["suspension"]
+    assert suspension["reason"] == "ended"
+    assert datetime.fromisoformat(suspension["keptUntil"]) == ended + RETENTION
+    assert "invoice" not in said["tenant.suspended"]
+
+
+async def test_an_operators_hold_is_not_told_as_a_debt(life: Life, panel: Panel) -> None:
+    await life.buy()
+    await panel.add(life.pool)
+    id_ = await life.pool.fetchval("SELECT id FROM subscriptions")
+    await operations.suspend(life.pool, id_, reason="abuse", operator="grace")
+    await life.worker.catch_up()
+    await send_due(life.sender)
+    assert sorted(panel.types) == ["subscription.suspended", "tenant.suspended"]
+    for message in panel.got:
+        assert message["data"]["suspension"] == {"reason": "held", "keptUntil": None}
+        assert "invoice" not in message["data"]
+        assert "abuse" not in str(message), "what operators say to each other"
 
 
 async def test_a_comparison_tells_nothing(life: Life, panel: Panel) -> None:

@@ -1,6 +1,5 @@
 """Which changes are told, what is said of them, and which are not."""
 
-import re
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.messages.receivers import record_expiring_cards, record_trial_endings
-from mpanel_billing.resources import ROOT
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.messages.conftest import Panel
@@ -132,7 +130,6 @@ async def test_an_invoice_that_is_to_come_is_told_once_for_each_renewal(
         await inbox.deliver("invoice.upcoming", upcoming(), created=NOW + second)
     assert await told(pool) == ["invoice.upcoming"]
     content = (await data(pool, "invoice.upcoming"))["upcomingInvoice"]
-    assert content.keys() == fields_in_docs("upcomingInvoice")
     assert (content["amountDue"], content["currency"]) == (799, "usd")
     later = upcoming() | {"period_end": NOW + 37 * 86_400}
     await inbox.deliver("invoice.upcoming", later, created=NOW + 2)
@@ -220,6 +217,8 @@ async def test_suspension_and_resumption(pool: Pool, inbox: Inbox) -> None:
         "subscription.resumed",
         "subscription.suspended",
     ]
+    by_mpanel = {"reason": None, "keptUntil": None}
+    assert (await data(pool, "subscription.suspended"))["suspension"] == by_mpanel
 
 
 async def test_two_writes_of_a_transaction_are_one_message(pool: Pool, inbox: Inbox) -> None:
@@ -242,12 +241,6 @@ async def test_a_refund_is_made_and_succeeds_or_fails(pool: Pool, inbox: Inbox) 
     assert await told(pool) == ["refund.created", "refund.succeeded", "refund.failed"]
 
 
-def fields_in_docs(object_name: str) -> set[str]:
-    text = (ROOT / "docs" / "messages.md").read_text()
-    (row,) = re.findall(rf"\| `{object_name}` \| (.+) \|", text)
-    return set(re.findall(r"`(\w+)`", row))
-
-
 async def test_a_credit_note_is_issued_and_voided(pool: Pool, inbox: Inbox) -> None:
     note = credit_note("cn_1", "in_1", created=NOW)
     await inbox.deliver("credit_note.created", note, created=NOW)
@@ -256,7 +249,6 @@ async def test_a_credit_note_is_issued_and_voided(pool: Pool, inbox: Inbox) -> N
     assert await told(pool) == ["credit_note.created", "credit_note.voided"]
     said = (await data(pool, "credit_note.created"))["creditNote"]
     assert (said["amount"], said["amountToBalance"], said["stripeInvoiceId"]) == (100, 100, "in_1")
-    assert said.keys() == fields_in_docs("creditNote")
 
 
 async def test_a_dispute_is_told_from_the_first_question_to_its_end(
@@ -271,7 +263,6 @@ async def test_a_dispute_is_told_from_the_first_question_to_its_end(
     assert await told(pool) == ["dispute.created", *ends]
     said = (await data(pool, "dispute.created"))["dispute"]
     assert (said["amount"], said["status"]) == (799, "warning_needs_response")
-    assert said.keys() == fields_in_docs("dispute")
 
 
 async def test_a_card_that_expires_is_told_once_unless_another_has_paid_since(
@@ -299,7 +290,6 @@ async def test_a_card_that_expires_is_told_once_unless_another_has_paid_since(
         for _ in range(2):
             await record_expiring_cards(pool)
         assert [one for one in await told(pool) if one == "card.expiring"] == expected
-    assert (await data(pool, "card.expiring"))["card"].keys() == fields_in_docs("card")
 
 
 async def test_the_end_of_a_trial_is_announced_once(pool: Pool, inbox: Inbox) -> None:

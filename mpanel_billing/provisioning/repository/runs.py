@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.desired import Desired, contradicted_since
+from mpanel_billing.provisioning.desired import Desired, Reason, contradicted_since
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.repository.accounts import moment_of, service_of
 from mpanel_billing.provisioning.repository.entitlements import entitlement_of
@@ -149,13 +149,15 @@ async def finish_work(
     done: bool,
     error: str | None,
     wake_at: datetime | None,
+    reason: Reason | None,
     retry_seconds: float | None,
     statuses: tuple[str, str] | None,
 ) -> tuple[int, float | None] | None:
     """End a run; return its attempts, and the seconds until the next run if one is needed.
 
     The next run is at `wake_at`, in `retry_seconds`, or when a failed service is due, whichever
-    is first. `statuses` are the new ones of the subscription and its tenant; None: unchanged.
+    is first. `reason`: why its services are not active. `statuses` are the new ones of the
+    subscription and its tenant; None: unchanged.
 
     Returns None, and ends nothing, if the work has changed since it was read or the lease is lost.
     """
@@ -169,6 +171,7 @@ async def finish_work(
         done=done,
         error=error,
         wake_at=wake_at,
+        reason=reason,
         retry_seconds=retry_seconds,
         status=status,
         tenant_status=tenant_status,
