@@ -96,6 +96,20 @@ CREATE TYPE pgqueuer_status AS ENUM (
     'failed'
 );
 
+CREATE FUNCTION billing_addons_message(codes jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(
+        jsonb_agg(jsonb_build_object('code', addon.code, 'name', p.name) ORDER BY addon.position), '[]'
+    )
+    FROM jsonb_array_elements_text(
+        CASE jsonb_typeof(codes) WHEN 'array' THEN codes ELSE '[]' END
+    ) WITH ORDINALITY AS addon (code, position)
+    LEFT JOIN products AS p
+        ON p.code = addon.code
+$$;
+COMMENT ON FUNCTION billing_addons_message(codes jsonb) IS 'Add-ons as messages tell them';
+
 CREATE FUNCTION billing_announce_catalogue() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -690,6 +704,25 @@ END
 $$;
 COMMENT ON FUNCTION billing_close_proof() IS 'Forgets the token of a domain that nobody has to prove any more';
 
+CREATE FUNCTION billing_declined_v1(stripe_customer text, invoice_created timestamp with time zone, payment_intent text, invoice_amount bigint) RETURNS TABLE(code text, reason text)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        coalesce(c.decline_code, c.failure_code),
+        c.decline_reason
+    FROM stripe_charges AS c
+    WHERE c.stripe_customer_id = stripe_customer
+      AND c.stripe_created >= invoice_created
+      AND c.status = 'failed'
+      AND CASE
+          WHEN payment_intent IS NULL THEN c.amount = invoice_amount
+          ELSE c.stripe_payment_intent_id = payment_intent
+      END
+    ORDER BY c.stripe_created DESC, c.stripe_charge_id DESC
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION billing_declined_v1(stripe_customer text, invoice_created timestamp with time zone, payment_intent text, invoice_amount bigint) IS 'Why the latest attempt to collect an invoice failed: Stripe''s code, and the reason in words';
+
 CREATE FUNCTION billing_derive_v1(stripe_subscription_ids text[], subscription_ids uuid[]) RETURNS TABLE(subscription_id uuid, changed boolean, work_version bigint)
     LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
@@ -1222,18 +1255,8 @@ CREATE FUNCTION billing_dunning_v1(of_subscription uuid) RETURNS TABLE(invoice_i
             )
         )
     FROM invoices AS i
-    LEFT JOIN LATERAL (
-        SELECT c.decline_reason AS reason
-        FROM stripe_charges AS c
-        WHERE c.stripe_customer_id = i.stripe_customer_id
-          AND c.stripe_created >= i.stripe_created
-          AND c.status = 'failed'
-          AND CASE
-              WHEN i.stripe_payment_intent_id IS NULL THEN c.amount = i.amount_due
-              ELSE c.stripe_payment_intent_id = i.stripe_payment_intent_id
-          END
-        ORDER BY c.stripe_created DESC, c.stripe_charge_id DESC
-        LIMIT 1
+    LEFT JOIN LATERAL billing_declined_v1(
+        i.stripe_customer_id, i.stripe_created, i.stripe_payment_intent_id, i.amount_due
     ) AS declined ON TRUE
     WHERE i.subscription_id = of_subscription
       AND i.stripe_status = 'open'
@@ -2687,7 +2710,7 @@ CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb
         'status', s.status,
         'stripeStatus', s.stripe_status,
         'plan', (SELECT jsonb_build_object('code', p.code, 'name', p.name) FROM products AS p WHERE p.id = s.product_id),
-        'addons', coalesce(s.metadata -> 'addonIds', '[]'),
+        'addons', billing_addons_message(s.metadata -> 'addonIds'),
         'billingCycle', s.billing_cycle,
         'amount', s.amount,
         'currency', s.currency,
@@ -2762,6 +2785,18 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
     GROUP BY s.id, s.livemode, i.currency
 $$;
 COMMENT ON FUNCTION billing_subscription_revenue_v1(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue: minor units by currency, not rounded';
+
+CREATE FUNCTION billing_suspension_message(subscription uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'reason', max(w.decided_reason),
+        'keptUntil', max(w.decided_until) FILTER (WHERE w.decided_reason = 'ended')
+    )
+    FROM provisioning_work AS w
+    WHERE w.subscription_id = subscription
+$$;
+COMMENT ON FUNCTION billing_suspension_message(subscription uuid) IS 'Why the services of a subscription are suspended, as messages tell it';
 
 CREATE FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) RETURNS TABLE(refunded bigint, disputed bigint, disputed_since timestamp with time zone)
     LANGUAGE sql STABLE
@@ -3047,8 +3082,7 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     PERFORM billing_record_message(
         'tenant.changed', t.id::text, extract(epoch FROM now())::text, s.livemode, s.id, s.customer_id, now(),
-        jsonb_build_object(
-            'tenant', jsonb_build_object('id', t.id, 'status', t.status),
+        billing_tenant_message(t.id, t.status, s.id) || jsonb_build_object(
             'service', jsonb_build_object('productType', NEW.product_type, 'state', NEW.actual, 'resources', NEW.resources)
         )
     )
@@ -3105,9 +3139,9 @@ BEGIN
     PERFORM billing_record_message(
         'subscription.' || told.type, NEW.id::text, told.version, NEW.livemode, NEW.id, NEW.customer_id,
         told.occurred,
-        content || CASE
-            WHEN told.type = 'changed'
-                THEN jsonb_build_object('before', billing_subscription_message(OLD))
+        content || CASE told.type
+            WHEN 'changed' THEN jsonb_build_object('before', billing_subscription_message(OLD))
+            WHEN 'suspended' THEN jsonb_build_object('suspension', billing_suspension_message(NEW.id))
             ELSE '{}'
         END
     )
@@ -3189,7 +3223,10 @@ BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     PERFORM billing_record_message(
         'tenant.' || told.type, NEW.id::text, told.version, s.livemode, s.id, s.customer_id, now(),
-        jsonb_build_object('tenant', jsonb_build_object('id', NEW.id, 'status', NEW.status))
+        billing_tenant_message(NEW.id, NEW.status, s.id) || CASE told.type
+            WHEN 'suspended' THEN jsonb_build_object('suspension', billing_suspension_message(s.id))
+            ELSE '{}'
+        END
     )
     FROM subscriptions AS s
     CROSS JOIN (
@@ -3240,6 +3277,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_tell_upcoming() IS 'Records invoice.upcoming, once for each renewal';
+
+CREATE FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object('tenant', jsonb_build_object(
+        'id', id,
+        'status', status,
+        'services', ARRAY(
+            SELECT v.product_type
+            FROM tenant_services AS v
+            WHERE v.subscription_id = subscription
+              AND v.actual IN ('active', 'suspended')
+            ORDER BY v.product_type
+        )
+    ))
+$$;
+COMMENT ON FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) IS 'A tenant as messages tell it, with the services whose accounts exist';
 
 CREATE FUNCTION billing_without_objects_v1(snapshots jsonb, object_ids text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
@@ -5407,11 +5461,13 @@ CREATE TABLE provisioning_work (
     debt_confirmed_at timestamp with time zone,
     contradicted_since timestamp with time zone,
     decided_until timestamp with time zone,
+    decided_reason text,
     debt_unconfirmed_since timestamp with time zone,
     debt_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
+    CONSTRAINT provisioning_work_decided_reason_check CHECK ((decided_reason = ANY (ARRAY['disputed'::text, 'ended'::text, 'held'::text, 'paused'::text, 'unpaid'::text]))),
     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
 )
 WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
@@ -5430,6 +5486,7 @@ COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest versio
 COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
 COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
 COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
+COMMENT ON COLUMN provisioning_work.decided_reason IS 'Why the latest run decided that its services are not active: a bank disputes a payment, it has ended, an operator holds it, it is paused, or unpaid; null: they are, or nothing is due yet';
 COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
 COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
@@ -5628,6 +5685,7 @@ CREATE TABLE billing_messages (
     livemode boolean NOT NULL,
     subscription_id uuid,
     customer_id uuid,
+    invoice_id uuid,
     sequence bigint,
     occurred_at timestamp with time zone NOT NULL,
     data jsonb NOT NULL,
@@ -5648,6 +5706,7 @@ COMMENT ON COLUMN billing_messages.transition IS 'Which transition of the object
 COMMENT ON COLUMN billing_messages.livemode IS 'Whether it is about Stripe''s live mode';
 COMMENT ON COLUMN billing_messages.subscription_id IS 'The subscription that it is about; null: none is known';
 COMMENT ON COLUMN billing_messages.customer_id IS 'Its customer; null: none is known';
+COMMENT ON COLUMN billing_messages.invoice_id IS 'The invoice that it is about, or whose money it is; null: none, or not addressed yet';
 COMMENT ON COLUMN billing_messages.sequence IS 'Number among the messages of the subscription, without gaps; null: not addressed yet, or no subscription';
 COMMENT ON COLUMN billing_messages.occurred_at IS 'When it happened, by Stripe''s clock where Stripe says so';
 COMMENT ON COLUMN billing_messages.data IS 'The object as it was then; amounts in minor units';

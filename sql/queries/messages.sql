@@ -36,6 +36,7 @@
 --     livemode boolean NOT NULL,
 --     subscription_id uuid,
 --     customer_id uuid,
+--     invoice_id uuid,
 --     sequence bigint,
 --     occurred_at timestamp with time zone NOT NULL,
 --     data jsonb NOT NULL,

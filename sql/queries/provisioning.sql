@@ -39,11 +39,13 @@
 --     debt_confirmed_at timestamp with time zone,
 --     contradicted_since timestamp with time zone,
 --     decided_until timestamp with time zone,
+--     decided_reason text,
 --     debt_unconfirmed_since timestamp with time zone,
 --     debt_error text,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
+--     CONSTRAINT provisioning_work_decided_reason_check CHECK ((decided_reason = ANY (ARRAY['disputed'::text, 'ended'::text, 'held'::text, 'paused'::text, 'unpaid'::text]))),
 --     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
 -- )
 -- WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');

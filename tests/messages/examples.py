@@ -13,12 +13,13 @@ from mpanel_billing.resources import ROOT
 
 FILE = ROOT / "docs" / "message-examples.json"
 
+_SANDBOX, _STRIPE = r"http://127\.0\.0\.1:\d+", "https://invoice.stripe.com"
 _MADE_UP = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00", "TIME"),
     (r"\b(acct|ch|cn|cus|dp|du|in|pi|re|sub)_\w+", r"\1_ID"),
     (r"\b[0-9A-Z]{8}-\d{4}(-CN-\d\d)?\b", r"NUMBER\1"),
-    (r"http://127\.0\.0\.1:\d+", "STRIPE"),
+    (rf"{_SANDBOX}|{re.escape(_STRIPE)}", "STRIPE"),
     (r"^[\w-]+(?=\.panel\.test$)", "NAME"),
     (r"(?<=mpanel-verification=)\S+", "TOKEN"),
 )
@@ -61,4 +62,5 @@ def _write(sent: dict[str, Any]) -> None:
         if likeness(message) != likeness(examples.get(type_))
     }
     content = dict(sorted((examples | changed).items()))
-    FILE.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    FILE.write_text(re.sub(_SANDBOX, _STRIPE, text) + "\n")

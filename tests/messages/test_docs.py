@@ -15,7 +15,7 @@ CONTEXT = frozenset({"links", "before"})
 
 
 def test_each_type_is_in_the_document_with_its_meaning() -> None:
-    rows = dict(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (.+) \|$", TEXT, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| ([^|]+) \|$", TEXT, re.MULTILINE))
     assert rows == dict(TYPES)
 
 

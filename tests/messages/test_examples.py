@@ -122,6 +122,7 @@ async def test_a_debt_that_is_paid_and_an_end(life: Life, panel: Panel) -> None:
     await send_due(life.sender)
     await stripe.replace_card(subscription["stripe_customer_id"], GOOD_CARD)
     await api.invoices.pay_async(invoice)
+    await life.worker.catch_up()
     for ends in (True, False):
         await api.subscriptions.update_async(id_, {"cancel_at_period_end": ends})
         await life.worker.catch_up()
@@ -144,9 +145,9 @@ async def test_what_is_announced(life: Life, panel: Panel) -> None:
     await service.stripe.pay(page["url"], expiry=f"{today:%m / %y}")
     await life.worker.catch_up()
     pool = life.pool
+    await announce_migration(pool, await migration(Backend(service, life.worker)), OPERATOR)
     grace = {"email": "grace@example.com", "name": "Grace Hopper"}
-    on_trial = {"planId": "premium", "trialActive": True, "customer": grace}
-    page = await service.order_elsewhere(life.order | on_trial)
+    page = await service.order_elsewhere(life.order | {"trialActive": True, "customer": grace})
     await service.stripe.pay(page["url"], email=grace["email"])
     await life.worker.catch_up()
     id_ = await pool.fetchval(
@@ -158,7 +159,6 @@ async def test_what_is_announced(life: Life, panel: Panel) -> None:
     async with acquired(pool) as conn:
         await repository.record_trial_endings(conn, 3)
         await repository.record_expiring_cards(conn, 31)
-    await announce_migration(pool, await migration(Backend(service, life.worker)), OPERATOR)
     await send_due(life.sender)
     hold(panel.got, AHEAD)
 
