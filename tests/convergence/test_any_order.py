@@ -98,7 +98,7 @@ async def compare(world: World, plans: Sequence[Mapping[str, Any]], chance: Any)
         in_order = await mirrored_rows(world.pool, table, f"calm{number}n")
         in_disorder = await mirrored_rows(world.pool, table, f"wild{number}n")
         assert in_disorder == in_order, (table, [event["type"] for event in told])
-    await check_news(world.pool, f"calm{number}n", f"wild{number}n")
+    await check_news(world.pool, f"calm{number}n", f"wild{number}n", events)
     shown, true = await shown_and_true_revenue(world.pool)
     assert shown == true
 
