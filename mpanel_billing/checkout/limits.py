@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mpanel_billing.catalogue.model import Coupon, Product
 from mpanel_billing.catalogue.order import PricedOrder
-from mpanel_billing.checkout import redemptions
-from mpanel_billing.checkout.redemptions import Asking, Taken
+from mpanel_billing.checkout.repository import redemptions
+from mpanel_billing.checkout.repository.redemptions import Asking, Taken
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 

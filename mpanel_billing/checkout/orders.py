@@ -17,7 +17,6 @@ from mpanel_billing.checkout.purchase import (
     item_rows,
     subscription_row,
 )
-from mpanel_billing.checkout.redemptions import Asking
 from mpanel_billing.checkout.repository import (
     Attempt,
     BegunOrder,
@@ -25,6 +24,7 @@ from mpanel_billing.checkout.repository import (
     Placed,
     RecentOrder,
 )
+from mpanel_billing.checkout.repository.redemptions import Asking
 from mpanel_billing.checkout.session_params import PaymentTerms, customer_params, session_params
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError

@@ -14,7 +14,7 @@ from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
-from mpanel_billing.checkout.redemptions import Asking, count_taken
+from mpanel_billing.checkout.repository.redemptions import Asking, count_taken
 from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection

@@ -8,7 +8,7 @@ import typer
 
 from mpanel_billing.catalogue.model import Coupon
 from mpanel_billing.catalogue.service import read_catalogue
-from mpanel_billing.checkout.redemptions import list_redemptions_of_coupon
+from mpanel_billing.checkout.repository.redemptions import list_redemptions_of_coupon
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import OptionalReason, Subscription
 from mpanel_billing.cli.output import moment_text, print_line

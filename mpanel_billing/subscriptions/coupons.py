@@ -15,7 +15,7 @@ from mpanel_billing.catalogue.model import Catalogue, Coupon
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout.limits import is_used_up
 from mpanel_billing.checkout.promotion_codes import with_promotion_code
-from mpanel_billing.checkout.redemptions import Asking, list_redemptions_of_customer
+from mpanel_billing.checkout.repository.redemptions import Asking, list_redemptions_of_customer
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
