@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from mpanel_billing.checkout import repository
+from mpanel_billing.checkout.repository import orders
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import ConflictError
 
@@ -13,7 +13,7 @@ async def refuse_debtor(pool: Pool, customer_id: UUID) -> None:
     Only of a customer for whom mPanel vouches: others must not learn who owes something.
     """
     async with acquired(pool) as conn:
-        owed = await repository.list_debts(conn, customer_id)
+        owed = await orders.list_debts(conn, customer_id)
     if owed:
         raise ConflictError(
             "This customer has unpaid invoices. Pay them before ordering more.",

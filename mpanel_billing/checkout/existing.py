@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from uuid import UUID
 
-from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.buyer import ExistingCustomer
+from mpanel_billing.checkout.repository import orders
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import InvalidRequestError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
@@ -23,10 +23,10 @@ async def find_existing_customer(
     InvalidRequestError for an unknown id; StripeError.
     """
     async with acquired(mirror.pool) as conn:
-        found = await repository.get_customer(conn, customer_id)
+        found = await orders.get_customer(conn, customer_id)
         if found is None:
             raise _unknown_customer()
-        vouched = await repository.list_vouched_stripe_customers(
+        vouched = await orders.list_vouched_stripe_customers(
             conn, found.id, currency, livemode=mirror.livemode
         )
     fitting = [id_ for id_, fits in vouched.items() if fits]

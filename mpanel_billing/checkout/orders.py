@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.limits import find_refusal
 from mpanel_billing.checkout.ordered_domains import domain_rows, refuse_taken
 from mpanel_billing.checkout.purchase import (
@@ -17,7 +16,8 @@ from mpanel_billing.checkout.purchase import (
     item_rows,
     subscription_row,
 )
-from mpanel_billing.checkout.repository import (
+from mpanel_billing.checkout.repository import orders
+from mpanel_billing.checkout.repository.orders import (
     Attempt,
     BegunOrder,
     NewOrder,
@@ -87,7 +87,7 @@ async def record_order(
         is_new = begun.customer_id is None
         attempt = await _insert_order(conn, sale, placed, key, is_new=is_new)
     elif key is not None and begun.keyed_id != attempt.subscription_id:
-        await repository.link_idempotency_key(conn, key, attempt.subscription_id)
+        await orders.link_idempotency_key(conn, key, attempt.subscription_id)
     return RecordedOrder(attempt, superseded)
 
 
@@ -118,10 +118,10 @@ def _placed(sale: _Sale, digest: bytes, left_open: Sequence[Attempt]) -> Placed:
 async def _supersede(conn: Connection, changed: Sequence[RecentOrder]) -> tuple[str, ...]:
     """Supersede other orders of the buyer; return their sessions that are open in Stripe."""
     if changed:
-        await repository.call_off_orders(conn, [o.latest.subscription_id for o in changed])
+        await orders.call_off_orders(conn, [o.latest.subscription_id for o in changed])
     unmade = [o.latest.subscription_id for o in changed if o.latest.status == "creating"]
     if unmade:
-        await repository.supersede_attempts(conn, unmade)
+        await orders.supersede_attempts(conn, unmade)
     return tuple(
         order.latest.stripe_session_id
         for order in changed
@@ -138,7 +138,7 @@ async def _resume_repeat(
         if order.fingerprint != digest or latest.status not in _RESUMABLE:
             continue
         await _refuse_what_is_taken(conn, sale, latest.subscription_id)
-        await repository.take_up_order(conn, latest.subscription_id, sale.purchase.browser_id)
+        await orders.take_up_order(conn, latest.subscription_id, sale.purchase.browser_id)
         if latest.status != "failed":
             return latest
         return await _insert_attempt(conn, sale, latest.subscription_id, latest.attempt + 1)
@@ -161,7 +161,7 @@ async def _insert_order(
         placed=placed,
         params=_params(sale, subscription_id, 1),
     )
-    inserted = await repository.insert_order(conn, order, key)
+    inserted = await orders.insert_order(conn, order, key)
     return await _on_existing_stripe_customer(conn, sale, inserted)
 
 
@@ -169,7 +169,7 @@ async def _insert_attempt(
     conn: Connection, sale: _Sale, subscription_id: UUID, attempt: int
 ) -> Attempt:
     params = _params(sale, subscription_id, attempt)
-    inserted = await repository.insert_attempt(
+    inserted = await orders.insert_attempt(
         conn, subscription_id, attempt, livemode=sale.livemode, params=params
     )
     return await _on_existing_stripe_customer(conn, sale, inserted)
@@ -190,7 +190,7 @@ async def _on_existing_stripe_customer(conn: Connection, sale: _Sale, inserted: 
         return inserted
     if not await _may_run_on(conn, sale, existing.id, existing.stripe_customer_id):
         return inserted
-    await repository.store_stripe_customer(conn, inserted, existing.stripe_customer_id, existing)
+    await orders.store_stripe_customer(conn, inserted, existing.stripe_customer_id, existing)
     return replace(inserted, stripe_customer_id=existing.stripe_customer_id)
 
 
@@ -198,7 +198,7 @@ async def _may_run_on(
     conn: Connection, sale: _Sale, customer_id: UUID, stripe_customer_id: str
 ) -> bool:
     """Whether no order in another currency has taken the Stripe customer since it was chosen."""
-    vouched = await repository.list_vouched_stripe_customers(
+    vouched = await orders.list_vouched_stripe_customers(
         conn, customer_id, sale.purchase.priced.currency, livemode=sale.livemode
     )
     return vouched.get(stripe_customer_id, False)

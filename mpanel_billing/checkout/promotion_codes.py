@@ -6,7 +6,7 @@ from uuid import UUID
 
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.promotion_codes import choose
-from mpanel_billing.checkout import repository
+from mpanel_billing.checkout.repository import orders
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -25,7 +25,7 @@ async def with_codes(
     own: frozenset[str] = frozenset()
     if customer_id is not None:
         async with acquired(checkout.mirror.pool) as conn:
-            vouched = await repository.list_vouched_stripe_customers(
+            vouched = await orders.list_vouched_stripe_customers(
                 conn, customer_id, catalogue.currency, livemode=checkout.mirror.livemode
             )
         own = frozenset(vouched)

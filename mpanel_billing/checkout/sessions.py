@@ -17,12 +17,12 @@ from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.catalogue.kept import KeptCatalogue
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.service import read_catalogue
-from mpanel_billing.checkout import repository
 from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import refuse_reserved, store_auth_codes
 from mpanel_billing.checkout.orders import REPEATABLE_FOR, RecordedOrder, record_order
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
-from mpanel_billing.checkout.repository import Attempt
+from mpanel_billing.checkout.repository import orders
+from mpanel_billing.checkout.repository.orders import Attempt
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError, PaymentTerms
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired, transaction
@@ -160,7 +160,7 @@ async def _record(
     """Record the order; or return the payment page, if the key already has one."""
     try:
         async with transaction(checkout.mirror.pool) as conn:
-            begun = await repository.begin_order(
+            begun = await orders.begin_order(
                 conn, purchase, key, livemode=checkout.mirror.livemode, within=REPEATABLE_FOR
             )
             if not begun.same_request:
@@ -216,7 +216,7 @@ async def _open_session(
         if other is None:
             return await _recover(checkout, attempt, error, key)
         async with acquired(checkout.mirror.pool) as conn:
-            await repository.fail_attempt(conn, attempt, str(error))
+            await orders.fail_attempt(conn, attempt, str(error))
         return await create_session(checkout, other, key)
     except StripeError as error:
         return await _recover(checkout, attempt, error, key)
@@ -235,7 +235,7 @@ async def _store_page(
     """Store the session, and the page as the response for the client's key."""
     name = key.key if key else None
     async with acquired(checkout.mirror.pool) as conn:
-        opened = await repository.open_attempt(conn, attempt, session, name, _stored(page))
+        opened = await orders.open_attempt(conn, attempt, session, name, _stored(page))
     if not opened:
         await _yield_to_other(checkout, attempt, session)
         await _store_response(checkout, page, key)
@@ -247,7 +247,7 @@ async def _store_response(
     """Store the page that another request has opened as the response for the client's key."""
     if key:
         async with acquired(checkout.mirror.pool) as conn:
-            await repository.store_idempotent_response(conn, key.key, 200, _stored(page))
+            await orders.store_idempotent_response(conn, key.key, 200, _stored(page))
 
 
 async def _on_another_customer(checkout: Checkout, purchase: Purchase) -> Purchase | None:
@@ -277,7 +277,7 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
     )
     existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
     async with acquired(checkout.mirror.pool) as conn:
-        await repository.store_stripe_customer(conn, attempt, customer_id, existing)
+        await orders.store_stripe_customer(conn, attempt, customer_id, existing)
     return customer_id
 
 
@@ -297,7 +297,7 @@ async def _recover(
     with checkout.changes.watch(attempt.subscription_id, checkout.changes.mark()) as changed:
         if error.definite or isinstance(error, StripeBrokeError):
             async with acquired(checkout.mirror.pool) as conn:
-                await repository.fail_attempt(conn, attempt, str(error))
+                await orders.fail_attempt(conn, attempt, str(error))
         page = await _page_of_other_request(checkout, attempt)
         if page is None and isinstance(error, StripeBusyError):
             with suppress(TimeoutError):
@@ -311,7 +311,7 @@ async def _recover(
 
 async def _page_of_other_request(checkout: Checkout, attempt: Attempt) -> PaymentPage | None:
     async with acquired(checkout.mirror.pool) as conn:
-        now = await repository.get_attempt(conn, attempt.subscription_id, attempt.attempt)
+        now = await orders.get_attempt(conn, attempt.subscription_id, attempt.attempt)
     return _page_of(now) if now else None
 
 
@@ -332,10 +332,10 @@ async def _yield_to_other(checkout: Checkout, attempt: Attempt, session: OpenedS
     close the session and raise ConflictError.
     """
     async with transaction(checkout.mirror.pool) as conn:
-        now = await repository.get_attempt(conn, attempt.subscription_id, attempt.attempt)
+        now = await orders.get_attempt(conn, attempt.subscription_id, attempt.attempt)
         if now and now.stripe_session_id == session.id and now.status != "failed":
             return
-        await repository.note_superseded_session(conn, attempt, session)
+        await orders.note_superseded_session(conn, attempt, session)
     await _close_session(checkout, session.id)
     raise ConflictError(
         "Your order has changed. Please continue with the latest one.",

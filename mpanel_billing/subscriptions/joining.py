@@ -7,7 +7,7 @@ the accounts that triggers have noted since (`billing_noted_users`).
 
 import logging
 
-from mpanel_billing.checkout.repository import lock_buyer
+from mpanel_billing.checkout.repository.orders import lock_buyer
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.mirror.repository import lock_objects
 from mpanel_billing.mirror.service import lock_order

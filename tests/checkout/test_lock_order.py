@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from mpanel_billing.checkout import repository
-from mpanel_billing.checkout.repository import Attempt
+from mpanel_billing.checkout.repository import orders
+from mpanel_billing.checkout.repository.orders import Attempt
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.stripe_gateway.hosted_pages import OpenedSession
@@ -20,12 +20,12 @@ Write = Callable[[Connection, Attempt], Awaitable[object]]
 
 
 async def store_customer(conn: Connection, attempt: Attempt) -> None:
-    await repository.store_stripe_customer(conn, attempt, "cus_2", None)
+    await orders.store_stripe_customer(conn, attempt, "cus_2", None)
 
 
 async def open_page(conn: Connection, attempt: Attempt) -> bool:
     page = OpenedSession("cs_2", "https://checkout.test/", "unpaid", datetime.now(UTC))
-    return await repository.open_attempt(conn, attempt, page)
+    return await orders.open_attempt(conn, attempt, page)
 
 
 @pytest.mark.parametrize("write", [store_customer, open_page])
@@ -53,6 +53,6 @@ async def _run(write: Write, conn: Connection, attempt: Attempt) -> None:
 
 async def _attempt_of(pool: Pool, order: UUID) -> Attempt:
     async with pool.acquire() as conn:
-        attempt = await repository.get_attempt(conn, order, 1)
+        attempt = await orders.get_attempt(conn, order, 1)
     assert attempt is not None
     return attempt

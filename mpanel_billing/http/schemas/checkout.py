@@ -16,7 +16,7 @@ from mpanel_billing.catalogue.order import DomainMode
 from mpanel_billing.checkout.buyer import Address, Buyer, normalise_country
 from mpanel_billing.checkout.cart import CartItem, DomainChoice, Selection
 from mpanel_billing.checkout.order_watcher import LONGEST_WAIT_SECONDS
-from mpanel_billing.checkout.repository import OrderState
+from mpanel_billing.checkout.repository.orders import OrderState
 from mpanel_billing.checkout.sessions import PaymentPage
 from mpanel_billing.domains.auth_codes import LONGEST_AUTH_CODE
 from mpanel_billing.http.schemas.base import (
