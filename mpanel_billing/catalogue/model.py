@@ -158,6 +158,10 @@ class Catalogue:
         """The coupons by code, in upper case."""
         return {coupon.code: coupon for coupon in self.coupons}
 
+    def find_coupon(self, code: str | None) -> Coupon | None:
+        """Find a coupon by its code as somebody has typed it: in any case, with spaces around."""
+        return self.coupons_by_code.get((code or "").strip().upper())
+
     def find_price(self, reference: str) -> tuple[Product, Price] | None:
         """Find a price by any of its names: Stripe's id, the lookup key or our id."""
         for product in self.products:

@@ -109,7 +109,7 @@ def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
     """Find the order's coupon; the error does not list the coupons that exist."""
     if order.coupon_code is None:
         return None
-    coupon = catalogue.coupons_by_code.get(order.coupon_code.strip().upper())
+    coupon = catalogue.find_coupon(order.coupon_code)
     if coupon is None or coupon.retention:
         msg = f'The coupon "{_shown(order.coupon_code)}" is not valid.'
         raise InvalidRequestError(

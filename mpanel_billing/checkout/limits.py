@@ -104,8 +104,7 @@ async def is_used_up(conn: Connection, coupon: Coupon, asking: Asking) -> bool:
     await redemptions.lock_coupon(conn, coupon.code)
     if await redemptions.has_redeemed(conn, asking.subscription_id, coupon.code):
         return True
-    no_plan = asking.subscription_id
-    taken = await redemptions.count_taken(conn, asking, no_plan, coupon.code)
+    taken = await redemptions.count_taken(conn, asking, None, coupon.code)
     return _refuse_coupon(coupon, taken) is not None
 
 

@@ -43,8 +43,8 @@ async def with_promotion_code(
     `customers` are the ids at Stripe of who redeems it, as far as that is proven: some codes are
     for one customer only. StripeError.
     """
-    written = (code or "").strip().upper()
-    if not written or written in catalogue.coupons_by_code:
+    written = (code or "").strip()
+    if not written or catalogue.find_coupon(written):
         return catalogue
     coupon = choose(await list_promotion_codes(gateway, written), catalogue, customers)
     return replace(catalogue, coupons=(*catalogue.coupons, coupon)) if coupon else catalogue

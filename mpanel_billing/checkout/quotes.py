@@ -89,11 +89,11 @@ async def _without_used_up(
     conn: Connection, checkout: Checkout, catalogue: Catalogue, order: Order
 ) -> Catalogue:
     """Leave the order's coupon out if as many orders have it as may."""
-    coupon = catalogue.coupons_by_code.get((order.coupon_code or "").strip())
+    coupon = catalogue.find_coupon(order.coupon_code)
     if coupon is None or coupon.max_redemptions is None:
         return catalogue
     nobody = Asking(uuid4(), uuid4(), b"", vouched=False, livemode=checkout.mirror.livemode)
-    taken = await count_taken(conn, nobody, uuid4(), coupon.code)
+    taken = await count_taken(conn, nobody, None, coupon.code)
     if taken.coupons < coupon.max_redemptions:
         return catalogue
     return replace(

@@ -28,7 +28,8 @@ async def list_promotion_codes(gateway: StripeGateway, code: str) -> list[Promot
                 "expand": ["data.promotion.coupon.applies_to"],
             }
         )
-    return [read for found in page.data if (read := _read(found))]
+        found = [_read(one) async for one in page.auto_paging_iter()]
+    return [one for one in found if one]
 
 
 def _read(found: "stripe.PromotionCode") -> PromotionCode | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.errors import PaymentFailedError, StripeError
 from mpanel_billing.stripe_gateway.billed import CORRECTION
@@ -202,35 +202,21 @@ def redeeming(coupon: str) -> dict[str, str]:
     return {"promotion_code" if coupon.startswith(PROMOTION_CODE) else "coupon": coupon}
 
 
-class HeldDiscount(NamedTuple):
-    """A discount that a subscription has, by Stripe's ids; no coupon: it was deleted."""
-
-    id: str
-    coupon: str | None
-    promotion_code: str | None
-
-
-async def list_discounts(gateway: StripeGateway, stripe_subscription_id: str) -> list[HeldDiscount]:
-    """Return the discounts that a subscription has, without those of its items; StripeError."""
+async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon: str) -> bool:
+    """Return whether the subscription currently has a discount of this coupon, or code."""
     async with translated():
         held = await gateway.client.v1.subscriptions.retrieve_async(
             stripe_subscription_id, {"expand": ["discounts"]}
         )
-    return [
-        HeldDiscount(one.id, _id_of(one.source.coupon), _id_of(one.promotion_code))
-        for one in held.discounts
-        if not isinstance(one, str)
-    ]
+    return any(
+        coupon in {_id_of(discount.source.coupon), _id_of(discount.promotion_code)}
+        for discount in held.discounts
+        if not isinstance(discount, str)
+    )
 
 
 def _id_of(reference: "str | stripe.StripeObject | None") -> str | None:
     return reference if isinstance(reference, str) or reference is None else str(reference["id"])
-
-
-async def has_coupon(gateway: StripeGateway, stripe_subscription_id: str, coupon: str) -> bool:
-    """Return whether the subscription currently has a discount of this coupon, or code."""
-    held = await list_discounts(gateway, stripe_subscription_id)
-    return any(coupon in {one.coupon, one.promotion_code} for one in held)
 
 
 async def preview_discounts(

@@ -4,7 +4,7 @@ Coupons are those of the catalogue, and promotion codes of Stripe. Why a code is
 told: whoever tries codes hears one sentence.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,12 +20,7 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.stripe_gateway.subscriptions import (
-    HeldDiscount,
-    list_discounts,
-    preview_discounts,
-    redeeming,
-)
+from mpanel_billing.stripe_gateway.subscriptions import preview_discounts, redeeming
 from mpanel_billing.subscriptions.lifecycle import (
     COUPON,
     REASON,
@@ -36,8 +31,9 @@ from mpanel_billing.subscriptions.lifecycle import (
     require_changeable,
 )
 from mpanel_billing.subscriptions.lookup import CustomerRef, may_reach, require_customer
-from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.records import Discount, Subscription
 from mpanel_billing.subscriptions.schedules import releasing
+from mpanel_billing.subscriptions.stripe_requests import prepared
 
 MOST_REDEMPTIONS = 100
 
@@ -62,14 +58,6 @@ class ValidCoupon:
     preview: CouponPreview
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What was read before a change: the catalogue with the code, and what Stripe has now."""
-
-    catalogue: Catalogue
-    discounts: Sequence[HeldDiscount]
-
-
 async def preview_coupon(
     mirror: Mirror, request: ChangeRequest, code: str, *, promotion_codes: bool
 ) -> ValidCoupon | None:
@@ -77,47 +65,46 @@ async def preview_coupon(
 
     ConflictError for a subscription that cannot be changed now; NotFoundError, StripeError.
     """
-    held = await refresh(mirror, request)
-    found = await _look(mirror, held, code, promotion_codes=promotion_codes)
+    held = await _read_changeable(mirror, request)
+    catalogue = await _read_catalogue(mirror, held, code, promotion_codes=promotion_codes)
+    await refresh(mirror, request)
     async with acquired(mirror.pool) as conn:
         held = await _require_discountable(conn, mirror, request)
-        coupon = await _find_valid(conn, mirror, held, found, code)
-    if coupon is None:
-        return None
-    return ValidCoupon(coupon, await _previewed(mirror, held, _added(found, coupon)))
+        coupon = catalogue.find_coupon(code)
+        if coupon is None or not await _is_valid(conn, mirror, held, coupon):
+            return None
+    return ValidCoupon(coupon, await _previewed(mirror, held, with_coupon(held, coupon)))
 
 
 async def apply_coupon(
     mirror: Mirror, request: ChangeRequest, code: str, *, reason: str | None, promotion_codes: bool
 ) -> Changed:
-    """Give a subscription the discount of a code, beside those that it has.
+    """Give a subscription the discount of a code; those that it has stay.
 
     ConflictError if the code is not valid for it; NotFoundError, StripeError.
     """
-    written = _canonical(code)
-    looked: list[_Found] = []
+    read: list[Catalogue] = []
 
     async def prepare() -> None:
-        async with acquired(mirror.pool) as conn:
-            held = await require_changeable(conn, mirror, request)
-        looked[:] = [await _look(mirror, held, written, promotion_codes=promotion_codes)]
+        held = await _read_changeable(mirror, request)
+        read.append(await _read_catalogue(mirror, held, code, promotion_codes=promotion_codes))
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await _require_discountable(conn, mirror, request)
-        (found,) = looked
-        if _has(held, found, written):
+        coupon = prepared(read).find_coupon(code)
+        if coupon and _has(held, coupon):
             raise ConflictError(
                 "This subscription has the discount already.", code="coupon_applied"
             )
-        coupon = await _find_valid(conn, mirror, held, found, written)
-        if coupon is None:
+        if coupon is None or not await _is_valid(conn, mirror, held, coupon):
             raise ConflictError(
                 "This code is not valid for this subscription.", code="coupon_not_valid"
             )
         why = {REASON: reason} if reason else {}
-        return {"discounts": _added(found, coupon), COUPON: written, **releasing(held), **why}
+        given = {"discounts": with_coupon(held, coupon), COUPON: coupon.code}
+        return {**given, **releasing(held), **why}
 
-    asked = {"couponCode": written, "reason": reason}
+    asked = {"couponCode": code.strip().upper(), "reason": reason}
     return await make_change(mirror, request, "apply_coupon", asked, decide, prepare=prepare)
 
 
@@ -127,11 +114,10 @@ async def preview_removal(mirror: Mirror, request: ChangeRequest, coupon: str) -
     `coupon` is its id at Stripe, which is that of the catalogue. ConflictError if the subscription
     has no such discount, or cannot be changed now; NotFoundError, StripeError.
     """
-    held = await refresh(mirror, request)
-    found = await list_discounts(mirror.stripe, held.stripe_id or "")
+    await refresh(mirror, request)
     async with acquired(mirror.pool) as conn:
         held = await _require_discountable(conn, mirror, request)
-    return await _previewed(mirror, held, _without(held, found, coupon))
+    return await _previewed(mirror, held, _without(held, coupon))
 
 
 async def remove_coupon(
@@ -141,34 +127,44 @@ async def remove_coupon(
 
     ConflictError if it has no such discount; NotFoundError, StripeError.
     """
-    discounts: list[HeldDiscount] = []
-
-    async def prepare() -> None:
-        async with acquired(mirror.pool) as conn:
-            held = await require_changeable(conn, mirror, request)
-        discounts[:] = await list_discounts(mirror.stripe, held.stripe_id or "")
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await _require_discountable(conn, mirror, request)
-        kept = _without(held, discounts, coupon)
         why = {REASON: reason} if reason else {}
-        return {"discounts": kept or "", **releasing(held), **why}
+        return {"discounts": _without(held, coupon) or "", **releasing(held), **why}
 
     asked = {"coupon": coupon, "reason": reason}
-    return await make_change(mirror, request, "remove_coupon", asked, decide, prepare=prepare)
+    return await make_change(mirror, request, "remove_coupon", asked, decide)
 
 
-def _canonical(code: str) -> str:
-    return code.strip().upper()
+def with_coupon(held: Subscription, coupon: Coupon) -> list[dict[str, str]]:
+    """Return the discounts that a subscription has, and one more, as Stripe takes them."""
+    return [*_kept(_own(held)), redeeming(coupon.redeemed_by or "")]
 
 
-async def _look(mirror: Mirror, held: Subscription, code: str, *, promotion_codes: bool) -> _Found:
-    """Ask for the code, and for the discounts that the subscription has."""
+def is_for(coupon: Coupon, held: Subscription) -> bool:
+    """Return whether a coupon can be taken off what a subscription is charged."""
+    if coupon.redeemed_by is None or coupon.currency not in {None, held.currency}:
+        return False
+    if held.amount < (coupon.minimum_amount or 0):
+        return False
+    return not coupon.products or any(item.code in coupon.products for item in held.items)
+
+
+async def _read_changeable(mirror: Mirror, request: ChangeRequest) -> Subscription:
+    async with acquired(mirror.pool) as conn:
+        return await require_changeable(conn, mirror, request)
+
+
+async def _read_catalogue(
+    mirror: Mirror, held: Subscription, code: str, *, promotion_codes: bool
+) -> Catalogue:
+    """Return what is on sale, with the code if Stripe knows it."""
     catalogue = await read_catalogue(mirror.pool, livemode=mirror.livemode)
-    if promotion_codes:
-        own = frozenset([held.stripe_customer_id] if held.stripe_customer_id else [])
-        catalogue = await with_promotion_code(mirror.stripe, catalogue, code, own)
-    return _Found(catalogue, await list_discounts(mirror.stripe, held.stripe_id or ""))
+    if not promotion_codes:
+        return catalogue
+    own = frozenset([held.stripe_customer_id] if held.stripe_customer_id else [])
+    return await with_promotion_code(mirror.stripe, catalogue, code, own)
 
 
 async def _require_discountable(
@@ -183,56 +179,40 @@ async def _require_discountable(
     return held
 
 
-async def _find_valid(
-    conn: Connection, mirror: Mirror, held: Subscription, found: _Found, code: str
-) -> Coupon | None:
-    """Return the coupon of a code if the subscription can have it; locks what it counts."""
-    coupon = found.catalogue.coupons_by_code.get(_canonical(code))
-    if coupon is None or _has(held, found, code) or not suits(coupon, held):
-        return None
-    asking = Asking(
-        held.id, held.customer_id or held.id, b"", vouched=True, livemode=mirror.livemode
-    )
-    return None if await is_used_up(conn, coupon, asking) else coupon
+async def _is_valid(conn: Connection, mirror: Mirror, held: Subscription, coupon: Coupon) -> bool:
+    """Return whether a running subscription can have a coupon now; locks what it counts.
 
-
-def suits(coupon: Coupon, held: Subscription) -> bool:
-    """Return whether a coupon is for what a running subscription has.
-
-    One for the first order is not, nor what is only offered to stay.
+    One for a first order it cannot, nor what is only offered to stay.
     """
-    if coupon.redeemed_by is None or coupon.retention or coupon.first_order_only:
+    if coupon.retention or coupon.first_order_only:
         return False
-    if coupon.currency not in {None, held.currency} or held.amount < (coupon.minimum_amount or 0):
+    if _has(held, coupon) or not is_for(coupon, held):
         return False
-    return not coupon.products or any(item.code in coupon.products for item in held.items)
+    customer_id = held.customer_id or held.id
+    asking = Asking(held.id, customer_id, b"", vouched=True, livemode=mirror.livemode)
+    return not await is_used_up(conn, coupon, asking)
 
 
-def _has(held: Subscription, found: _Found, code: str) -> bool:
-    coupon = found.catalogue.coupons_by_code.get(_canonical(code))
-    if coupon is None:
-        return False
-    had = {one.coupon for one in found.discounts} | {one.coupon for one in held.discounts}
-    return coupon.stripe_coupon_id in had
+def _has(held: Subscription, coupon: Coupon) -> bool:
+    return any(one.coupon == coupon.stripe_coupon_id for one in held.discounts)
 
 
-def _added(found: _Found, coupon: Coupon) -> list[dict[str, str]]:
-    """Return the discounts that the subscription has, and the coupon's."""
-    return [*_kept(found.discounts), redeeming(coupon.redeemed_by or "")]
+def _own(held: Subscription) -> list[Discount]:
+    """Return the discounts of the subscription, without those of its items."""
+    return [one for one in held.discounts if one.stripe_item_id is None]
 
 
-def _kept(discounts: Sequence[HeldDiscount]) -> list[dict[str, str]]:
-    return [{"discount": one.id} for one in discounts]
+def _kept(discounts: Iterable[Discount]) -> list[dict[str, str]]:
+    return [{"discount": one.stripe_id} for one in discounts]
 
 
-def _without(
-    held: Subscription, discounts: Sequence[HeldDiscount], coupon: str
-) -> list[dict[str, str]]:
-    """Return the discounts that stay; ConflictError if none is of the coupon."""
-    staying = [one for one in discounts if one.coupon != coupon]
-    if len(staying) < len(discounts):
+def _without(held: Subscription, coupon: str) -> list[dict[str, str]]:
+    """Return the discounts that stay; ConflictError if the subscription has none of the coupon."""
+    own = _own(held)
+    staying = [one for one in own if one.coupon != coupon]
+    if len(staying) < len(own):
         return _kept(staying)
-    if any(one.coupon == coupon for one in held.discounts if one.item_id):
+    if any(one.coupon == coupon for one in held.discounts):
         raise ConflictError(
             "This discount is that of one item, not of the subscription. Take it off in Stripe's"
             " dashboard.",

@@ -73,9 +73,11 @@ class Discount:
     """A discount of a subscription, or of its item `item_id`; `amount_off` is in minor units.
 
     It applies until `ends_at`, or to one invoice if `duration` is `once`. Its coupon and terms are
-    None until Stripe has been asked for them.
+    None until Stripe has been asked for them. `stripe_id` and `stripe_item_id` are Stripe's ids.
     """
 
+    stripe_id: str
+    stripe_item_id: str | None
     coupon: str | None
     name: str | None
     percent_off: float | None

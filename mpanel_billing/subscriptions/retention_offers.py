@@ -12,8 +12,8 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.stripe_gateway.subscriptions import HeldDiscount, list_discounts
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.coupons import is_for, with_coupon
 from mpanel_billing.subscriptions.lifecycle import (
     COUPON,
     REASON,
@@ -59,14 +59,8 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
     The discounts that they have stay. ConflictError if nothing is offered; NotFoundError,
     StripeError.
     """
-    discounts: list[HeldDiscount] = []
     asked = {"reason": reason}
     same = StripeRequest("take_offer", request.subscription_id, asked, request.key)
-
-    async def prepare() -> None:
-        async with acquired(mirror.pool) as conn:
-            held = await require_changeable(conn, mirror, request)
-        discounts[:] = await list_discounts(mirror.stripe, held.stripe_id or "")
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await require_changeable(conn, mirror, request)
@@ -74,19 +68,11 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
         taken = await repository.changes.has_taken_offer(conn, held.id, same.key, same.hash)
         if offer is None or taken:
             raise ConflictError("There is no offer for this subscription.", code="no_offer")
-        kept = [{"discount": one.id} for one in discounts]
         why = {REASON: reason} if reason else {}
-        coupon = {"coupon": offer.coupon.stripe_coupon_id}
-        redeemed = {COUPON: offer.coupon.code}
-        return {
-            "discounts": [*kept, coupon],
-            **redeemed,
-            **_staying(held),
-            **releasing(held),
-            **why,
-        }
+        given = {"discounts": with_coupon(held, offer.coupon), COUPON: offer.coupon.code}
+        return {**given, **_staying(held), **releasing(held), **why}
 
-    return await make_change(mirror, request, "take_offer", asked, decide, prepare=prepare)
+    return await make_change(mirror, request, "take_offer", asked, decide)
 
 
 def _staying(held: Subscription) -> dict[str, Any]:
@@ -109,15 +95,9 @@ async def _find(conn: Connection, mirror: Mirror, held: Subscription) -> Retenti
     if any(coupon.stripe_coupon_id in had - {None} for coupon in coupons):
         return None
     for coupon in coupons:
-        if _suits(coupon, held):
+        if held.amount and is_for(coupon, held):
             return RetentionOffer(coupon, held.currency, _amount_with(coupon, held))
     return None
-
-
-def _suits(coupon: Coupon, held: Subscription) -> bool:
-    if coupon.stripe_coupon_id is None or coupon.currency not in {None, held.currency}:
-        return False
-    return held.amount >= (coupon.minimum_amount or 1)
 
 
 def _amount_with(coupon: Coupon, held: Subscription) -> int:

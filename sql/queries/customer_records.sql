@@ -295,6 +295,8 @@ LEFT JOIN LATERAL (
 ) AS net ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object(
+        'stripe_id', d.stripe_discount_id,
+        'stripe_item_id', d.stripe_subscription_item_id,
         'coupon', d.stripe_coupon_id,
         'name', d.coupon_name,
         'percent_off', d.percent_off::float8,

@@ -1,5 +1,6 @@
 """Coupons and promotion codes of running subscriptions: checked, applied, taken off, counted."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -132,6 +133,31 @@ async def test_those_that_there_are_stay_and_one_of_them_goes(
     assert await held(backend, bought) == ["HALF", "FIVE"]
     await backend.done(f"subscriptions/{bought}/remove-coupon", {"coupon": "HALF"})
     assert await held(backend, bought) == ["FIVE"]
+
+
+async def test_of_two_at_one_instant_neither_is_lost(backend: Backend, bought: str) -> None:
+    await sell(backend, HALF)
+    await sell(backend, FIVE)
+    path = f"subscriptions/{bought}/apply-coupon"
+    both = [backend.post(path, {"couponCode": code}, code) for code in ("HALF", "FIVE")]
+    assert {answer.status for answer in await asyncio.gather(*both)} <= {200, 409}
+    for code in ("HALF", "FIVE"):
+        await apply(backend, bought, code, code)
+    assert sorted(await held(backend, bought)) == ["FIVE", "HALF"]
+
+
+async def test_an_unpaid_order_has_nothing_to_take_it_off(
+    backend: Backend, order_a: dict[str, Any]
+) -> None:
+    order = await backend.service.order(order_a)
+    path = f"subscriptions/{order['subscriptionId']}"
+    bodies = {"apply-coupon": {"couponCode": "WELCOME10"}, "remove-coupon": {"coupon": "WELCOME10"}}
+    answers = [
+        await backend.post(f"{path}/{before}{verb}", body)
+        for verb, body in bodies.items()
+        for before in ("", "preview-")
+    ]
+    assert [(one.status, one.body["code"]) for one in answers] == [(409, "not_paid")] * 4
 
 
 async def test_a_limited_coupon_is_had_once_ordered_or_applied(

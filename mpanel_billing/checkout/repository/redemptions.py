@@ -76,9 +76,9 @@ async def list_redemptions_of_customer(
 
 
 async def count_taken(
-    conn: Connection, asking: Asking, product_id: UUID, coupon_code: str | None
+    conn: Connection, asking: Asking, product_id: UUID | None, coupon_code: str | None
 ) -> Taken:
-    """Count what other orders have of the plan, and of the coupon if one is named."""
+    """Count what other orders have of the plan, and of the coupon, as far as they are named."""
     row = await _limits.count_taken.fetch_one(
         conn, **asdict(asking), product_id=product_id, coupon_code=coupon_code
     )

@@ -86,8 +86,8 @@ class DiscountSchema(Schema):
 
     @classmethod
     def of(cls, discount: records.Discount) -> Self:
-        """Build the object from a discount."""
-        return cls(**asdict(discount))
+        """Build the object from a discount, without Stripe's ids."""
+        return cls.model_validate(asdict(discount))
 
 
 class TenantSchema(Schema):
