@@ -14,7 +14,7 @@ from typing import Any
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains.repository import renewals
-from mpanel_billing.domains.repository.renewals import PaidLine, Renewal
+from mpanel_billing.domains.repository.renewals import Payable, Renewal
 from mpanel_billing.errors import ConflictError, StripeError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.charges import delete_pending_item, void_invoice
@@ -258,16 +258,16 @@ async def follow(mirror: Mirror, renewal: Renewal, now: datetime) -> None:
     await _note(mirror, renewal, item.id, item.invoice, now + WHILE_UNPAID)
 
 
-async def is_billed(mirror: Mirror, line: PaidLine, now: datetime) -> bool:
+async def is_billed(mirror: Mirror, line: Payable, now: datetime) -> bool:
     """Return whether a line is on its paid invoice of the plan; if not, it is charged otherwise.
 
     Somebody may have taken it off the draft. StripeError.
     """
-    total = await get_line_total(mirror.stripe, line.stripe_invoice_id, line.stripe_item_id)
-    if total is not None:
+    invoice_id, item_id = line.stripe_invoice_id or "", line.stripe_item_id or ""
+    if await get_line_total(mirror.stripe, invoice_id, item_id) is not None:
         return True
     with suppress(StripeObjectMissingError):
-        item = await get_item(mirror.stripe, line.stripe_item_id)
+        item = await get_item(mirror.stripe, item_id)
         if item.invoice is None:
             await delete_pending_item(mirror.stripe, item.id)
     async with acquired(mirror.pool) as conn:

@@ -92,9 +92,9 @@ async def renew_domains(mirror: Mirror, rules: RenewalRules, at: datetime | None
 async def settle_renewals(mirror: Mirror, now: datetime) -> None:
     """Store what follows: what was paid, what has become of it, what has expired."""
     live = mirror.livemode
-    billed = await _list_billed(mirror, now)
+    paid = await _list_paid(mirror, now)
     async with transaction(mirror.pool) as conn:
-        for domain in await renewals.note_paid(conn, billed, livemode=live):
+        for domain in await renewals.note_paid(conn, paid):
             await _have_renewed(conn, domain)
         await renewals.note_settled(conn, now, livemode=live)
         await renewals.note_unpaid(conn, now, livemode=live)
@@ -102,18 +102,18 @@ async def settle_renewals(mirror: Mirror, now: datetime) -> None:
             logger.info("expired", extra={"domain": name})
 
 
-async def _list_billed(mirror: Mirror, now: datetime) -> list[UUID]:
-    """Return what is on a paid invoice of a plan; what cannot be told is looked at again."""
+async def _list_paid(mirror: Mirror, now: datetime) -> list[UUID]:
+    """Return what was paid; what Stripe cannot tell of an invoice of the plan is asked again."""
     async with acquired(mirror.pool) as conn:
-        lines = await renewals.list_paid_with_plan(conn, livemode=mirror.livemode)
-    billed = []
-    for line in lines:
+        payable = await renewals.list_payable(conn, livemode=mirror.livemode)
+    paid = [year.id for year in payable if not year.with_plan]
+    for year in payable:
         try:
-            if await is_billed(mirror, line, now):
-                billed.append(line.id)
+            if year.with_plan and await is_billed(mirror, year, now):
+                paid.append(year.id)
         except StripeError as error:
-            logger.warning("is it paid? %s", error, extra={"renewalId": str(line.id)})
-    return billed
+            logger.warning("is it paid? %s", error, extra={"renewalId": str(year.id)})
+    return paid
 
 
 async def _have_renewed(conn: Connection, domain: PaidYear) -> None:

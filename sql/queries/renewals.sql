@@ -429,11 +429,13 @@ WHERE own.id = given.domain_id
   AND own.state = 'failed'
   AND own.given_back_at IS NULL;
 
--- name: list_paid_with_plan(livemode)
--- Those whose invoice of the plan is paid; somebody may have taken their line off it.
+-- name: list_payable(livemode)
+-- What was paid, also late, and not given back. with_plan: on an invoice of the plan, of which somebody may have
+-- taken the line off. What costs nothing is paid: the host gives it.
 SELECT
     r.id,
     r.attempt,
+    coalesce(r.params ->> 'way' = 'plan', FALSE) AS with_plan,
     r.stripe_item_id,
     r.stripe_invoice_id
 FROM billing_domain_renewals AS r
@@ -441,64 +443,51 @@ JOIN invoices AS i
     ON i.stripe_invoice_id = r.stripe_invoice_id
 WHERE r.state IN ('charged', 'unpaid', 'withdrawn')
   AND r.livemode = :livemode::boolean
-  AND r.params ->> 'way' = 'plan'
-  AND i.stripe_status = 'paid';
-
--- name: note_paid(livemode, billed)
--- What was paid, also late, is to be renewed, or registered: paid_until is null then. Not what was
--- given back. Out of redemption it would cost more. Of the years of a domain one after the other is paid, however
--- many are. billed: those of the plans whose lines are on the invoices that were paid. What costs nothing is
--- paid: the host gives it.
-WITH payable AS MATERIALIZED (
-    SELECT
-        r.id,
-        r.domain_id,
-        r.expires_on
-    FROM billing_domain_renewals AS r
-    JOIN invoices AS i
-        ON i.stripe_invoice_id = r.stripe_invoice_id
-    WHERE r.state IN ('charged', 'unpaid', 'withdrawn')
-      AND r.livemode = :livemode::boolean
-      AND i.stripe_status = 'paid'
-      AND (r.params ->> 'way' IS DISTINCT FROM 'plan' OR r.id = ANY(:billed::uuid[]))
-      AND (
-          i.amount_paid > i.amount_refunded + i.amount_credited
-          -- by the customer's balance; what was credited before it was paid was paid by nobody
-          OR (
-              i.amount_paid = 0
-              AND NOT EXISTS (
-                  SELECT 1
-                  FROM stripe_credit_notes AS n
-                  WHERE n.stripe_invoice_id = i.stripe_invoice_id
-                    AND n.status = 'issued'
-                  OFFSET 0
-              )
+  AND i.stripe_status = 'paid'
+  AND (
+      i.amount_paid > i.amount_refunded + i.amount_credited
+      -- by the customer's balance; what was credited before it was paid was paid by nobody
+      OR (
+          i.amount_paid = 0
+          AND NOT EXISTS (
+              SELECT 1
+              FROM stripe_credit_notes AS n
+              WHERE n.stripe_invoice_id = i.stripe_invoice_id
+                AND n.status = 'issued'
+              OFFSET 0
           )
       )
-    UNION ALL
-    SELECT
-        free.id,
-        free.domain_id,
-        free.expires_on
-    FROM billing_domain_renewals AS free
-    WHERE free.next_attempt_at IS NOT NULL
-      AND free.livemode = :livemode::boolean
-      AND free.state = 'due'
-      AND free.amount = 0
-),
-found AS MATERIALIZED (
+  )
+UNION ALL
+SELECT
+    free.id,
+    free.attempt,
+    FALSE,
+    NULL,
+    NULL
+FROM billing_domain_renewals AS free
+WHERE free.next_attempt_at IS NOT NULL
+  AND free.livemode = :livemode::boolean
+  AND free.state = 'due'
+  AND free.amount = 0;
+
+-- name: note_paid(ids)
+-- Each is to be renewed, or registered: paid_until is null then. Out of redemption it would cost more. Of the years
+-- of a domain one after the other is paid, however many are.
+WITH found AS MATERIALIZED (
     SELECT DISTINCT ON (payable.domain_id)
         payable.id,
         payable.domain_id,
         payable.expires_on
-    FROM payable
-    WHERE NOT EXISTS (
-        SELECT 1
-        FROM billing_domain_renewals AS open
-        WHERE open.domain_id = payable.domain_id
-          AND open.id <> payable.id
-          AND open.state IN ('due', 'charged', 'paid')
-    )
+    FROM billing_domain_renewals AS payable
+    WHERE payable.id = ANY(:ids::uuid[])
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_domain_renewals AS open
+          WHERE open.domain_id = payable.domain_id
+            AND open.id <> payable.id
+            AND open.state IN ('due', 'charged', 'paid')
+      )
     ORDER BY payable.domain_id, payable.expires_on NULLS FIRST
 ),
 paid AS (

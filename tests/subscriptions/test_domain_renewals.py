@@ -10,7 +10,11 @@ import pytest
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.messages import receivers
 from mpanel_billing.stripe_gateway import domain_charges
-from mpanel_billing.subscriptions.domain_renewals import RenewalRules, renew_domains
+from mpanel_billing.subscriptions.domain_renewals import (
+    RenewalRules,
+    renew_domains,
+    settle_renewals,
+)
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.owned_domains import DomainRequest, renew_paid
 from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
@@ -366,6 +370,25 @@ async def test_a_line_that_is_not_on_the_invoice_of_the_plan_refunds_nothing_of_
     assert (row["state"], row["given_back_at"]) == ("refused", None)
     assert "has no line of" in row["last_error"]
     assert await backend.service.pool.fetchval("SELECT count(*) FROM stripe_refunds") == 0
+
+
+async def test_stripe_is_asked_no_more_about_a_line_whose_invoice_was_given_back(
+    backend: Backend, order_a: dict[str, Any], told: None
+) -> None:
+    years = await sell(backend, order_a, late=10)
+    renewal = await reach_draft(years)
+    invoice = renewal["stripe_invoice_id"]
+    v1 = backend.worker.gateway.client.v1
+    await v1.invoices.finalize_invoice_async(invoice)
+    (payment,) = (await v1.invoice_payments.list_async({"invoice": invoice})).data
+    await v1.refunds.create_async({"payment_intent": str(payment.payment.payment_intent)})
+    await backend.service.stripe.wait_idle()
+    await backend.worker.catch_up()
+    asked = len(await backend.service.stripe.requests(path=f"/v1/invoices/{invoice}"))
+    for _ in range(3):
+        await settle_renewals(years.mirror, years.registry.now)
+    assert await years.states() == ["charged"]
+    assert len(await backend.service.stripe.requests(path=f"/v1/invoices/{invoice}")) == asked
 
 
 async def test_an_invoice_is_found_behind_a_hundred_others(

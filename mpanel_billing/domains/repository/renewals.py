@@ -66,13 +66,17 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
-class PaidLine:
-    """A renewal whose invoice of the plan is paid."""
+class Payable:
+    """A renewal that was paid as far as our rows say; without Stripe's ids it costs nothing.
+
+    `with_plan`: by an invoice of the plan, on which its line may be no more.
+    """
 
     id: UUID
     attempt: int
-    stripe_item_id: str
-    stripe_invoice_id: str
+    with_plan: bool
+    stripe_item_id: str | None
+    stripe_invoice_id: str | None
 
 
 async def announce_prices(conn: Connection, now: datetime, notice_days: int, most: int) -> int:
@@ -155,7 +159,7 @@ async def note_failed(
 
 
 async def note_taken_back(
-    conn: Connection, renewal: Renewal | PaidLine, next_attempt_at: datetime
+    conn: Connection, renewal: Renewal | Payable, next_attempt_at: datetime
 ) -> None:
     """Store that nothing of this attempt is left at Stripe; what was charged is due again."""
     await _queries.note_taken_back.execute(
@@ -199,20 +203,15 @@ class PaidYear:
     is_renewable: bool
 
 
-async def list_paid_with_plan(conn: Connection, *, livemode: bool) -> list[PaidLine]:
-    """Return the renewals whose invoices of the plans are paid, and are not known to be."""
-    rows = await _queries.list_paid_with_plan.fetch(conn, livemode=livemode)
-    return [PaidLine(**row) for row in rows]
+async def list_payable(conn: Connection, *, livemode: bool) -> list[Payable]:
+    """Return the renewals that were paid and not given back, and are not known to be."""
+    rows = await _queries.list_payable.fetch(conn, livemode=livemode)
+    return [Payable(**row) for row in rows]
 
 
-async def note_paid(
-    conn: Connection, billed: Collection[UUID], *, livemode: bool
-) -> list[PaidYear]:
-    """Store which renewals were paid, and return their domains: they are to be renewed.
-
-    `billed`: those that are lines on a paid invoice of the plan, and still there.
-    """
-    rows = await _queries.note_paid.fetch(conn, livemode=livemode, billed=list(billed))
+async def note_paid(conn: Connection, ids: Collection[UUID]) -> list[PaidYear]:
+    """Store which renewals were paid, and return their domains: they are to be renewed."""
+    rows = await _queries.note_paid.fetch(conn, ids=list(ids))
     return [PaidYear(**row) for row in rows]
 
 
