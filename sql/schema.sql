@@ -5001,7 +5001,7 @@ COMMENT ON COLUMN billing_changes.subscription_id IS 'What is changed; null: an 
 COMMENT ON COLUMN billing_changes.invoice_id IS 'What is refunded, credited, paid or changed; null: something else is';
 COMMENT ON COLUMN billing_changes.customer_id IS 'Whose balance is changed, or who is billed; null: something else is changed';
 COMMENT ON COLUMN billing_changes.subject_id IS 'subscription_id, invoice_id or customer_id';
-COMMENT ON COLUMN billing_changes.kind IS 'change_plan, undo_change, change_price, take_offer, apply_coupon, remove_coupon, pause, trial, cancel, resume, revive, refund, credit_note, finalize_invoice, pay_invoice, mark_paid, void_invoice, mark_uncollectible, delete_invoice, balance or invoice';
+COMMENT ON COLUMN billing_changes.kind IS 'What is requested; billing_changes_kind_check has all of them';
 COMMENT ON COLUMN billing_changes.request_key IS 'The Idempotency-Key header; null: none given';
 COMMENT ON COLUMN billing_changes.request_hash IS 'SHA-256 of the request';
 COMMENT ON COLUMN billing_changes.params IS 'What is sent to Stripe, the same in every retry of the attempt';
@@ -7889,7 +7889,7 @@ COMMENT ON COLUMN subscription_charges.id IS 'Part of the idempotency key at Str
 COMMENT ON COLUMN subscription_charges.subscription_id IS 'The subscription';
 COMMENT ON COLUMN subscription_charges."position" IS 'Order of the lines, from 0';
 COMMENT ON COLUMN subscription_charges.kind IS 'one_time: a sum; discount: a coupon';
-COMMENT ON COLUMN subscription_charges.code IS 'Catalogue code of the domain or fee, or the coupon';
+COMMENT ON COLUMN subscription_charges.code IS 'Catalogue code of the domain or fee, or Stripe''s id of the coupon or promotion code';
 COMMENT ON COLUMN subscription_charges.description IS 'For the buyer';
 COMMENT ON COLUMN subscription_charges.price_id IS 'Our price; null for a discount';
 COMMENT ON COLUMN subscription_charges.domain IS 'The name that it is charged for, in ASCII; null: a fee or a discount';

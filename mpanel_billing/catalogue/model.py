@@ -159,7 +159,7 @@ class Catalogue:
         return {coupon.code: coupon for coupon in self.coupons}
 
     def find_coupon(self, code: str | None) -> Coupon | None:
-        """Find a coupon by its code as somebody has typed it: in any case, with spaces around."""
+        """Find a coupon by its code as it was typed: in any case, with spaces around."""
         return self.coupons_by_code.get((code or "").strip().upper())
 
     def find_price(self, reference: str) -> tuple[Product, Price] | None:

@@ -70,7 +70,7 @@ def apply(
     preview: Preview = False,
     key: Key = None,
 ) -> None:
-    """Give a subscription the discount of a code, beside those that it has."""
+    """Give a subscription the discount of a code; those that it has stay."""
     from mpanel_billing.subscriptions import coupons  # noqa: PLC0415 - see above
 
     accepted = load_settings().stripe_promotion_codes == "accept"

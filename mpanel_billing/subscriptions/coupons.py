@@ -1,7 +1,7 @@
 """Apply a coupon to a subscription that runs, and take one off again.
 
 Coupons are those of the catalogue, and promotion codes of Stripe. Why a code is not valid is not
-told: whoever tries codes hears one sentence.
+told: all refusals read the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -25,7 +25,7 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES")
 WHOLE = ("--max-examples", EXAMPLES) if EXAMPLES else ("--phases", "examples,coverage")
-BRIEFLY = ("--phases", "examples")
+BRIEFLY = ("--phases", "examples,coverage" if EXAMPLES else "examples")
 """For keys that only read: tests/access/ has what each key gets and changes."""
 SEED = "1"
 """The same requests in each run, so that a failure is reproducible."""
