@@ -244,7 +244,6 @@ BEGIN
                   SELECT 1
                   FROM invoice_payments AS p
                   WHERE p.stripe_invoice_id = s.object_id
-                    AND p.status = 'paid'
                   OFFSET 0
               )
               AND NOT EXISTS (
