@@ -171,7 +171,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "stripe_refunds": _words(
         "stripe_refund_id stripe_payment_intent_id stripe_charge_id currency status reason"
-        " stripe_event_id"
+        " failure_reason stripe_event_id"
     ),
     "subscription_charges": _words("kind code currency state stripe_id"),
     "subscription_discounts": _words(
@@ -184,7 +184,8 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "subscriptions": _words(
         "status billing_cycle billing_provider stripe_status stripe_customer_id"
         " stripe_subscription_id stripe_payment_intent_id checkout_session_id currency"
-        " collection_behavior stripe_schedule_id entitlement stripe_event_id"
+        " cancellation_reason cancellation_feedback collection_behavior stripe_schedule_id"
+        " entitlement stripe_event_id"
     ),
     "tenant_services": _words(
         # a pending command bars an erasure

@@ -123,6 +123,7 @@ CREATE TABLE stripe_refunds (
         'pending', 'requires_action', 'succeeded', 'failed', 'canceled'
     )),
     reason text,
+    failure_reason text,
     stripe_created timestamptz NOT NULL,
     stripe_as_of_since timestamptz NOT NULL,
     stripe_as_of timestamptz NOT NULL,
@@ -141,6 +142,7 @@ COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
 COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
 COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
+COMMENT ON COLUMN stripe_refunds.failure_reason IS 'Why it failed, in Stripe''s words, as lost_or_stolen_card; null: it did not, or Stripe does not say';
 COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
 COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
@@ -379,6 +381,8 @@ CREATE TYPE billing_subscription_snapshot AS (
     cancel_at timestamptz,
     canceled_at timestamptz,
     ended_at timestamptz,
+    cancellation_reason text,
+    cancellation_feedback text,
     collection_paused boolean,
     collection_behavior text,
     stripe_schedule_id text,

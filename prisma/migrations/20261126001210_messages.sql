@@ -197,6 +197,11 @@ CREATE FUNCTION billing_suspension_message(subscription uuid) RETURNS jsonb LANG
 $$;
 COMMENT ON FUNCTION billing_suspension_message(uuid) IS 'Why the services of a subscription are suspended, as messages tell it';
 
+CREATE FUNCTION billing_cancellation_message(s subscriptions) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_build_object('reason', s.cancellation_reason, 'feedback', s.cancellation_feedback)
+$$;
+COMMENT ON FUNCTION billing_cancellation_message(subscriptions) IS 'Why a subscription ends, as messages tell it';
+
 CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object(
         'id', s.id,
@@ -282,6 +287,8 @@ BEGIN
         content || CASE told.type
             WHEN 'changed' THEN jsonb_build_object('before', billing_subscription_message(OLD))
             WHEN 'suspended' THEN jsonb_build_object('suspension', billing_suspension_message(NEW.id))
+            WHEN 'cancelled' THEN jsonb_build_object('cancellation', billing_cancellation_message(NEW))
+            WHEN 'ended' THEN jsonb_build_object('cancellation', billing_cancellation_message(NEW))
             ELSE '{}'
         END
     )
@@ -485,7 +492,8 @@ BEGIN
             'status', NEW.status,
             'amount', NEW.amount,
             'currency', NEW.currency,
-            'reason', NEW.reason
+            'reason', NEW.reason,
+            'failureReason', NEW.failure_reason
         ))
     )
     FROM (
@@ -700,6 +708,7 @@ DROP FUNCTION billing_tell_invoice();
 DROP FUNCTION billing_tell_subscription();
 DROP FUNCTION billing_tell_order();
 DROP FUNCTION billing_subscription_message(subscriptions);
+DROP FUNCTION billing_cancellation_message(subscriptions);
 DROP FUNCTION billing_suspension_message(uuid);
 DROP FUNCTION billing_addons_message(jsonb);
 DROP FUNCTION billing_record_message(text, text, text, boolean, uuid, uuid, timestamptz, jsonb);

@@ -73,8 +73,6 @@ COMMENT ON COLUMN billing_domain_renewals.updated_at IS 'When this row was last 
 
 CREATE FUNCTION billing_domain_message(
     id uuid,
-    name text,
-    unicode_name text,
     state text,
     expires_at timestamptz,
     auto_renew boolean,
@@ -83,8 +81,6 @@ CREATE FUNCTION billing_domain_message(
 ) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
     SELECT jsonb_build_object('domain', jsonb_build_object(
         'id', id,
-        'name', name,
-        'unicodeName', unicode_name,
         'state', state,
         'expiresAt', expires_at,
         'autoRenew', auto_renew,
@@ -92,7 +88,7 @@ CREATE FUNCTION billing_domain_message(
         'currency', currency
     ))
 $$;
-COMMENT ON FUNCTION billing_domain_message(uuid, text, text, text, timestamptz, boolean, bigint, text) IS 'A domain as messages tell it';
+COMMENT ON FUNCTION billing_domain_message(uuid, text, timestamptz, boolean, bigint, text) IS 'A domain as messages tell it; its name is added when one is sent';
 
 CREATE FUNCTION billing_tell_domain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
@@ -107,8 +103,7 @@ BEGIN
         NEW.customer_id,
         now(),
         billing_domain_message(
-            NEW.id, NEW.name, NEW.unicode_name, NEW.state, NEW.expires_at, NEW.auto_renew, NEW.renewal_price,
-            NEW.currency
+            NEW.id, NEW.state, NEW.expires_at, NEW.auto_renew, NEW.renewal_price, NEW.currency
         )
     )
     FROM (
@@ -131,5 +126,5 @@ REVOKE EXECUTE ON FUNCTION billing_tell_domain() FROM PUBLIC;
 -- migrate:down
 DROP TRIGGER billing_tell_domain ON billing_domains;
 DROP FUNCTION billing_tell_domain();
-DROP FUNCTION billing_domain_message(uuid, text, text, text, timestamptz, boolean, bigint, text);
+DROP FUNCTION billing_domain_message(uuid, text, timestamptz, boolean, bigint, text);
 DROP TABLE billing_domain_renewals;

@@ -404,7 +404,7 @@ LEFT JOIN LATERAL (
         'proof', billing_proof_asked_v1(d.id)
     ) AS domain
     FROM billing_domains AS d
-    WHERE d.id = CASE WHEN m.type LIKE 'domain.%' THEN m.object_id::uuid END
+    WHERE d.id = CASE WHEN m.type LIKE 'domain.%' OR m.type = 'price.changing' THEN m.object_id::uuid END
 ) AS named ON TRUE
 LEFT JOIN LATERAL (
     SELECT jsonb_build_object(

@@ -470,7 +470,7 @@ moments AS (
         r.stripe_created,
         'refund',
         r.stripe_refund_id,
-        r.status || coalesce(' (' || r.reason || ')', ''),
+        r.status || coalesce(' (' || nullif(concat_ws(', ', r.reason, r.failure_reason), '') || ')', ''),
         jsonb_build_object('currency', r.currency, 'amounts', jsonb_build_object('', r.amount))
     FROM stripe_refunds AS r
     WHERE r.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)

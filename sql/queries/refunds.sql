@@ -48,7 +48,8 @@ SELECT
     f.amount,
     f.currency,
     f.status,
-    f.reason
+    f.reason,
+    f.failure_reason
 FROM stripe_refunds AS f
 WHERE f.stripe_refund_id = ANY(:object_ids::text[]);
 

@@ -51,7 +51,6 @@
 WITH dearer AS MATERIALIZED (
     SELECT
         own.id,
-        own.unicode_name,
         own.customer_id,
         own.subscription_id,
         own.currency,
@@ -94,7 +93,6 @@ announced AS (
     RETURNING
         own.id,
         own.coming_price_from,
-        dearer.unicode_name,
         dearer.customer_id,
         dearer.subscription_id,
         dearer.currency,
@@ -120,8 +118,7 @@ SELECT count(billing_record_message(
         'quantity', 1,
         'unitAmountBefore', a.told,
         'unitAmount', a.amount,
-        'effectiveAt', a.coming_price_from,
-        'domain', a.unicode_name
+        'effectiveAt', a.coming_price_from
     ))
 ))
 FROM announced AS a;
@@ -137,7 +134,7 @@ SELECT count(billing_record_message(
     own.customer_id,
     now(),
     billing_domain_message(
-        own.id, own.name, own.unicode_name, own.state, own.expires_at, own.auto_renew,
+        own.id, own.state, own.expires_at, own.auto_renew,
         coalesce(own.renewal_price, billing_renewal_price_v1(own.name, own.currency)), own.currency
     )
 ))

@@ -181,6 +181,8 @@ SELECT
     s.cancel_at,
     s.canceled_at,
     s.ended_at,
+    s.cancellation_reason,
+    s.cancellation_feedback,
     s.collection_paused,
     s.collection_behavior,
     s.stripe_schedule_id,

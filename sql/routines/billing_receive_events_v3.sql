@@ -342,6 +342,8 @@ BEGIN
                 cancel_at = s.cancel_at,
                 canceled_at = s.canceled_at,
                 ended_at = s.ended_at,
+                cancellation_reason = s.cancellation_reason,
+                cancellation_feedback = s.cancellation_feedback,
                 stripe_as_of_since = s.since,
                 stripe_as_of = s.as_of,
                 stripe_event_id = s.event_id,

@@ -35,6 +35,7 @@ MIRRORED = {
         SELECT stripe_subscription_id, status, stripe_status, stripe_customer_id, currency, amount,
             price, billing_cycle, next_due_date, current_period_start, current_period_end,
             trial_end, cancel_at_period_end, canceled_at, ended_at, collection_paused,
+            cancellation_reason, cancellation_feedback,
             initial_payment_settled, order_paid, stripe_payment_intent_id, checkout_session_id,
             cancel_at, entitlement, stripe_schedule_id, pending_update_expires_at
         FROM subscriptions WHERE stripe_customer_id LIKE $1""",
@@ -65,7 +66,7 @@ MIRRORED = {
             amount_paid
         FROM invoice_payments WHERE stripe_invoice_id LIKE 'in' || substr($1, 4)""",
     "refunds": """
-        SELECT stripe_refund_id, stripe_payment_intent_id, status, amount
+        SELECT stripe_refund_id, stripe_payment_intent_id, status, amount, failure_reason
         FROM stripe_refunds WHERE stripe_refund_id LIKE 're' || substr($1, 4)""",
     "credit notes": """
         SELECT stripe_credit_note_id, stripe_invoice_id, status, amount, amount_to_balance

@@ -222,11 +222,12 @@ def _begin_term(life: Life, **more: Any) -> None:
 
 
 def end_at_period_end(life: Life) -> None:
-    life.update(cancel_at_period_end=True, canceled_at=life.now)
+    wished = {"reason": "cancellation_requested", "feedback": "unused"}
+    life.update(cancel_at_period_end=True, canceled_at=life.now, cancellation_details=wished)
 
 
 def keep(life: Life) -> None:
-    life.update(cancel_at_period_end=False, canceled_at=None)
+    life.update(cancel_at_period_end=False, canceled_at=None, cancellation_details=None)
 
 
 def pause_collection(life: Life) -> None:
@@ -279,6 +280,7 @@ def delete(life: Life) -> None:
         status="canceled",
         ended_at=life.now,
         canceled_at=life.now,
+        cancellation_details={"reason": "payment_failed", "feedback": None},
     )
 
 

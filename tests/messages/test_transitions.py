@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.database.pool import Pool, transaction
-from mpanel_billing.messages.receivers import record_expiring_cards, record_trial_endings
+from mpanel_billing.database.pool import Pool, acquired, transaction
+from mpanel_billing.messages.receivers import record_trial_endings
+from mpanel_billing.messages.repository import record_expiring_cards
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.messages.conftest import Panel
@@ -167,15 +168,27 @@ async def test_a_change_says_how_it_was(pool: Pool, inbox: Inbox) -> None:
 
 async def test_a_cancellation_and_the_end(pool: Pool, inbox: Inbox) -> None:
     await begun(pool, inbox)
-    ending = subscription(cancel_at_period_end=True, canceled_at=NOW + 10)
+    wished = {"reason": "cancellation_requested", "feedback": "unused", "comment": "Bye, Ada"}
+    ending = subscription(
+        cancel_at_period_end=True, canceled_at=NOW + 10, cancellation_details=wished
+    )
     await inbox.deliver("customer.subscription.updated", ending, created=NOW + 10)
     assert await told(pool) == ["subscription.cancelled"]
+    cancelled = await data(pool, "subscription.cancelled")
+    assert cancelled["cancellation"] == {"reason": wished["reason"], "feedback": "unused"}
     kept = subscription()
     await inbox.deliver("customer.subscription.updated", kept, created=NOW + 11)
     assert await told(pool) == ["subscription.cancelled", "subscription.kept"]
-    ended = subscription(status="canceled", ended_at=NOW + 12, canceled_at=NOW + 12)
+    ended = subscription(
+        status="canceled",
+        ended_at=NOW + 12,
+        canceled_at=NOW + 12,
+        cancellation_details={"reason": "payment_failed"},
+    )
     await inbox.deliver("customer.subscription.deleted", ended, created=NOW + 12)
     assert (await told(pool))[2:] == ["subscription.ended"]
+    cancellation = (await data(pool, "subscription.ended"))["cancellation"]
+    assert cancellation == {"reason": "payment_failed", "feedback": None}
 
 
 async def test_what_a_subscription_is_when_it_is_first_seen_is_told(
@@ -237,8 +250,11 @@ async def test_a_refund_is_made_and_succeeds_or_fails(pool: Pool, inbox: Inbox) 
     pending = made.refund(status="pending", created=NOW)
     await inbox.deliver("refund.created", pending, created=NOW)
     await inbox.deliver("refund.updated", {**pending, "status": "succeeded"}, created=NOW + 1)
-    await inbox.deliver("refund.failed", {**pending, "status": "failed"}, created=NOW + 2)
+    failed = {**pending, "status": "failed", "failure_reason": "lost_or_stolen_card"}
+    await inbox.deliver("refund.failed", failed, created=NOW + 2)
     assert await told(pool) == ["refund.created", "refund.succeeded", "refund.failed"]
+    refund = (await data(pool, "refund.failed"))["refund"]
+    assert refund["failureReason"] == "lost_or_stolen_card"
 
 
 async def test_a_credit_note_is_issued_and_voided(pool: Pool, inbox: Inbox) -> None:
@@ -288,7 +304,8 @@ async def test_a_card_that_expires_is_told_once_unless_another_has_paid_since(
         }
         await inbox.deliver("charge.succeeded", about, created=NOW + number)
         for _ in range(2):
-            await record_expiring_cards(pool)
+            async with acquired(pool) as conn:  # a month that has just begun may have 31 days
+                await record_expiring_cards(conn, 31)
         assert [one for one in await told(pool) if one == "card.expiring"] == expected
 
 

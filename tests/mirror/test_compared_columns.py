@@ -73,6 +73,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
             cancel_at=NOW + 2,
             canceled_at=NOW + 3,
             ended_at=NOW + 4,
+            cancellation_details={"reason": "payment_failed", "feedback": "unused"},
             discounts=[
                 discount("di_1", COUPON, NOW + 86_400),
                 discount("di_2", PERCENT, None),
@@ -96,6 +97,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "currency": "usd",
         "status": "succeeded",
         "reason": "duplicate",
+        "failure_reason": "lost_or_stolen_card",
         "payment_intent": "pi_1",
         "charge": "ch_1",
         "created": NOW,

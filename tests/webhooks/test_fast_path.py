@@ -100,6 +100,7 @@ def rich_renewal(number: int, second: int) -> Event:
         cancel_at=LATER + 40 * MONTH,
         canceled_at=LATER + 7,
         ended_at=LATER + 8,
+        cancellation_details={"reason": "cancellation_requested", "feedback": "other"},
     )
 
 

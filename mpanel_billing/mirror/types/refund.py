@@ -27,6 +27,7 @@ class RefundFacts(NamedTuple):
     currency: str
     status: str
     reason: str | None
+    failure_reason: str | None
     stripe_created: datetime
 
     @property
@@ -58,6 +59,7 @@ def _read(fields: Fields, livemode: bool) -> RefundFacts:
         currency=currency_code(fields.text("currency")),
         status=one_of(fields, "status", _STATUSES),
         reason=fields.text("reason"),
+        failure_reason=fields.text("failure_reason"),
         stripe_created=require(fields.moment("created"), "created"),
     )
 

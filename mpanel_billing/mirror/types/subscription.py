@@ -78,6 +78,8 @@ class SubscriptionFacts(NamedTuple):
     cancel_at: datetime | None
     canceled_at: datetime | None
     ended_at: datetime | None
+    cancellation_reason: str | None
+    cancellation_feedback: str | None
     collection_paused: bool
     collection_behavior: str | None
     stripe_schedule_id: str | None
@@ -119,6 +121,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
     ends = present(item.current_period_end for item in items)
     first = items[0] if items else None
     paused = fields.child("status_details", "paused")
+    cancellation = fields.child("cancellation_details")
     return SubscriptionFacts(
         object_id=fields.require_id(),
         stripe_customer_id=require(fields.reference("customer"), "customer"),
@@ -134,6 +137,8 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         cancel_at=fields.moment("cancel_at"),
         canceled_at=fields.moment("canceled_at"),
         ended_at=fields.moment("ended_at"),
+        cancellation_reason=cancellation.text("reason"),
+        cancellation_feedback=cancellation.text("feedback"),
         collection_paused=bool(fields.child("pause_collection").values),
         collection_behavior=fields.child("pause_collection").text("behavior"),
         stripe_schedule_id=fields.reference("schedule"),
