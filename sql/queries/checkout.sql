@@ -569,6 +569,15 @@ SELECT
     p.name AS plan_name,
     c.status AS session_status,
     c.payment_status,
+    (
+        SELECT first.amount_paid
+        FROM invoices AS first
+        WHERE first.stripe_subscription_id = s.stripe_subscription_id
+          AND first.billing_reason = 'subscription_create'
+          AND first.stripe_status = 'paid'
+        ORDER BY first.stripe_created
+        LIMIT 1
+    ) AS amount_paid,
     t.id AS tenant_id,
     coalesce(t.billing_former_domain, t.domain) AS tenant_domain,
     t.status AS tenant_status,

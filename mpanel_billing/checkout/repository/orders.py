@@ -154,6 +154,7 @@ class OrderState:
     cancel_at_period_end: bool
     session_status: AttemptStatus
     payment_status: str | None
+    amount_paid: int | None
     tenant: TenantState | None
     services: Sequence[Mapping[str, str]]
     domains: Sequence[Mapping[str, str]]
@@ -386,6 +387,7 @@ async def get_order_of_session(conn: Connection, stripe_session_id: str) -> Orde
         cancel_at_period_end=bool(row["cancel_at_period_end"]),
         session_status=row["session_status"],
         payment_status=row["payment_status"],
+        amount_paid=row["amount_paid"],
         tenant=_tenant(row),
         services=row["services"],
         domains=row["domains"],

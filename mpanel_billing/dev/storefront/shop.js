@@ -1,20 +1,25 @@
 // The shop: shows the catalogue, has the server price what is chosen, and posts the order to the
 // same public route as the marketing site does.
 
+import { moneyIn, say, translatePage } from "./words.js";
+
 const form = document.querySelector("#order");
 const error = document.querySelector("#error");
 const quote = document.querySelector("#quote");
 const pay = document.querySelector("#pay");
+const totalInSight = document.querySelector("#total-in-sight");
 
 const QUOTE_DELAY_MS = 200;
+const UNPAID = "mpanel-billing-unpaid"; // the payment page that this browser has open
 const ADDRESS = ["phone", "company", "address1", "address2", "city", "state", "postcode", "country"];
 const INPUT_OF = { "domain.value": "domain", couponCode: "coupon" };
 
 let extras;
 
 class Refused extends Error {
-  constructor(answer) {
+  constructor(status, answer) {
     super(answer.error);
+    this.status = status;
     this.fields = answer.fields ?? {};
   }
 }
@@ -27,7 +32,7 @@ async function call(path, body) {
   };
   const response = await fetch(path, { credentials: "include", ...options });
   const answer = await response.json();
-  if (!response.ok) throw new Refused(answer);
+  if (!response.ok) throw new Refused(response.status, answer);
   return answer;
 }
 
@@ -36,6 +41,8 @@ function element(name, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+const termOf = (cycle) => say(extras.cycles.find((known) => known.id === cycle).label.toLowerCase());
 
 const chosen = (name) => form.elements[name]?.value ?? "";
 
@@ -47,7 +54,7 @@ function showPlans(plans) {
       element("input", { type: "radio", name: "plan", value: plan.id, checked: index === 1 }),
       element("strong", {}, plan.name),
       element("span", { className: "price" }),
-      element("p", {}, plan.description),
+      element("p", {}, plan.description ?? ""),
       element("ul", {}, ...plan.features.map((feature) => element("li", {}, feature))),
     ),
   );
@@ -78,7 +85,7 @@ function showCycles() {
       element("input", {
         type: "radio", name: "cycle", value: cycle.id, checked: cycle.id === kept,
       }),
-      element("span", {}, cycle.label),
+      element("span", {}, say(cycle.label)),
     ),
   );
   document.querySelector("#cycles").replaceChildren(...labels);
@@ -86,17 +93,21 @@ function showCycles() {
 
 function showPrices() {
   const cycle = chosen("cycle");
-  const label = extras.cycles.find((known) => known.id === cycle).label.toLowerCase();
+  const term = termOf(cycle);
+  const money = moneyIn(extras.currency);
   for (const card of document.querySelectorAll(".plan")) {
     const price = extras.plans[card.querySelector("input").value].prices[cycle];
-    const text = price ? [price, element("small", {}, ` ${label}`)] : [element("small", {}, `not sold ${label}`)];
+    const sold = price !== undefined;
+    const text = sold ? [money(price)] : [];
+    if (price !== 0) text.push(element("small", {}, sold ? ` ${term}` : say("not sold {term}", { term })));
     card.querySelector(".price").replaceChildren(...text);
   }
   for (const input of document.querySelectorAll("[name=addon]")) {
     const price = extras.addons.find((addon) => addon.id === input.value).prices[cycle];
-    input.disabled = !price;
-    input.checked &&= Boolean(price);
-    input.parentElement.querySelector(".hint").textContent = price ?? `not sold ${label}`;
+    input.disabled = price === undefined;
+    input.checked &&= !input.disabled;
+    const text = input.disabled ? say("not sold {term}", { term }) : price ? `${money(price)} ${term}` : money(price);
+    input.parentElement.querySelector(".hint").textContent = text;
   }
 }
 
@@ -105,7 +116,7 @@ function showChoices(event) {
   showPrices();
   const days = extras.plans[chosen("plan")].trialDays;
   document.querySelector("#trial-choice").hidden = !days;
-  document.querySelector("#trial-days").textContent = days;
+  document.querySelector("#trial-text").textContent = say("{days} days free, nothing to pay today", { days });
   document.querySelector("#domain-field").hidden = chosen("domainMode") === "later";
   document.querySelector("#auth-code-field").hidden = chosen("domainMode") !== "new-or-transfer";
 }
@@ -170,21 +181,15 @@ function billRow(name, amount, className = "") {
   );
 }
 
-function moneyIn(currency) {
-  const format = new Intl.NumberFormat("en-US", { style: "currency", currency });
-  const decimals = format.resolvedOptions().maximumFractionDigits;
-  return (amount) => format.format(amount / 10 ** decimals);
-}
-
 function domainRows(domain, money) {
-  const name = domain.unicodeName;
+  const named = { domain: domain.unicodeName };
   const rows = [];
-  if (domain.firstYear === 0) rows.push(billRow(`${name}, first year`, "free", "good"));
+  if (domain.firstYear === 0) rows.push(billRow(say("{domain}, first year", named), money(0), "good"));
   if (domain.renewal !== null) {
-    rows.push(billRow(`${name}, each further year`, money(domain.renewal), "later"));
+    rows.push(billRow(say("{domain}, each further year", named), money(domain.renewal), "later"));
   }
   if (domain.redemption !== null) {
-    rows.push(billRow(`${name}, back after it has expired`, money(domain.redemption), "later"));
+    rows.push(billRow(say("{domain}, back after it has expired", named), money(domain.redemption), "later"));
   }
   return rows;
 }
@@ -193,22 +198,27 @@ function showQuote(priced) {
   const money = moneyIn(priced.currency);
   const rows = priced.lines.map((line) => billRow(line.name, money(line.amount)));
   if (priced.discount) rows.push(billRow(priced.coupon, money(-priced.discount), "good"));
-  rows.push(billRow("Due today", money(priced.dueToday), "total"));
+  rows.push(billRow(say("Due today"), money(priced.dueToday), "total"));
   if (priced.trialDays) {
-    rows.push(billRow(`After ${priced.trialDays} days`, money(priced.dueAfterTrial)));
+    rows.push(billRow(say("After {days} days", { days: priced.trialDays }), money(priced.dueAfterTrial)));
   }
-  const cycle = extras.cycles.find((known) => known.id === priced.billingCycle).label;
-  rows.push(billRow(`Then, ${cycle.toLowerCase()}`, money(priced.perTerm), "later"));
+  const term = termOf(priced.billingCycle);
+  rows.push(billRow(say("Then, {term}", { term }), money(priced.perTerm), "later"));
   rows.push(...priced.domains.flatMap((domain) => domainRows(domain, money)));
   const taken = priced.domains.find((domain) => domain.availability === "taken");
   quote.replaceChildren(
     element("table", { className: "bill" }, element("tbody", {}, ...rows)),
-    ...(taken ? [element("p", { className: "hint" }, `${taken.unicodeName} is not available.`)] : []),
+    ...(taken ? [hint(say("{domain} is not available.", { domain: taken.unicodeName }))] : []),
   );
+  totalInSight.querySelector("strong").textContent = money(priced.dueToday);
+  totalInSight.hidden = false;
 }
 
+const hint = (sentence) => element("p", { className: "hint" }, sentence);
+
 function showHint(sentence) {
-  quote.replaceChildren(element("p", { className: "hint" }, sentence));
+  quote.replaceChildren(hint(sentence));
+  totalInSight.hidden = true;
 }
 
 let asked = 0;
@@ -219,38 +229,68 @@ function askForQuote() {
   timer = setTimeout(async () => {
     const turn = ++asked;
     if (domainOf().mode !== "later" && !chosen("domain").trim()) {
-      showHint("Enter your domain name to see the price, or choose it later.");
+      showHint(say("Enter your domain name to see the price, or choose it later."));
       return;
     }
     try {
-      const priced = await call("/api/checkout/quote", orderOf());
-      if (turn === asked) showQuote(priced);
+      const [priced, refusal] = await quoteOf(orderOf());
+      if (turn !== asked) return;
+      showQuote(priced);
+      if (refusal) markInputs(refusal);
     } catch (problem) {
       if (turn === asked) showHint(sentenceOf(problem));
     }
   }, QUOTE_DELAY_MS);
 }
 
+// A coupon that is refused does not hide what it costs without.
+async function quoteOf(order) {
+  try {
+    return [await call("/api/checkout/quote", order)];
+  } catch (problem) {
+    if (!order.couponCode || !("couponCode" in (problem.fields ?? {}))) throw problem;
+    return [await call("/api/checkout/quote", { ...order, couponCode: null }), problem];
+  }
+}
+
 function sentenceOf(problem) {
-  return problem instanceof Refused ? problem.message : "The shop cannot be reached just now.";
+  return problem instanceof Refused ? problem.message : say("The shop cannot be reached just now.");
 }
 
 function showProblem(problem) {
   error.textContent = sentenceOf(problem);
-  const names = Object.keys(problem.fields ?? {}).map(
-    (path) => INPUT_OF[path] ?? (path.endsWith(".domain") ? "domain" : path.split(".").pop()),
-  );
-  const inputs = names.map((name) => document.getElementById(name)).filter(Boolean);
-  for (const input of inputs) {
-    input.setAttribute("aria-invalid", "true");
-    input.closest("details")?.setAttribute("open", "");
-  }
-  inputs[0]?.focus();
+  markInputs(problem)[0]?.focus();
 }
 
-function clearProblem() {
+// The inputs that a refusal is about, each with what is wrong below it.
+function markInputs(problem) {
+  const marked = [];
+  const wrong = Object.entries(problem.fields ?? {});
+  for (const [path, text] of wrong) {
+    const name = INPUT_OF[path] ?? (path.endsWith(".domain") ? "domain" : path.split(".").pop());
+    const input = document.getElementById(name);
+    if (!input || marked.includes(input)) continue;
+    marked.push(input);
+    unmark(input);
+    const id = `${name}-problem`;
+    input.after(element("p", { id, className: "problem" }, wrong.length > 1 ? text : problem.message));
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-errormessage", id);
+    input.closest("details")?.setAttribute("open", "");
+  }
+  return marked;
+}
+
+function unmark(input) {
+  document.getElementById(input.getAttribute("aria-errormessage"))?.remove();
+  input.removeAttribute("aria-invalid");
+  input.removeAttribute("aria-errormessage");
+}
+
+// What was wrong before is not said of what is there now.
+function clearProblem(inputs) {
   error.textContent = "";
-  for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+  for (const input of inputs) if (input.hasAttribute("aria-invalid")) unmark(input);
 }
 
 form.addEventListener("change", (event) => {
@@ -258,13 +298,14 @@ form.addEventListener("change", (event) => {
   askForQuote();
 });
 form.addEventListener("input", (event) => {
+  clearProblem([event.target]);
   if (["domain", "coupon"].includes(event.target.name)) askForQuote();
 });
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (pay.getAttribute("aria-disabled") === "true") return;
-  clearProblem();
+  clearProblem(form.elements);
   pay.setAttribute("aria-disabled", "true");
   try {
     const answer = await call("/api/checkout/create-session", {
@@ -273,6 +314,7 @@ form.addEventListener("submit", async (event) => {
       success_url: `${location.origin}/demo/success`,
       cancel_url: `${location.origin}/demo`,
     });
+    localStorage.setItem(UNPAID, JSON.stringify({ sessionId: answer.sessionId, url: answer.url }));
     location.assign(answer.url);
   } catch (problem) {
     showProblem(problem);
@@ -280,6 +322,31 @@ form.addEventListener("submit", async (event) => {
     pay.removeAttribute("aria-disabled");
   }
 });
+
+// Who left the payment page finds the way back, as long as it is open.
+async function offerUnpaid() {
+  const unpaid = JSON.parse(localStorage.getItem(UNPAID));
+  if (!unpaid) return;
+  try {
+    const { session } = await call(`/api/checkout/session/${encodeURIComponent(unpaid.sessionId)}`);
+    if (session.status !== "open") {
+      localStorage.removeItem(UNPAID);
+      return;
+    }
+    const notice = document.querySelector("#unpaid");
+    notice.querySelector("a").href = unpaid.url;
+    notice.hidden = false;
+  } catch (problem) {
+    if (problem.status === 404) localStorage.removeItem(UNPAID);
+  }
+}
+
+function showClosed(problem) {
+  const again = element("button", { type: "button", className: "secondary" }, say("Try again"));
+  again.addEventListener("click", open);
+  document.querySelector("#plans").replaceChildren(element("p", { className: "alert" }, sentenceOf(problem)), again);
+  showHint("");
+}
 
 async function open() {
   try {
@@ -289,13 +356,15 @@ async function open() {
     showAddons();
     showChoices();
     document.querySelector("#coupon-hint").textContent =
-      extras.coupons.length ? `Try ${extras.coupons[0]}.` : "";
+      extras.coupons.length ? say("Try {coupon}.", { coupon: extras.coupons[0] }) : "";
     document.querySelector("#domain").placeholder = `example.${extras.topLevelDomains[0] ?? "com"}`;
     askForQuote();
     form.dataset.ready = "true";
   } catch (problem) {
-    showProblem(problem);
+    showClosed(problem);
   }
 }
 
+translatePage();
 open();
+offerUnpaid();

@@ -1,13 +1,18 @@
 // Follows an order without reloading: each answer is held by the server until something moves.
 
+import { day, locale, moneyIn, say, translatePage } from "./words.js";
+
 const WAIT_SECONDS = 20;
 const RETRY_MS = 2000;
 const DOMAIN_MS = 3000;
 const TRIES = 5;
+const SLOW_MS = 60_000;
+const UNPAID = "mpanel-billing-unpaid"; // the payment page that this browser has open
 
 const sessionId = new URLSearchParams(location.search).get("session_id") ?? "";
 const error = document.querySelector("#error");
 const status = document.querySelector("#status");
+const slow = document.querySelector("#slow");
 
 const SENTENCES = {
   provisional: "We are waiting for your payment.",
@@ -15,7 +20,23 @@ const SENTENCES = {
   active: "Everything is ready.",
   suspended: "Your hosting is suspended.",
   cancelled: "This subscription has ended.",
-  expired: "This order was not paid in time.",
+  expired: "This order was not paid in time. Nothing was charged.",
+};
+const HEADLINES = { pending: "Thank you", active: "Thank you", expired: "Not paid in time" };
+const TENANTS = {
+  awaiting_payment: "waiting",
+  ready: "being set up",
+  suspended: "suspended",
+  ended: "cancelled",
+  not_ordered: "not paid in time",
+};
+const TERMS = {
+  monthly: "monthly",
+  quarterly: "quarterly",
+  "semi-annually": "every six months",
+  annually: "yearly",
+  biennially: "every two years",
+  triennially: "every three years",
 };
 const DOMAINS = {
   ordered: "ordered",
@@ -35,6 +56,8 @@ const NEEDS = {
   name: "your name", email: "your e-mail address", phone: "your phone number",
   address1: "your street", city: "your city", postcode: "your postcode", country: "your country",
 };
+const TRIAL_BEGUN = "Your trial has begun. We are setting up your hosting.";
+const SLOW = "This takes longer than usual. You may close this page: we go on, and its address shows how far it is. If you write to us, give the order number {order}.";
 const MOVING = ["provisional", "pending"];
 const MOVING_DOMAINS = ["paid", "registering", "transferring"];
 
@@ -44,56 +67,60 @@ function setStep(name, state, text) {
   step.querySelector("span").textContent = text;
 }
 
-function showPayment({ status: state, paymentStatus }, order) {
+function showPayment({ status: state, paymentStatus, amountPaid }, order, currency) {
   const paid = order !== "provisional" && order !== "expired";
-  if (paid) setStep("payment", "done", paymentStatus === "no_payment_required" ? "nothing to pay today" : "received");
-  else if (state === "expired") setStep("payment", "failed", "not paid in time");
-  else setStep("payment", "active", state === "complete" ? "being confirmed" : "not received yet");
+  if (paid) setStep("payment", "done", receivedText(paymentStatus, amountPaid, currency));
+  else if (state === "expired") setStep("payment", "failed", say("not paid in time"));
+  else setStep("payment", "active", say(state === "complete" ? "being confirmed" : "not received yet"));
+}
+
+function receivedText(paymentStatus, amountPaid, currency) {
+  if (paymentStatus === "no_payment_required") return say("nothing to pay today");
+  return amountPaid ? say("{amount} received", { amount: moneyIn(currency)(amountPaid) }) : say("received");
 }
 
 function showSubscription({ stripeStatus, status: state, planName }) {
-  const shown = stripeStatus ? `${planName ?? "Plan"}, ${stripeStatus}` : "waiting for the payment";
+  const shown = stripeStatus ? `${planName ?? say("Plan")}, ${say(stripeStatus)}` : say("waiting for the payment");
   setStep("subscription", ["active", "pending"].includes(state) ? "done" : "active", shown);
   if (["expired", "cancelled", "suspended"].includes(state)) {
-    setStep("subscription", "failed", state);
+    setStep("subscription", "failed", say(state));
   }
 }
 
 function showTenant(tenant, { state, services }) {
   const ready = services.filter((service) => service.state === "active").length;
-  const count = services.length ? ` (${ready} of ${services.length} services ready)` : "";
-  if (state === "ready" && tenant) setStep("tenant", "done", `${tenant.domain} is ready`);
-  else if (state === "in_progress") setStep("tenant", "active", `being set up${count}`);
-  else setStep("tenant", "", state.replaceAll("_", " "));
+  const counted = { ready, all: services.length };
+  const doing = counted.all ? "being set up ({ready} of {all} services ready)" : "being set up";
+  if (state === "ready" && tenant) setStep("tenant", "done", say("{domain} is ready", tenant));
+  else if (state === "in_progress") setStep("tenant", "active", say(doing, counted));
+  else setStep("tenant", "", say(TENANTS[state]));
 }
-
-const money = (amount, currency) => {
-  const format = new Intl.NumberFormat("en", { style: "currency", currency });
-  return format.format(amount / 10 ** format.resolvedOptions().maximumFractionDigits);
-};
-const day = (moment) => moment && new Date(moment).toLocaleDateString("en", { dateStyle: "long" });
 
 // What the buyer has to do at their DNS provider before the domain itself is served.
 function proofRows(proof) {
   return [
-    ["Record to add", proof.recordName],
-    ["Its type", proof.recordType],
-    ["Its value", proof.recordValue],
-    ["Or nameservers", proof.nameservers.join(", ")],
-    ["What we saw", proof.missing ?? "not looked yet"],
+    [say("Record to add"), proof.recordName],
+    [say("Its type"), proof.recordType],
+    [say("Its value"), proof.recordValue],
+    [say("Or nameservers"), proof.nameservers.join(", ")],
+    [say("What we saw"), proof.missing ?? say("not looked yet")],
   ];
 }
 
-function showDetails({ subscription, tenant, provisioning, domains }) {
+function showDetails({ session, subscription, tenant, provisioning, domains }) {
+  const money = moneyIn(subscription.currency);
+  const term = TERMS[subscription.billingCycle];
   const rows = [
-    ["Plan", subscription.planName ?? subscription.planId],
-    ["Price", `${money(subscription.amount, subscription.currency)} ${subscription.billingCycle ?? ""}`],
-    ["Free until", day(subscription.trialEnd)],
-    ["Paid until", !subscription.trialEnd && day(subscription.currentPeriodEnd)],
-    ["Tenant", tenant?.domain],
-    ...domains.map((domain) => [domain.unicodeName, DOMAINS[domain.state]]),
+    [say("Order"), subscription.id],
+    [say("Plan"), subscription.planName ?? subscription.planId],
+    [say("Paid"), session.amountPaid && money(session.amountPaid)],
+    [say("Price"), `${money(subscription.amount)} ${term ? say(term) : ""}`],
+    [say("Free until"), day(subscription.trialEnd)],
+    [say("Paid until"), !subscription.trialEnd && day(subscription.currentPeriodEnd)],
+    [say("Tenant"), tenant?.domain],
+    ...domains.map((domain) => [domain.unicodeName, say(DOMAINS[domain.state])]),
     ...domains.filter((domain) => domain.proof).flatMap(({ proof }) => proofRows(proof)),
-    ["Services", provisioning.services.map((service) => service.productType).join(", ")],
+    [say("Services"), provisioning.services.map((service) => service.productType).join(", ")],
   ].filter(([, value]) => value);
   const list = document.querySelector("#details");
   list.replaceChildren(
@@ -113,21 +140,28 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// A sentence with the domain in bold.
+function around(text, domain, values = {}) {
+  const [before, after] = say(text, values).split("{domain}");
+  return [before, element("strong", {}, domain), after];
+}
+
+const sentence = (...said) => element("p", {}, ...around(...said));
+
 function lostNotice({ unicodeName }) {
-  return element(
-    "p", {}, element("strong", {}, unicodeName),
-    " could not be had: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan"
-      + " is as you ordered it. To choose another name, please contact us.",
+  return sentence(
+    "{domain} could not be had: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.",
+    unicodeName,
   );
 }
 
 function dataNotice({ unicodeName, needs }) {
-  const missing = needs.filter((need) => need in NEEDS).map((need) => NEEDS[need]);
+  const missing = needs.filter((need) => need in NEEDS).map((need) => say(NEEDS[need]));
   if (!missing.length) return [];
-  const list = new Intl.ListFormat("en").format(missing);
-  return [element(
-    "p", {}, "To order ", element("strong", {}, unicodeName),
-    `, its registrar needs ${list}. Please log in to mPanel and complete your contact details; we go on by ourselves.`,
+  const fields = new Intl.ListFormat(locale).format(missing);
+  return [sentence(
+    "To order {domain}, its registrar needs {fields}. Please log in to mPanel and complete your contact details; we go on by ourselves.",
+    unicodeName, { fields },
   )];
 }
 
@@ -137,20 +171,19 @@ function codeForm({ name, unicodeName }) {
   const problem = element("p", { className: "alert", role: "alert" });
   const form = element(
     "form", { className: "field" },
-    element(
-      "label", { htmlFor: id }, "To transfer ", element("strong", {}, unicodeName),
-      ", we need its auth code. The registrar that has it now gives it to you.",
-    ),
-    input, problem, element("button", { className: "primary" }, "Send the code"),
+    element("label", { htmlFor: id }, ...around(
+      "To transfer {domain}, we need its auth code. The registrar that has it now gives it to you.", unicodeName,
+    )),
+    input, problem, element("button", { className: "primary" }, say("Send the code")),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     problem.textContent = "";
     try {
       await handIn(name, input.value);
-      form.replaceChildren("Thank you. We ask for the transfer now.");
+      form.replaceChildren(say("Thank you. We ask for the transfer now."));
     } catch (refusal) {
-      problem.textContent = refusal.final ? refusal.message : "We cannot be reached just now.";
+      problem.textContent = refusal.final ? refusal.message : say("We cannot be reached just now.");
     }
   });
   return form;
@@ -177,16 +210,38 @@ function showNotices(domains) {
 
 function show(progress) {
   error.textContent = "";
-  status.textContent = SENTENCES[progress.status] ?? progress.status;
+  const begun = progress.status === "pending" && progress.subscription.stripeStatus === "trialing";
+  status.textContent = say(begun ? TRIAL_BEGUN : SENTENCES[progress.status]);
+  document.querySelector("#headline").textContent = say(HEADLINES[progress.status] ?? "Your order");
   document.body.dataset.status = progress.status;
-  showPayment(progress.session, progress.status);
+  showWaysOn(progress);
+  showPayment(progress.session, progress.status, progress.subscription.currency);
   showSubscription(progress.subscription);
   showTenant(progress.tenant, progress.provisioning);
   showDetails(progress);
   showNotices(progress.domains);
-  const login = document.querySelector("#login");
-  login.href = progress.loginUrl;
-  login.hidden = progress.status !== "active";
+  slow.hidden ||= !MOVING.includes(progress.status);
+  order = progress.subscription.id;
+}
+
+// What there is to do next: log in, pay after all, or order again.
+function showWaysOn({ status: state, session, loginUrl }) {
+  const [login, goOn] = [document.querySelector("#login"), document.querySelector("#go-on")];
+  login.href = loginUrl;
+  login.hidden = state !== "active";
+  if (session.status !== "open") localStorage.removeItem(UNPAID);
+  const unpaid = JSON.parse(localStorage.getItem(UNPAID));
+  goOn.hidden = state !== "provisional" || unpaid?.sessionId !== sessionId;
+  if (!goOn.hidden) goOn.href = unpaid.url;
+  document.querySelector("#order-again").hidden = state !== "expired";
+}
+
+let order;
+
+function showSlow() {
+  if (!order || !MOVING.includes(document.body.dataset.status)) return;
+  slow.textContent = say(SLOW, { order });
+  slow.hidden = false;
 }
 
 const ask = (wait) => call(`?wait=${wait}`);
@@ -219,15 +274,18 @@ async function follow() {
       await pause(DOMAIN_MS); // the order itself is done: the server holds no answer back
     } catch (problem) {
       failures = problem.final ? TRIES : failures + 1;
-      error.textContent = problem.final ? problem.message : "We cannot be reached just now; trying again.";
+      error.textContent = problem.final ? problem.message : say("We cannot be reached just now; trying again.");
       if (!problem.final) await pause(RETRY_MS);
     }
   }
-  status.textContent = "We could not follow your order. Reload this page to look again.";
+  status.textContent = say("We could not follow your order. Reload this page to look again.");
 }
 
-if (sessionId) follow();
-else {
+translatePage();
+if (sessionId) {
+  follow();
+  setTimeout(showSlow, SLOW_MS);
+} else {
   status.textContent = "";
-  error.textContent = "The address of this page names no order.";
+  error.textContent = say("The address of this page names no order.");
 }

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.checkout.sessions import load_offers
@@ -17,6 +16,7 @@ _ASSETS = {
     "storefront.css": "text/css",
     "shop.js": "text/javascript",
     "success.js": "text/javascript",
+    "words.js": "text/javascript",
 }
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
@@ -66,6 +66,7 @@ async def list_extras(request: web.Request) -> web.Response:
 def _extras(catalogue: Catalogue) -> dict[str, object]:
     currency = catalogue.currency
     return {
+        "currency": currency,
         "plans": {
             plan.code: {"trialDays": plan.trial_days, "prices": _prices(plan, currency)}
             for plan in catalogue.plans.values()
@@ -80,10 +81,10 @@ def _extras(catalogue: Catalogue) -> dict[str, object]:
     }
 
 
-def _prices(product: Product, currency: str) -> dict[str, str]:
-    """Return the formatted price of each term on sale."""
+def _prices(product: Product, currency: str) -> dict[str, int]:
+    """Return the price of each term on sale, in minor units."""
     return {
-        price.billing_cycle: money.format_money(price.unit_amount, currency)
+        price.billing_cycle: price.unit_amount
         for price in product.prices
         if price.billing_cycle and price.currency == currency
     }

@@ -231,10 +231,15 @@ class BridgePaymentPageResponse(Response):
 
 
 class SessionSchema(Schema):
-    """The payment page: Stripe's `status` and `payment_status`."""
+    """The payment page: Stripe's `status` and `payment_status`.
+
+    `amount_paid`: what was paid with the order, in minor units of the subscription's currency; null
+    until it is.
+    """
 
     status: str | None
     payment_status: str | None
+    amount_paid: int | None
 
 
 class OrderedSubscriptionSchema(Schema):
@@ -372,7 +377,11 @@ class OrderResponse(Response):
         return cls(
             session_id=session_id,
             status=state.status,
-            session=SessionSchema(status=state.session_status, payment_status=state.payment_status),
+            session=SessionSchema(
+                status=state.session_status,
+                payment_status=state.payment_status,
+                amount_paid=state.amount_paid,
+            ),
             subscription=OrderedSubscriptionSchema.of(state),
             tenant=OrderTenantSchema(id=str(tenant.id), domain=tenant.domain, status=tenant.status)
             if tenant
