@@ -70,6 +70,8 @@ CREATE TYPE billing_subscription_snapshot AS (
     cancel_at timestamp with time zone,
     canceled_at timestamp with time zone,
     ended_at timestamp with time zone,
+    cancellation_reason text,
+    cancellation_feedback text,
     collection_paused boolean,
     collection_behavior text,
     stripe_schedule_id text,
@@ -664,6 +666,93 @@ END
 $$;
 COMMENT ON FUNCTION billing_begin_order_v1(buyer text, email text, existing_customer uuid, idempotency_key text, idempotency_hash bytea, for_livemode boolean, within interval, price_ids uuid[], price_versions text[]) IS 'Begins the transaction of an order: the lock, the key, and what the order depends on';
 
+CREATE TABLE subscriptions (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    product_id uuid,
+    status character varying(50) DEFAULT 'active'::character varying,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    next_billing_date date,
+    next_due_date date,
+    auto_renew boolean DEFAULT true,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    billing_provider text,
+    livemode boolean,
+    stripe_status text,
+    stripe_customer_id text,
+    stripe_subscription_id text,
+    stripe_payment_intent_id text,
+    checkout_session_id text,
+    currency text,
+    amount bigint,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    trial_end timestamp with time zone,
+    cancel_at_period_end boolean,
+    cancel_at timestamp with time zone,
+    canceled_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    collection_paused boolean,
+    cancellation_reason text,
+    cancellation_feedback text,
+    collection_behavior text,
+    stripe_schedule_id text,
+    pending_update_expires_at timestamp with time zone,
+    entitlement jsonb,
+    initial_payment_settled boolean,
+    order_paid boolean,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
+    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
+    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
+    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ('{provisional,pending,active,suspended,cancelled,expired}'::text[])))),
+    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY ('{incomplete,incomplete_expired,trialing,active,past_due,unpaid,paused,canceled}'::text[])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
+COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
+COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
+COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
+COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
+COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
+COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
+COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
+COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
+COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
+COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
+COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
+COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
+COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
+COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
+COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
+COMMENT ON COLUMN subscriptions.cancellation_reason IS 'Why it ends, as Stripe knows it: cancellation_requested, payment_failed or payment_disputed';
+COMMENT ON COLUMN subscriptions.cancellation_feedback IS 'What the customer says of the cancellation: one of Stripe''s words, as too_expensive';
+COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
+COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; ours are in billing_planned_changes';
+COMMENT ON COLUMN subscriptions.pending_update_expires_at IS 'Until when a change waits for the customer to pay it (pending_update); null: none does';
+COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
+COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
+COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
+COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
+COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+
+CREATE FUNCTION billing_cancellation_message(s subscriptions) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT jsonb_build_object('reason', s.cancellation_reason, 'feedback', s.cancellation_feedback)
+$$;
+COMMENT ON FUNCTION billing_cancellation_message(s subscriptions) IS 'Why a subscription ends, as messages tell it';
+
 CREATE FUNCTION billing_check_domain_state() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1199,13 +1288,11 @@ END
 $$;
 COMMENT ON FUNCTION billing_describe(described_table text, described_column text, description text) IS 'Comments on a column or, without one, on a table, unless mPanel had it before us';
 
-CREATE FUNCTION billing_domain_message(id uuid, name text, unicode_name text, state text, expires_at timestamp with time zone, auto_renew boolean, renewal_price bigint, currency text) RETURNS jsonb
+CREATE FUNCTION billing_domain_message(id uuid, state text, expires_at timestamp with time zone, auto_renew boolean, renewal_price bigint, currency text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT jsonb_build_object('domain', jsonb_build_object(
         'id', id,
-        'name', name,
-        'unicodeName', unicode_name,
         'state', state,
         'expiresAt', expires_at,
         'autoRenew', auto_renew,
@@ -1213,7 +1300,7 @@ CREATE FUNCTION billing_domain_message(id uuid, name text, unicode_name text, st
         'currency', currency
     ))
 $$;
-COMMENT ON FUNCTION billing_domain_message(id uuid, name text, unicode_name text, state text, expires_at timestamp with time zone, auto_renew boolean, renewal_price bigint, currency text) IS 'A domain as messages tell it';
+COMMENT ON FUNCTION billing_domain_message(id uuid, state text, expires_at timestamp with time zone, auto_renew boolean, renewal_price bigint, currency text) IS 'A domain as messages tell it; its name is added when one is sent';
 
 CREATE FUNCTION billing_domain_payer_v1(of_customer uuid, of_subscription uuid, in_currency text) RETURNS uuid
     LANGUAGE sql STABLE
@@ -2073,6 +2160,8 @@ BEGIN
                 cancel_at = s.cancel_at,
                 canceled_at = s.canceled_at,
                 ended_at = s.ended_at,
+                cancellation_reason = s.cancellation_reason,
+                cancellation_feedback = s.cancellation_feedback,
                 stripe_as_of_since = s.since,
                 stripe_as_of = s.as_of,
                 stripe_event_id = s.event_id,
@@ -2624,82 +2713,6 @@ CREATE FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscriptio
 $$;
 COMMENT ON FUNCTION billing_subscription_entitlement_v1(snapshot billing_subscription_snapshot, stored jsonb) IS 'What a subscription entitles to, as far as Stripe says; a change of this value makes work for provisioning';
 
-CREATE TABLE subscriptions (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    customer_id uuid,
-    product_id uuid,
-    status character varying(50) DEFAULT 'active'::character varying,
-    billing_cycle character varying(50),
-    price numeric(10,2) NOT NULL,
-    next_billing_date date,
-    next_due_date date,
-    auto_renew boolean DEFAULT true,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    billing_provider text,
-    livemode boolean,
-    stripe_status text,
-    stripe_customer_id text,
-    stripe_subscription_id text,
-    stripe_payment_intent_id text,
-    checkout_session_id text,
-    currency text,
-    amount bigint,
-    current_period_start timestamp with time zone,
-    current_period_end timestamp with time zone,
-    trial_end timestamp with time zone,
-    cancel_at_period_end boolean,
-    cancel_at timestamp with time zone,
-    canceled_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    collection_paused boolean,
-    collection_behavior text,
-    stripe_schedule_id text,
-    pending_update_expires_at timestamp with time zone,
-    entitlement jsonb,
-    initial_payment_settled boolean,
-    order_paid boolean,
-    stripe_as_of_since timestamp with time zone,
-    stripe_as_of timestamp with time zone,
-    stripe_event_id text,
-    CONSTRAINT billing_subscriptions_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT billing_subscriptions_mirror_check CHECK (((billing_provider IS NULL) OR ((livemode IS NOT NULL) AND (currency IS NOT NULL) AND (amount IS NOT NULL) AND ((stripe_status IS NULL) = (stripe_as_of IS NULL)) AND ((stripe_as_of IS NULL) = (stripe_as_of_since IS NULL)) AND (stripe_as_of_since <= stripe_as_of)))),
-    CONSTRAINT billing_subscriptions_not_due_in_mpanel_check CHECK (((billing_provider IS NULL) OR ((auto_renew IS FALSE) AND (next_billing_date IS NULL)))),
-    CONSTRAINT billing_subscriptions_provider_check CHECK ((billing_provider = 'stripe'::text)),
-    CONSTRAINT billing_subscriptions_status_check CHECK (((billing_provider IS NULL) OR ((status)::text = ANY ('{provisional,pending,active,suspended,cancelled,expired}'::text[])))),
-    CONSTRAINT billing_subscriptions_stripe_status_check CHECK ((stripe_status = ANY ('{incomplete,incomplete_expired,trialing,active,past_due,unpaid,paused,canceled}'::text[])))
-)
-WITH (fillfactor='85');
-COMMENT ON TABLE subscriptions IS 'What was ordered; rows that Stripe bills have a billing_provider';
-COMMENT ON COLUMN subscriptions.billing_provider IS 'stripe: Stripe bills this row, and mPanel''s own biller must never see it as due; null: mPanel bills it';
-COMMENT ON COLUMN subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN subscriptions.stripe_status IS 'Stripe''s status; status is ours';
-COMMENT ON COLUMN subscriptions.stripe_customer_id IS 'cus_... that is charged; a new one for each order by an unverified buyer';
-COMMENT ON COLUMN subscriptions.stripe_subscription_id IS 'sub_...; null until the order is paid';
-COMMENT ON COLUMN subscriptions.stripe_payment_intent_id IS 'Payment of the latest invoice that has one';
-COMMENT ON COLUMN subscriptions.checkout_session_id IS 'The latest Checkout session of the order; older ones are in checkout_sessions';
-COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
-COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
-COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
-COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
-COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
-COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
-COMMENT ON COLUMN subscriptions.canceled_at IS 'When the cancellation was requested';
-COMMENT ON COLUMN subscriptions.ended_at IS 'When it ended';
-COMMENT ON COLUMN subscriptions.collection_paused IS 'Whether Stripe collects no payments at present (pause_collection)';
-COMMENT ON COLUMN subscriptions.collection_behavior IS 'What Stripe does with invoices meanwhile: keep_as_draft, mark_uncollectible or void; null: collected';
-COMMENT ON COLUMN subscriptions.stripe_schedule_id IS 'sub_sched_... that changes it at Stripe; ours are in billing_planned_changes';
-COMMENT ON COLUMN subscriptions.pending_update_expires_at IS 'Until when a change waits for the customer to pay it (pending_update); null: none does';
-COMMENT ON COLUMN subscriptions.entitlement IS 'All that the desired state of its services reads from Stripe''s subscription; a change makes work for provisioning';
-COMMENT ON COLUMN subscriptions.initial_payment_settled IS 'Whether the first invoice is paid or was $0: the condition for first provisioning';
-COMMENT ON COLUMN subscriptions.order_paid IS 'Whether money was paid for all that was ordered, and not given back: the condition for ordering a domain';
-COMMENT ON COLUMN subscriptions.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe; equals stripe_as_of unless it was fetched';
-COMMENT ON COLUMN subscriptions.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN subscriptions.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-
 CREATE FUNCTION billing_subscription_message(s subscriptions) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -2918,8 +2931,7 @@ BEGIN
         NEW.customer_id,
         now(),
         billing_domain_message(
-            NEW.id, NEW.name, NEW.unicode_name, NEW.state, NEW.expires_at, NEW.auto_renew, NEW.renewal_price,
-            NEW.currency
+            NEW.id, NEW.state, NEW.expires_at, NEW.auto_renew, NEW.renewal_price, NEW.currency
         )
     )
     FROM (
@@ -3058,7 +3070,8 @@ BEGIN
             'status', NEW.status,
             'amount', NEW.amount,
             'currency', NEW.currency,
-            'reason', NEW.reason
+            'reason', NEW.reason,
+            'failureReason', NEW.failure_reason
         ))
     )
     FROM (
@@ -3141,6 +3154,8 @@ BEGIN
         content || CASE told.type
             WHEN 'changed' THEN jsonb_build_object('before', billing_subscription_message(OLD))
             WHEN 'suspended' THEN jsonb_build_object('suspension', billing_suspension_message(NEW.id))
+            WHEN 'cancelled' THEN jsonb_build_object('cancellation', billing_cancellation_message(NEW))
+            WHEN 'ended' THEN jsonb_build_object('cancellation', billing_cancellation_message(NEW))
             ELSE '{}'
         END
     )
@@ -4152,6 +4167,7 @@ BEGIN
         currency,
         status,
         reason,
+        failure_reason,
         stripe_created,
         stripe_as_of_since,
         stripe_as_of,
@@ -4166,6 +4182,7 @@ BEGIN
         s.currency,
         s.status,
         s.reason,
+        s.failure_reason,
         s.stripe_created,
         s.since,
         s.as_of,
@@ -4179,6 +4196,7 @@ BEGIN
         currency text,
         status text,
         reason text,
+        failure_reason text,
         stripe_created timestamptz,
         since timestamptz,
         as_of timestamptz,
@@ -4191,6 +4209,7 @@ BEGIN
         currency = excluded.currency,
         status = excluded.status,
         reason = excluded.reason,
+        failure_reason = excluded.failure_reason,
         stripe_as_of_since = excluded.stripe_as_of_since,
         stripe_as_of = excluded.stripe_as_of,
         stripe_event_id = excluded.stripe_event_id,
@@ -4397,6 +4416,8 @@ BEGIN
             s.cancel_at,
             s.canceled_at,
             s.ended_at,
+            s.cancellation_reason,
+            s.cancellation_feedback,
             s.collection_paused,
             s.collection_behavior,
             s.stripe_schedule_id,
@@ -4489,6 +4510,8 @@ BEGIN
             cancel_at,
             canceled_at,
             ended_at,
+            cancellation_reason,
+            cancellation_feedback,
             collection_paused,
             collection_behavior,
             stripe_schedule_id,
@@ -4520,6 +4543,8 @@ BEGIN
             s.cancel_at,
             s.canceled_at,
             s.ended_at,
+            s.cancellation_reason,
+            s.cancellation_feedback,
             s.collection_paused,
             s.collection_behavior,
             s.stripe_schedule_id,
@@ -4545,6 +4570,8 @@ BEGIN
             cancel_at = excluded.cancel_at,
             canceled_at = excluded.canceled_at,
             ended_at = excluded.ended_at,
+            cancellation_reason = excluded.cancellation_reason,
+            cancellation_feedback = excluded.cancellation_feedback,
             collection_paused = excluded.collection_paused,
             collection_behavior = excluded.collection_behavior,
             stripe_schedule_id = excluded.stripe_schedule_id,
@@ -7830,6 +7857,7 @@ CREATE TABLE stripe_refunds (
     currency text NOT NULL,
     status text NOT NULL,
     reason text,
+    failure_reason text,
     stripe_created timestamp with time zone NOT NULL,
     stripe_as_of_since timestamp with time zone NOT NULL,
     stripe_as_of timestamp with time zone NOT NULL,
@@ -7850,6 +7878,7 @@ COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
 COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
 COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
+COMMENT ON COLUMN stripe_refunds.failure_reason IS 'Why it failed, in Stripe''s words, as lost_or_stolen_card; null: it did not, or Stripe does not say';
 COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
 COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
 COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';

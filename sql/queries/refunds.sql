@@ -11,6 +11,7 @@
 --     currency text NOT NULL,
 --     status text NOT NULL,
 --     reason text,
+--     failure_reason text,
 --     stripe_created timestamp with time zone NOT NULL,
 --     stripe_as_of_since timestamp with time zone NOT NULL,
 --     stripe_as_of timestamp with time zone NOT NULL,

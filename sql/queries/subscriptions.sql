@@ -34,6 +34,8 @@
 --     canceled_at timestamp with time zone,
 --     ended_at timestamp with time zone,
 --     collection_paused boolean,
+--     cancellation_reason text,
+--     cancellation_feedback text,
 --     collection_behavior text,
 --     stripe_schedule_id text,
 --     pending_update_expires_at timestamp with time zone,
