@@ -121,3 +121,55 @@ async def test_another_order_is_reached_by_keyboard_alone(browser: Browser, shop
              .map((e) => e.outerHTML)"""
     )
     assert unreachable == []
+
+
+async def test_a_refused_coupon_is_said_below_it_beside_the_price_without_it(
+    browser: Browser, shop: Shop
+) -> None:
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.click("input[name=trial]")
+    await browser.fill("#domain", "adalovelace.com")
+    await browser.fill("#coupon", "NOPE")
+    assert "NOPE" in await browser.text_of("#coupon-problem")
+    assert await browser.text_of(".bill .total td") == "$20.98"
+    await browser.resize(360, 740)
+    assert await browser.text_of("#total-in-sight strong") == "$20.98"
+    await browser.fill("#coupon", "WELCOME10")
+    await browser.find(".bill .good")
+    assert await browser.run("return document.querySelectorAll('.problem').length") == 0
+
+
+async def test_who_left_the_payment_page_finds_the_way_back(browser: Browser, shop: Shop) -> None:
+    await order(browser, shop, trial=False)
+    page = browser.driver.current_url
+    await browser.open(f"{shop.url}/demo")
+    await browser.find("#unpaid:not([hidden]) a")
+    session = page.rsplit("/", 1)[-1].partition("#")[0]
+    await browser.open(f"{shop.url}/demo/success?session_id={session}")
+    await browser.find("body[data-status=provisional]")
+    assert await browser.text_of("#headline") == "Your order"
+    await browser.click("#go-on")
+    await pay(browser, GOOD_CARD)
+    await browser.find("body[data-status=active]")
+    assert await browser.text_of("#headline") == "Thank you"
+    assert await browser.text_of("#step-payment span") == "$20.98 received"
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.until(
+        lambda driver: not driver.find_elements("css selector", "#unpaid:not([hidden])")
+    )
+
+
+async def test_a_german_buyer_reads_german(browser: Browser, shop: Shop) -> None:
+    agent = await browser.run("return navigator.userAgent")
+    override = {"userAgent": agent, "acceptLanguage": "de-AT,de"}
+    browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
+    try:
+        await browser.open(f"{shop.url}/demo")
+        await browser.find(READY)
+        assert await browser.text_of("#pay") == "Weiter zur Zahlung"
+        assert "7,99 monatlich" in await browser.text_of(".plan:nth-of-type(2) .price")
+        assert await browser.run("return document.documentElement.lang") == "de-AT"
+    finally:
+        browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})

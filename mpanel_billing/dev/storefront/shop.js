@@ -1,7 +1,7 @@
 // The shop: shows the catalogue, has the server price what is chosen, and posts the order to the
 // same public route as the marketing site does.
 
-import { moneyIn, say, translatePage } from "./words.js";
+import { moneyIn, priceIn, say, translatePage } from "./words.js";
 
 const form = document.querySelector("#order");
 const error = document.querySelector("#error");
@@ -94,11 +94,11 @@ function showCycles() {
 function showPrices() {
   const cycle = chosen("cycle");
   const term = termOf(cycle);
-  const money = moneyIn(extras.currency);
+  const priced = priceIn(extras.currency);
   for (const card of document.querySelectorAll(".plan")) {
     const price = extras.plans[card.querySelector("input").value].prices[cycle];
     const sold = price !== undefined;
-    const text = sold ? [money(price)] : [];
+    const text = sold ? [priced(price)] : [];
     if (price !== 0) text.push(element("small", {}, sold ? ` ${term}` : say("not sold {term}", { term })));
     card.querySelector(".price").replaceChildren(...text);
   }
@@ -106,7 +106,7 @@ function showPrices() {
     const price = extras.addons.find((addon) => addon.id === input.value).prices[cycle];
     input.disabled = price === undefined;
     input.checked &&= !input.disabled;
-    const text = input.disabled ? say("not sold {term}", { term }) : price ? `${money(price)} ${term}` : money(price);
+    const text = input.disabled ? say("not sold {term}", { term }) : price ? `${priced(price)} ${term}` : priced(price);
     input.parentElement.querySelector(".hint").textContent = text;
   }
 }
@@ -184,7 +184,7 @@ function billRow(name, amount, className = "") {
 function domainRows(domain, money) {
   const named = { domain: domain.unicodeName };
   const rows = [];
-  if (domain.firstYear === 0) rows.push(billRow(say("{domain}, first year", named), money(0), "good"));
+  if (domain.firstYear === 0) rows.push(billRow(say("{domain}, first year", named), say("Free"), "good"));
   if (domain.renewal !== null) {
     rows.push(billRow(say("{domain}, each further year", named), money(domain.renewal), "later"));
   }

@@ -1,6 +1,6 @@
 // Follows an order without reloading: each answer is held by the server until something moves.
 
-import { day, locale, moneyIn, say, translatePage } from "./words.js";
+import { day, locale, moneyIn, priceIn, say, translatePage } from "./words.js";
 
 const WAIT_SECONDS = 20;
 const RETRY_MS = 2000;
@@ -114,7 +114,7 @@ function showDetails({ session, subscription, tenant, provisioning, domains }) {
     [say("Order"), subscription.id],
     [say("Plan"), subscription.planName ?? subscription.planId],
     [say("Paid"), session.amountPaid && money(session.amountPaid)],
-    [say("Price"), `${money(subscription.amount)} ${term ? say(term) : ""}`],
+    [say("Price"), `${priceIn(subscription.currency)(subscription.amount)} ${term ? say(term) : ""}`],
     [say("Free until"), day(subscription.trialEnd)],
     [say("Paid until"), !subscription.trialEnd && day(subscription.currentPeriodEnd)],
     [say("Tenant"), tenant?.domain],

@@ -172,7 +172,12 @@ export function say(sentence, values = {}) {
 export function moneyIn(currency) {
   const format = new Intl.NumberFormat(locale, { style: "currency", currency });
   const decimals = format.resolvedOptions().maximumFractionDigits;
-  return (amount) => (amount === 0 ? say("Free") : format.format(amount / 10 ** decimals));
+  return (amount) => format.format(amount / 10 ** decimals);
+}
+
+export function priceIn(currency) {
+  const money = moneyIn(currency);
+  return (amount) => (amount === 0 ? say("Free") : money(amount));
 }
 
 export const day = (moment) =>
