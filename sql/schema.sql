@@ -777,6 +777,30 @@ END
 $$;
 COMMENT ON FUNCTION billing_check_domain_state() IS 'Holds the life of a domain: which state may follow which';
 
+CREATE FUNCTION billing_choose_server_v1(of_type text, among text[], wanted text[], placed_on text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT load.server
+    FROM billing_server_load AS load
+    CROSS JOIN LATERAL (
+        SELECT load.accounts - (load.server IS NOT DISTINCT FROM placed_on)::integer AS others
+    ) AS besides
+    WHERE load.product_type = of_type
+      AND load.server = ANY(among)
+      AND load.tags @> wanted
+      AND load.left_at IS NULL
+      AND load.drained_at IS NULL
+      AND (load.capacity IS NULL OR besides.others < load.capacity)
+      AND (NOT load.is_failing OR load.failed_at < now() - interval '5 minutes')
+    ORDER BY
+        load.is_failing,
+        load.server IS DISTINCT FROM placed_on,
+        (besides.others + 1)::numeric / load.weight,
+        load.server
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION billing_choose_server_v1(of_type text, among text[], wanted text[], placed_on text) IS 'The server for an account, of some; null: none has room, the tags, and works';
+
 CREATE FUNCTION billing_close_proof() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -5524,6 +5548,7 @@ CREATE TABLE tenant_services (
     desired text NOT NULL,
     actual text DEFAULT 'absent'::text NOT NULL,
     driver text NOT NULL,
+    server text,
     external_ref text,
     attempts integer DEFAULT 0 NOT NULL,
     last_error text,
@@ -5556,6 +5581,7 @@ COMMENT ON COLUMN tenant_services.product_type IS 'hosting, email, storage, ...'
 COMMENT ON COLUMN tenant_services.desired IS 'What it should be';
 COMMENT ON COLUMN tenant_services.actual IS 'What it is, as the driver last reported';
 COMMENT ON COLUMN tenant_services.driver IS 'The driver that holds the account';
+COMMENT ON COLUMN tenant_services.server IS 'The server that has the account, or is to have it; null: its product type has a single one without a name';
 COMMENT ON COLUMN tenant_services.external_ref IS 'The driver''s name for the account';
 COMMENT ON COLUMN tenant_services.attempts IS 'Failed commands since the last success';
 COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
@@ -5741,6 +5767,65 @@ COMMENT ON COLUMN billing_messages.addressed_at IS 'When it got its number and i
 
 ALTER TABLE billing_messages ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_messages_position_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE billing_moves (
+    id bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    product_type text NOT NULL,
+    from_server text NOT NULL,
+    to_server text NOT NULL,
+    state text DEFAULT 'creating'::text NOT NULL,
+    external_ref text,
+    former_ref text,
+    generation bigint DEFAULT 0 NOT NULL,
+    request jsonb,
+    stopped boolean DEFAULT false NOT NULL,
+    last_error text,
+    begun_by text NOT NULL,
+    confirmed_by text,
+    cancelled_by text,
+    abandoned_by text,
+    begun_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT billing_moves_check CHECK ((from_server <> to_server)),
+    CONSTRAINT billing_moves_check1 CHECK (((state = ANY (ARRAY['done'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT billing_moves_check2 CHECK (((state <> ALL (ARRAY['copying'::text, 'terminating'::text, 'done'::text])) OR (external_ref IS NOT NULL))),
+    CONSTRAINT billing_moves_check3 CHECK (((state <> ALL (ARRAY['terminating'::text, 'done'::text])) OR ((confirmed_by IS NOT NULL) AND (former_ref IS NOT NULL)))),
+    CONSTRAINT billing_moves_check4 CHECK (((state <> ALL (ARRAY['cancelling'::text, 'cancelled'::text])) OR (former_ref IS NULL))),
+    CONSTRAINT billing_moves_check5 CHECK (((abandoned_by IS NULL) OR (confirmed_by IS NOT NULL))),
+    CONSTRAINT billing_moves_check6 CHECK (((NOT stopped) OR (last_error IS NOT NULL))),
+    CONSTRAINT billing_moves_state_check CHECK ((state = ANY (ARRAY['creating'::text, 'copying'::text, 'terminating'::text, 'cancelling'::text, 'done'::text, 'cancelled'::text])))
+);
+COMMENT ON TABLE billing_moves IS 'Accounts that go, or went, from one server to another';
+COMMENT ON COLUMN billing_moves.id IS 'Our id';
+COMMENT ON COLUMN billing_moves.subscription_id IS 'The subscription that has the account';
+COMMENT ON COLUMN billing_moves.product_type IS 'Its product type';
+COMMENT ON COLUMN billing_moves.from_server IS 'The server that had it when the move began';
+COMMENT ON COLUMN billing_moves.to_server IS 'The server that gets it';
+COMMENT ON COLUMN billing_moves.state IS 'creating: an account is being made at the new server; copying: its data has to be moved; terminating: the account at the old server goes; cancelling: the one at the new server goes; done; cancelled';
+COMMENT ON COLUMN billing_moves.external_ref IS 'The new server''s name for the account; null: not known yet';
+COMMENT ON COLUMN billing_moves.former_ref IS 'The old server''s name for it, once the new one has the account';
+COMMENT ON COLUMN billing_moves.generation IS 'Number of the latest command of this move';
+COMMENT ON COLUMN billing_moves.request IS 'What was sent with a command of unknown outcome; null: there is none';
+COMMENT ON COLUMN billing_moves.stopped IS 'Whether a server has refused a command: nothing is sent until an operator retries';
+COMMENT ON COLUMN billing_moves.last_error IS 'Why the latest command failed';
+COMMENT ON COLUMN billing_moves.begun_by IS 'Who has asked for the move';
+COMMENT ON COLUMN billing_moves.confirmed_by IS 'Who says that the data was moved: an operator, or the new server itself; null: nobody yet';
+COMMENT ON COLUMN billing_moves.cancelled_by IS 'Who has called the move off; null: nobody';
+COMMENT ON COLUMN billing_moves.abandoned_by IS 'Who says that the old server is gone for good, so that nothing has to be terminated there; null: nobody';
+COMMENT ON COLUMN billing_moves.begun_at IS 'When it was asked for';
+COMMENT ON COLUMN billing_moves.updated_at IS 'When this row was last changed';
+COMMENT ON COLUMN billing_moves.finished_at IS 'When it was over; null: it is not';
+
+ALTER TABLE billing_moves ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_moves_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -5990,6 +6075,91 @@ COMMENT ON COLUMN billing_reconcile_runs.events IS 'Stripe events looked up in t
 COMMENT ON COLUMN billing_reconcile_runs.accounts IS 'Accounts at the drivers inspected';
 COMMENT ON COLUMN billing_reconcile_runs.drift IS 'Objects, events and accounts that differed';
 COMMENT ON COLUMN billing_reconcile_runs.repaired IS 'How many of these no longer differ';
+
+CREATE TABLE billing_servers (
+    product_type text NOT NULL,
+    name text NOT NULL,
+    driver text NOT NULL,
+    weight integer NOT NULL,
+    capacity integer,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    failed_at timestamp with time zone,
+    last_error text,
+    drained_by text,
+    drained_at timestamp with time zone,
+    left_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_servers_capacity_check CHECK ((capacity >= 0)),
+    CONSTRAINT billing_servers_check CHECK (((failures = 0) = (failing_since IS NULL))),
+    CONSTRAINT billing_servers_check1 CHECK (((failures = 0) = (failed_at IS NULL))),
+    CONSTRAINT billing_servers_check2 CHECK (((drained_by IS NULL) = (drained_at IS NULL))),
+    CONSTRAINT billing_servers_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT billing_servers_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._-]{0,62}$'::text)),
+    CONSTRAINT billing_servers_weight_check CHECK (((weight >= 1) AND (weight <= 1000)))
+);
+COMMENT ON TABLE billing_servers IS 'The servers of product types that have several, as PROVISIONING_SERVICES named them when a worker last started';
+COMMENT ON COLUMN billing_servers.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN billing_servers.name IS 'Its name in the setting';
+COMMENT ON COLUMN billing_servers.driver IS 'The driver that calls it';
+COMMENT ON COLUMN billing_servers.weight IS 'Its share of new accounts, in proportion to the others';
+COMMENT ON COLUMN billing_servers.capacity IS 'Accounts that it may have at most; null: any number';
+COMMENT ON COLUMN billing_servers.tags IS 'What it offers: an account that needs a tag is only placed on a server that has it';
+COMMENT ON COLUMN billing_servers.failures IS 'Commands of unknown outcome since it last answered one; three make it a failing server';
+COMMENT ON COLUMN billing_servers.failing_since IS 'When the first of these was; null: there are none';
+COMMENT ON COLUMN billing_servers.failed_at IS 'When the last of these was; null: there are none';
+COMMENT ON COLUMN billing_servers.last_error IS 'What came of the last of these';
+COMMENT ON COLUMN billing_servers.drained_by IS 'Who empties it: it gets no new accounts; null: nobody';
+COMMENT ON COLUMN billing_servers.drained_at IS 'Since when it is emptied';
+COMMENT ON COLUMN billing_servers.left_at IS 'Since when the setting does not name it any more; null: it does';
+COMMENT ON COLUMN billing_servers.created_at IS 'When this row was created';
+COMMENT ON COLUMN billing_servers.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_server_load AS
+ SELECT s.product_type,
+    s.name AS server,
+    s.driver,
+    ((placed.accounts + passing.coming) + passing.going) AS accounts,
+    passing.coming,
+    passing.leaving,
+    s.capacity,
+    s.weight,
+    s.tags,
+    ((s.failures >= 3) AND (s.failed_at > (now() - '02:00:00'::interval))) AS is_failing,
+    s.failing_since,
+    s.failed_at,
+    s.last_error,
+    s.drained_by,
+    s.drained_at,
+    s.left_at
+   FROM ((billing_servers s
+     CROSS JOIN LATERAL ( SELECT count(*) AS accounts
+           FROM tenant_services v
+          WHERE ((v.product_type = s.product_type) AND (v.server = s.name) AND ((v.desired = 'active'::text) OR (v.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (v.pending_action IS NOT NULL)))) placed)
+     CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE ((m.to_server = s.name) AND (m.state <> 'terminating'::text))) AS coming,
+            count(*) FILTER (WHERE ((m.from_server = s.name) AND (m.state = ANY (ARRAY['creating'::text, 'copying'::text])))) AS leaving,
+            count(*) FILTER (WHERE ((m.from_server = s.name) AND (m.state = 'terminating'::text))) AS going
+           FROM billing_moves m
+          WHERE ((m.product_type = s.product_type) AND ((s.name = m.from_server) OR (s.name = m.to_server)) AND (m.finished_at IS NULL))) passing);
+COMMENT ON VIEW billing_server_load IS 'What each server of PROVISIONING_SERVICES has to carry, and whether it gets new accounts';
+COMMENT ON COLUMN billing_server_load.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN billing_server_load.server IS 'Its name in the setting';
+COMMENT ON COLUMN billing_server_load.driver IS 'The driver that calls it';
+COMMENT ON COLUMN billing_server_load.accounts IS 'Places that are taken: accounts, those to be made, and those that move here or are not terminated here yet';
+COMMENT ON COLUMN billing_server_load.coming IS 'Of these, accounts that move here';
+COMMENT ON COLUMN billing_server_load.leaving IS 'Of these, accounts that move away, and are still in use here';
+COMMENT ON COLUMN billing_server_load.capacity IS 'Places that it has; null: any number';
+COMMENT ON COLUMN billing_server_load.weight IS 'Its share of new accounts, in proportion to the others';
+COMMENT ON COLUMN billing_server_load.tags IS 'What it offers';
+COMMENT ON COLUMN billing_server_load.is_failing IS 'Whether new accounts are placed elsewhere, because its last three commands or more have failed';
+COMMENT ON COLUMN billing_server_load.failing_since IS 'When the first of its commands failed since it last answered one; null: none has';
+COMMENT ON COLUMN billing_server_load.failed_at IS 'When the last of them failed';
+COMMENT ON COLUMN billing_server_load.last_error IS 'What came of the last of them';
+COMMENT ON COLUMN billing_server_load.drained_by IS 'Who empties it; null: nobody';
+COMMENT ON COLUMN billing_server_load.drained_at IS 'Since when it is emptied, and gets no new accounts';
+COMMENT ON COLUMN billing_server_load.left_at IS 'Since when the setting does not name it any more; null: it does';
 
 CREATE TABLE billing_trials (
     subscription_id uuid NOT NULL,
@@ -6963,11 +7133,48 @@ UNION ALL
    FROM ((billing_deliveries d
      JOIN billing_messages m ON ((m.id = d.message_id)))
      JOIN billing_receivers r ON ((r.id = d.receiver_id)))
-  WHERE (d.state = 'given_up'::text);
+  WHERE (d.state = 'given_up'::text)
+UNION ALL
+ SELECT 'server_left'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    s.name AS object_id,
+    s.left_at AS since,
+    (((('PROVISIONING_SERVICES does not name it for '::text || s.product_type) || ' any more, and it has '::text) || load.accounts) || ' accounts'::text) AS detail
+   FROM (billing_servers s
+     CROSS JOIN LATERAL ( SELECT there.accounts
+           FROM billing_server_load there
+          WHERE ((there.product_type = s.product_type) AND (there.server = s.name))
+         OFFSET 0) load)
+  WHERE ((s.left_at IS NOT NULL) AND (load.accounts > 0))
+UNION ALL
+ SELECT 'server_failing'::text AS trouble,
+    NULL::uuid AS subscription_id,
+    s.name AS object_id,
+    s.failing_since AS since,
+    ((((s.failures || ' commands for '::text) || s.product_type) || ' have failed in a row: '::text) || s.last_error) AS detail
+   FROM billing_servers s
+  WHERE ((s.failures >= 3) AND (s.failing_since < (now() - '00:15:00'::interval)) AND (s.failed_at > (now() - '02:00:00'::interval)) AND (s.left_at IS NULL))
+UNION ALL
+ SELECT 'move_failed'::text AS trouble,
+    m.subscription_id,
+    m.product_type AS object_id,
+    m.updated_at AS since,
+    ((((('to '::text || m.to_server) || ', '::text) || m.state) || ': '::text) || m.last_error) AS detail
+   FROM billing_moves m
+  WHERE ((m.finished_at IS NULL) AND (m.last_error IS NOT NULL) AND (m.stopped OR (m.begun_at < (now() - '1 day'::interval))))
+UNION ALL
+ SELECT 'move_waits'::text AS trouble,
+    m.subscription_id,
+    m.product_type AS object_id,
+    m.updated_at AS since,
+    (((((((('nobody has said that the data was moved from '::text || m.from_server) || ' ('::text) || COALESCE(v.external_ref, '-'::text)) || ') to '::text) || m.to_server) || ' ('::text) || m.external_ref) || ')'::text) AS detail
+   FROM (billing_moves m
+     JOIN tenant_services v ON (((v.subscription_id = m.subscription_id) AND (v.product_type = m.product_type))))
+  WHERE ((m.finished_at IS NULL) AND (m.state = 'copying'::text) AND (m.confirmed_by IS NULL) AND (m.updated_at < (now() - '3 days'::interval)));
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver or a message';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver, a message or a server';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
 COMMENT ON COLUMN billing_trouble.detail IS 'Description';
 
@@ -7360,7 +7567,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('server_left'::text,'trouble'::text,'A server that has accounts is not in PROVISIONING_SERVICES any more: its accounts get no commands. object_id is the server.'::text,'naming it there again and restarting the workers; or, once it is named, moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('server_failing'::text,'trouble'::text,'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.'::text,'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('move_failed'::text,'trouble'::text,'A server has refused what a move of an account needs, or has not done it for a day. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or calling the move off with provision stay'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('move_waits'::text,'trouble'::text,'An account has been made at another server, and for three days nobody has said that its data was moved. object_id is the product type.'::text,'moving the data and provision moved; or calling the move off with provision stay'::text,'mpanel-billing provision moves'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -7646,6 +7853,7 @@ CREATE TABLE provisioning_log (
     subscription_id uuid NOT NULL,
     product_type text,
     driver text NOT NULL,
+    server text,
     action text NOT NULL,
     idempotency_key text NOT NULL,
     request jsonb NOT NULL,
@@ -7663,6 +7871,7 @@ COMMENT ON COLUMN provisioning_log.id IS 'In the order of the calls';
 COMMENT ON COLUMN provisioning_log.subscription_id IS 'The subscription';
 COMMENT ON COLUMN provisioning_log.product_type IS 'The service';
 COMMENT ON COLUMN provisioning_log.driver IS 'The driver called';
+COMMENT ON COLUMN provisioning_log.server IS 'The server of the account; null: the product type has a single one without a name';
 COMMENT ON COLUMN provisioning_log.action IS 'create, suspend, resume, change, terminate';
 COMMENT ON COLUMN provisioning_log.idempotency_key IS 'By which the driver recognises a retry';
 COMMENT ON COLUMN provisioning_log.request IS 'What was sent';
@@ -8021,6 +8230,9 @@ ALTER TABLE ONLY billing_message_sequences
 ALTER TABLE ONLY billing_messages
     ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_moves
+    ADD CONSTRAINT billing_moves_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_noted_users
     ADD CONSTRAINT billing_noted_users_pkey PRIMARY KEY (user_id, noted_in);
 
@@ -8071,6 +8283,9 @@ ALTER TABLE ONLY billing_schema_objects
 
 ALTER TABLE ONLY billing_schema_texts
     ADD CONSTRAINT billing_schema_texts_pkey PRIMARY KEY (file);
+
+ALTER TABLE ONLY billing_servers
+    ADD CONSTRAINT billing_servers_pkey PRIMARY KEY (product_type, name);
 
 ALTER TABLE ONLY billing_takeovers
     ADD CONSTRAINT billing_takeovers_pkey PRIMARY KEY (subscription_id);
@@ -8333,6 +8548,10 @@ CREATE UNIQUE INDEX billing_messages_position_key ON billing_messages USING btre
 
 CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence);
 
+CREATE UNIQUE INDEX billing_moves_open_key ON billing_moves USING btree (subscription_id, product_type) WHERE (finished_at IS NULL);
+
+CREATE INDEX billing_moves_subscription_idx ON billing_moves USING btree (subscription_id, product_type);
+
 CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
 
 CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
@@ -8372,6 +8591,8 @@ CREATE INDEX billing_registrar_calls_domain_idx ON billing_registrar_calls USING
 CREATE INDEX billing_revenue_changing_idx ON billing_revenue USING btree (changes_at) WHERE (changes_at IS NOT NULL);
 
 CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
+
+CREATE INDEX billing_services_server_idx ON tenant_services USING btree (product_type, server, subscription_id) WHERE ((server IS NOT NULL) AND ((desired = 'active'::text) OR (actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (pending_action IS NOT NULL)));
 
 CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree (subscription_id) WHERE (suspended_by_service IS NOT NULL);
 
@@ -8519,7 +8740,7 @@ CREATE UNIQUE INDEX subscription_discounts_key ON subscription_discounts USING b
 
 CREATE INDEX subscription_items_subscription_idx ON subscription_items USING btree (subscription_id);
 
-CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
+CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref, COALESCE(server, ''::text));
 
 CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 
@@ -8642,6 +8863,9 @@ ALTER TABLE ONLY billing_leniency
 
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_moves
+    ADD CONSTRAINT billing_moves_subscription_id_product_type_fkey FOREIGN KEY (subscription_id, product_type) REFERENCES tenant_services(subscription_id, product_type) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_pauses
     ADD CONSTRAINT billing_pauses_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

@@ -9,7 +9,7 @@ import asyncpg
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.cli import after_end, decisions
+from mpanel_billing.cli import after_end, decisions, servers
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import Subscription, change_subscription, of_subscription
 from mpanel_billing.cli.output import moment_text, print_line
@@ -20,6 +20,7 @@ from mpanel_billing.settings import load_settings
 app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_help=True)
 app.add_typer(decisions.app)
 app.add_typer(after_end.app)
+app.add_typer(servers.app)
 
 
 @app.command("list")
@@ -170,7 +171,7 @@ def _service_line(row: asyncpg.Record) -> str:
     return "  ".join(
         [
             f"{row['product_type']:<10}  {row['actual']:<10} -> {row['desired']:<10}",
-            f"{row['driver']}:{row['external_ref'] or '-'}",
+            f"{row['server'] or row['driver']}:{row['external_ref'] or '-'}",
             *(note for note in notes if note),
         ]
     )

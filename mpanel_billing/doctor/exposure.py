@@ -69,9 +69,10 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, str]]:
     for key in settings.encryption_keys:
         yield "ENCRYPTION_KEYS", key.get_secret_value()
     for product_type, service in settings.provisioning_services.items():
-        for name in ("token", "secret"):
-            if given := service.own.get(name):
-                yield f"PROVISIONING_SERVICES: {product_type}.{name}", _text_of(given)
+        for place, endpoint in service.endpoints.items():
+            for name in ("token", "secret"):
+                if given := endpoint.own.get(name):
+                    yield f"PROVISIONING_SERVICES: {product_type}.{place}{name}", _text_of(given)
 
 
 def _text_of(value: object) -> str:
@@ -87,13 +88,14 @@ def is_weak(secret: str) -> bool:
 
 def _unencrypted(settings: Settings) -> Iterator[Finding]:
     for product_type, service in settings.provisioning_services.items():
-        url = urlsplit(str(service.own.get("url", "")))
-        if url.scheme == "http" and not _is_local(url.hostname or ""):
-            yield warning(
-                f"PROVISIONING_SERVICES: {product_type}",
-                f"its token and customers' data go to {url.hostname} without encryption",
-                "use https://",
-            )
+        for place, endpoint in service.endpoints.items():
+            url = urlsplit(str(endpoint.own.get("url", "")))
+            if url.scheme == "http" and not _is_local(url.hostname or ""):
+                yield warning(
+                    f"PROVISIONING_SERVICES: {product_type}.{place}".rstrip("."),
+                    f"its token and customers' data go to {url.hostname} without encryption",
+                    "use https://",
+                )
 
 
 def _is_local(host: str) -> bool:

@@ -23,6 +23,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_domain_renewals": _words("params last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
+    "billing_moves": _words("external_ref former_ref request last_error"),
     "billing_reconcile_drift": _words("ours found"),
     "billing_registrar_calls": _words("request response error"),
     "checkout_sessions": _words("params url recovery_url last_error"),
@@ -101,6 +102,9 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_leniency": _words("set_by"),
     # names and addresses are only added when a message is sent
     "billing_messages": _words("id type object_id transition data"),
+    "billing_moves": _words(
+        "product_type from_server to_server state begun_by confirmed_by cancelled_by abandoned_by"
+    ),
     "billing_planned_changes": _words(
         "stripe_schedule_id plan_code billing_cycle addon_codes quantities"
     ),
@@ -119,6 +123,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_schema_texts": _words("file digest"),
     "billing_domains": _words("mode state currency driver needs pending_action"),
     "billing_domain_proofs": _words("token nameservers proven_by"),
+    "billing_servers": _words("product_type name driver tags last_error drained_by"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(
@@ -147,7 +152,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
         " category features resources stripe_product_id allowed_changes"
     ),
     "provisioning_holds": _words("placed_by lifted_by"),
-    "provisioning_log": _words("product_type driver action idempotency_key outcome"),
+    "provisioning_log": _words("product_type driver server action idempotency_key outcome"),
     "provisioning_work": _words("inputs decided_reason"),
     "stripe_customer_balances": _words("stripe_customer_id currency"),
     "stripe_customers": _words("id stripe_event_id"),
@@ -189,7 +194,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "tenant_services": _words(
         # a pending command bars an erasure
-        "product_type desired actual driver desired_resources resources pending_action"
+        "product_type desired actual driver server desired_resources resources pending_action"
         " pending_request stopped"
     ),
     "tenants": _words("status"),

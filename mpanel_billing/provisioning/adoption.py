@@ -1,14 +1,17 @@
 """Look for the accounts of a subscription that was brought back, before any is created."""
 
+from collections.abc import Sequence
+
 import asyncpg
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import BillingError, ConflictError
 from mpanel_billing.provisioning.desired import resources_by_type
-from mpanel_billing.provisioning.drivers.protocol import Account, Found, Unknown
+from mpanel_billing.provisioning.drivers.protocol import Account, Found
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease
 from mpanel_billing.provisioning.repository import accounts
+from mpanel_billing.provisioning.service_state import Service
 from mpanel_billing.provisioning.work import Work
 
 
@@ -25,51 +28,68 @@ async def adopt_accounts(pool: Pool, drivers: Drivers, lease: Lease, work: Work)
     to another subscription; the run is tried again.
     """
     for product_type in sorted({*resources_by_type(work.entitlement.items), *work.services}):
-        driver = _driver(drivers, work, product_type)
-        if driver is not None:
-            await _adopt_account(pool, lease, work, product_type, driver)
+        service = work.services.get(product_type)
+        places = drivers.places(product_type, service.driver if service else None)
+        await _adopt_account(pool, lease, product_type, service, places)
     async with acquired(pool) as conn:
         await accounts.note_inspected(conn, lease.subscription_id)
 
 
-def _driver(drivers: Drivers, work: Work, product_type: str) -> LimitedDriver | None:
-    service = work.services.get(product_type)
-    if service is None:
-        return drivers.choose(product_type)
-    return drivers.find(product_type, service.driver)
-
-
 async def _adopt_account(
-    pool: Pool, lease: Lease, work: Work, product_type: str, limited: LimitedDriver
+    pool: Pool,
+    lease: Lease,
+    product_type: str,
+    service: Service | None,
+    places: Sequence[tuple[str | None, LimitedDriver]],
 ) -> None:
-    service = work.services.get(product_type)
-    reference = service.external_ref if service else None
-    async with limited.limit.slot():
-        found = await limited.driver.inspect(
-            Account(
-                lease.subscription_id,
-                product_type,
-                reference,
-                service.account_id if service else None,
+    """Record the account wherever it is: after a move, its server may not be the recorded one."""
+    account = Account(
+        lease.subscription_id,
+        product_type,
+        service.external_ref if service else None,
+        service.account_id if service else None,
+    )
+    answers = [(server, limited, await _inspect(account, limited)) for server, limited in places]
+    there = [each for each in answers if each[2] and each[2].actual in {"active", "suspended"}]
+    if len(there) > 1:
+        servers = " and ".join(str(server) for server, _, _ in there)
+        raise ConflictError(
+            f"The account for {product_type} is on {servers}: a move was under way. Delete the one"
+            " that is not in use, at its server; then retry."
+        )
+    for server, limited, found in there:
+        if found is not None:
+            await _record(
+                pool, lease, product_type, found, driver=limited.driver.name, server=server
             )
-        )
-    if isinstance(found, Unknown):
-        if found.permanently:
             return
-        raise NotInspectedError(
-            f"Whether the account for {product_type} exists is not known: {found.reason}"
-        )
-    if found.actual in {"active", "suspended"}:
-        await _record(pool, lease, product_type, limited.driver.name, found)
-    elif service is not None:
+    gone = next((found for _, _, found in answers if found is not None), None)
+    if service is not None and gone is not None:
         async with acquired(pool) as conn:
-            await accounts.store_finding(conn, lease, service, found)
+            await accounts.store_finding(conn, lease, service, gone)
 
 
-async def _record(pool: Pool, lease: Lease, product_type: str, driver: str, found: Found) -> None:
+async def _inspect(account: Account, limited: LimitedDriver) -> Found | None:
+    """Return the account as a service has it; None if it can never say."""
+    async with limited.limit.slot():
+        found = await limited.driver.inspect(account)
+    if isinstance(found, Found):
+        return found
+    if found.permanently:
+        return None
+    raise NotInspectedError(
+        f"Whether the account for {account.product_type} exists is not known: {found.reason}"
+    )
+
+
+async def _record(
+    pool: Pool, lease: Lease, product_type: str, found: Found, *, driver: str, server: str | None
+) -> None:
     async with acquired(pool) as conn:
         try:
-            await accounts.adopt_account(conn, lease, product_type, driver, found)
+            await accounts.adopt_account(
+                conn, lease, product_type, found, driver=driver, server=server
+            )
         except asyncpg.UniqueViolationError:
             raise ConflictError(
                 f"The account {found.external_ref} for {product_type} belongs to another"

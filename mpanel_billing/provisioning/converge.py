@@ -30,6 +30,7 @@ from mpanel_billing.provisioning.lease import (
     kept,
     take_lease,
 )
+from mpanel_billing.provisioning.moving import carry_moves
 from mpanel_billing.provisioning.registrar.repository import list_due_of
 from mpanel_billing.provisioning.repository import runs
 from mpanel_billing.provisioning.service_state import Service, blocker, in_order
@@ -161,9 +162,9 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     if is_active or (work.adopted_from in {"stripe", "backup"} and work.services):
         tenant = await ensure_tenant(provisioning.pool, lease, work, provisioning.tenant_suffix)
         work = replace(work, tenant_id=tenant[0], tenant_domain=tenant[1])
-    services = await _drive_services(provisioning, lease, work, desired)
+    services, move_errors = await _drive_services(provisioning, lease, work, desired)
     pages_error = await close_rival_pages(provisioning.mirror, work)
-    errors = tuple(error for error in (charges_error, pages_error) if error is not None)
+    errors = tuple(each for each in (charges_error, pages_error, *move_errors) if each is not None)
     return await _finish(provisioning.pool, lease, _Run(work, desired, services, errors))
 
 
@@ -239,8 +240,11 @@ async def _close_invoices(provisioning: Provisioning, lease: Lease, work: Work) 
 
 async def _drive_services(
     provisioning: Provisioning, lease: Lease, work: Work, desired: Desired
-) -> Mapping[str, Service]:
-    """Drive each service as far as possible; return the services as they are then."""
+) -> tuple[Mapping[str, Service], tuple[str, ...]]:
+    """Drive each service as far as possible.
+
+    Returns the services as they are then, and which of their moves have to be tried again.
+    """
     drivers = {
         product_type: provisioning.drivers.choose(product_type).driver.name
         for product_type in desired.services
@@ -248,11 +252,14 @@ async def _drive_services(
     services = dict(work.services)
     if desired.services:
         services |= await _write_desired(provisioning, lease, work, desired, drivers)
+    pool, known = provisioning.pool, provisioning.drivers
+    carried, move_errors = await carry_moves(pool, known, lease, work, services)
+    services = dict(carried)
     dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
     for service in in_order(services):
         if is_due(service, work):
             services[service.product_type] = await provision(dispatcher, work, service, services)
-    return services
+    return services, move_errors
 
 
 async def _write_desired(
@@ -305,12 +312,12 @@ class _Run:
     work: Work
     desired: Desired
     services: Mapping[str, Service]
-    errors_at_stripe: tuple[str, ...]
+    further_errors: tuple[str, ...]
 
     @property
     def outcome(self) -> Outcome:
         of_services = _services_error(self.services)
-        errors = [*((of_services,) if of_services else ()), *self.errors_at_stripe]
+        errors = [*((of_services,) if of_services else ()), *self.further_errors]
         return Outcome(done=not errors, error="; ".join(errors) or None)
 
 
@@ -336,7 +343,7 @@ async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, fl
         error=run.outcome.error,
         wake_at=run.desired.wake_at,
         reason=run.desired.reason,
-        retry_seconds=retry_seconds(run.work.attempts) if run.errors_at_stripe else None,
+        retry_seconds=retry_seconds(run.work.attempts) if run.further_errors else None,
         statuses=statuses_of(run.desired.phase, run.services),
     )
 

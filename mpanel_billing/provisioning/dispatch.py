@@ -24,6 +24,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
 )
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
+from mpanel_billing.provisioning.placement import note_answer, place_account
 from mpanel_billing.provisioning.repository import accounts
 from mpanel_billing.provisioning.service_state import Action, Service, supersede_pending
 from mpanel_billing.telemetry.counters import count_driver_call
@@ -52,21 +53,29 @@ class Dispatcher:
         is not ours to resume. Before a change to less it is asked whether what is used fits: if
         not, the account keeps what it has, as after a refusal. A refusal tells nothing of an
         earlier command of unknown outcome: the service is asked for the account, and the outcome
-        stays unknown if it cannot say.
+        stays unknown if it cannot say. Before a create the account gets a server, if its product
+        type has several.
         """
         if action == "resume" and (barred := await self._find_barred(service)) is not None:
             return barred
+        if action == "create" and service.pending != "create":
+            service, is_placed = await place_account(self.pool, self.drivers, self.lease, service)
+            if not is_placed:
+                return service
         base, command = next_command(self.lease, service, action, details)
-        driver = self.drivers.find(service.product_type, service.driver)
+        driver = self.drivers.find(service.product_type, service.driver, service.server)
         async with acquired(self.pool) as conn:
             if not await accounts.begin_command(conn, self.lease, base, command):
                 raise LeaseLostError
         started = time.monotonic()
-        result = await self._find_unfit(base, command, driver) or await _call(driver, command)
+        result = await self._find_unfit(base, command, driver) or await call_driver(
+            driver, command, service.server
+        )
         seconds = time.monotonic() - started
         duration_ms = round(seconds * 1000)
         count_driver_call(base.driver, command.action, accounts.outcome_of(result), seconds)
-        _log(service, command, result, duration_ms)
+        log_command(service.driver, service.server, command, result, duration_ms)
+        await note_answer(self.pool, service.product_type, service.server, result)
         try:
             stored = await self._store(
                 base, command, result, duration_ms, was_unknown=service.pending is not None
@@ -121,7 +130,7 @@ class Dispatcher:
 
     async def _inspect(self, service: Service) -> Found | None:
         """Return the account as the service reports it; None if it cannot say."""
-        driver = self.drivers.find(service.product_type, service.driver)
+        driver = self.drivers.find(service.product_type, service.driver, service.server)
         if driver is None:
             return None
         async with driver.limit.slot():
@@ -195,9 +204,13 @@ def next_command(
     )
 
 
-async def _call(limited: LimitedDriver | None, command: DriverCommand) -> Result:
+async def call_driver(
+    limited: LimitedDriver | None, command: DriverCommand, server: str | None
+) -> Result:
+    """Have the driver carry out a command, under its limit; without one it is refused."""
     if limited is None:
-        return Refused("The driver of this account is no longer configured.")
+        what = f"server {server}" if server else "driver"
+        return Refused(f"The {what} of this account is no longer in PROVISIONING_SERVICES.")
     async with limited.limit.slot():
         return await _method(limited.driver, command.action)(command)
 
@@ -220,7 +233,10 @@ def _delay(base: Service, result: Result) -> float | None:
     return retry_seconds(base.attempts + 1, result.retry_after)
 
 
-def _log(service: Service, command: DriverCommand, result: Result, duration_ms: int) -> None:
+def log_command(
+    driver: str, server: str | None, command: DriverCommand, result: Result, duration_ms: int
+) -> None:
+    """Log what came of a command."""
     failed = not isinstance(result, Done)
     logger.log(
         logging.WARNING if failed else logging.INFO,
@@ -232,7 +248,8 @@ def _log(service: Service, command: DriverCommand, result: Result, duration_ms: 
             "subscriptionId": str(command.subscription_id),
             "productType": command.product_type,
             "action": command.action,
-            "driver": service.driver,
+            "driver": driver,
+            **({"server": server} if server else {}),
             "generation": command.generation,
             "durationMs": duration_ms,
         },

@@ -120,7 +120,7 @@ async def _inspect(drivers: Drivers, row: asyncpg.Record) -> Drift | None:
     account = Account(
         row["subscription_id"], row["product_type"], row["external_ref"], row["account_id"]
     )
-    limited = drivers.find(row["product_type"], row["driver"])
+    limited = drivers.find(row["product_type"], row["driver"], row["server"])
     if limited is None:
         found: Found | Unknown = Unknown("its driver is no longer configured")
     else:

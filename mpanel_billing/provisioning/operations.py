@@ -19,8 +19,8 @@ from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
+from mpanel_billing.provisioning.repository import moves, takeovers
 from mpanel_billing.provisioning.repository import operations as repository
-from mpanel_billing.provisioning.repository import takeovers
 from mpanel_billing.provisioning.timeline import TimelineEntry, read_entry
 
 
@@ -97,6 +97,7 @@ async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> N
     """Try again at once, including services that were refused or skipped."""
     async with transaction(pool) as conn:
         await repository.release_services(conn, subscription_id)
+        await moves.release_moves(conn, subscription_id)
         await _trigger(conn, subscription_id)
         await audit.record(conn, by, "subscription.retry", _target(subscription_id))
 

@@ -38,7 +38,8 @@ class Service:
     `pending` is a driver command whose outcome is unknown: it may have happened, may happen
     later, or never. `desired_domains` are those that it should have registered or transferred,
     and the one that the tenant has got since; `ordered_domains` those that it was told of, and
-    has. `generation` is the number of the latest command. `suspended_by_service` is why the
+    has. `server` is the one that has the account, or is to have it; None: there is only one.
+    `generation` is the number of the latest command. `suspended_by_service` is why the
     service itself has suspended the account: it is not ours to resume. `account_id`: the
     subscription that the account was created for, None if for this one; `exchanged_at`: since
     when this one has it.
@@ -64,11 +65,17 @@ class Service:
     suspended_by_service: str | None = None
     account_id: UUID | None = None
     exchanged_at: datetime | None = None
+    server: str | None = None
 
     @property
     def settled(self) -> bool:
         """Whether the account is as desired, or an operator has skipped it."""
         return self.stopped == "skipped" or next_action(self) is None
+
+
+def tags_of(service: Service) -> tuple[str, ...]:
+    """Return the tags that a server has to have for the account: the resource `server_tags`."""
+    return tuple(str(service.desired_resources.get("server_tags", "")).split())
 
 
 def next_action(service: Service) -> Action | None:

@@ -1,6 +1,7 @@
 """What each service is sent: a function per product type, and the details of its commands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mpanel_billing.provisioning.dispatch import Dispatcher
@@ -29,15 +30,50 @@ def is_due(service: Service, work: Work) -> bool:
     return service.next_attempt_at is None or service.next_attempt_at <= work.now
 
 
-async def provision_hosting(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Send the next command for the hosting account: web space on the tenant's domain.
+def _hosting(work: Work) -> dict[str, Any]:
+    """Return what a hosting account is made with: web space on the tenant's domain.
 
-    The command says how the buyer gets the domain, and which further domains were paid for: the
-    hosting service registers or transfers them. Until they are paid for it is told of none; then
-    it gets them with a change.
+    The command also says how the buyer gets the domain, and which further domains were paid for:
+    the hosting service registers or transfers them. Until they are paid for it is told of none;
+    then it gets them with a change.
     """
-    details = {**_owner(work), "domain": work.tenant_domain}
-    return await _send(dispatcher, service, details, work)
+    return {**_owner(work), "domain": work.tenant_domain}
+
+
+def _email(work: Work) -> dict[str, Any]:
+    """Return what a mail account is made with: mailboxes on the tenant's domain."""
+    return {**_owner(work), "mailDomain": work.tenant_domain}
+
+
+def _owner(work: Work) -> dict[str, Any]:
+    """Return what a storage account is made with: it needs no domain."""
+    buyer = work.buyer
+    contact = {"email": buyer.email, "name": buyer.name, "company": buyer.company}
+    return {"tenantId": str(work.tenant_id), "contact": contact}
+
+
+def _extra(work: Work) -> dict[str, Any]:
+    """Return what any other account is made with: an extra on the tenant's domain."""
+    return {"tenantId": str(work.tenant_id), "domain": work.tenant_domain}
+
+
+_BY_TYPE: Mapping[str, Callable[[Work], dict[str, Any]]] = {
+    "hosting": _hosting,
+    "email": _email,
+    "storage": _owner,
+}
+
+
+def describe_account(
+    work: Work, service: Service, moved_from: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return what an existing account is made with once more, at another server.
+
+    No domain is ordered with it: what the old one has ordered is there, and the rest is told to the
+    new one once it has the account.
+    """
+    blank = replace(service, desired_domains=service.ordered_domains)
+    return {**_details_of("create", blank, work), "movedFrom": moved_from}
 
 
 def _domains_of_new(service: Service, work: Work) -> Mapping[str, Any]:
@@ -80,30 +116,6 @@ def _domains_due(service: Service, details: Mapping[str, Any], work: Work) -> Ma
     }
 
 
-async def provision_email(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Send the next command for the mail account: mailboxes on the tenant's domain."""
-    details = {**_owner(work), "mailDomain": work.tenant_domain}
-    return await _send(dispatcher, service, details, work)
-
-
-async def provision_storage(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Send the next command for the storage account; it needs no domain."""
-    return await _send(dispatcher, service, _owner(work), work)
-
-
-async def provision_service(dispatcher: Dispatcher, work: Work, service: Service) -> Service:
-    """Send the next command for any other service: an extra on the tenant's domain."""
-    details = {"tenantId": str(work.tenant_id), "domain": work.tenant_domain}
-    return await _send(dispatcher, service, details, work)
-
-
-_BY_TYPE = {
-    "hosting": provision_hosting,
-    "email": provision_email,
-    "storage": provision_storage,
-}
-
-
 async def provision(
     dispatcher: Dispatcher, work: Work, service: Service, services: Mapping[str, Service]
 ) -> Service:
@@ -112,35 +124,18 @@ async def provision(
     Until it is as desired, a command fails, an operator skips it, or one of the `services` that it
     needs is missing.
     """
-    send = _BY_TYPE.get(service.product_type, provision_service)
     for _ in range(_MAX_COMMANDS):
-        if next_action(service) is None or blocker(service, services) is not None:
+        action = next_action(service)
+        if action is None or blocker(service, services) is not None:
             break
-        service = await send(dispatcher, work, service)
+        service = await dispatcher.dispatch(service, action, _details_of(action, service, work))
         if service.last_error is not None or service.stopped is not None:
             break
     return service
 
 
-def _owner(work: Work) -> dict[str, Any]:
-    buyer = work.buyer
-    contact = {"email": buyer.email, "name": buyer.name, "company": buyer.company}
-    return {"tenantId": str(work.tenant_id), "contact": contact}
-
-
-async def _send(
-    dispatcher: Dispatcher, service: Service, details: Mapping[str, Any], work: Work
-) -> Service:
-    """Send the next command."""
-    action = next_action(service)
-    if action is None:
-        return service
-    return await dispatcher.dispatch(service, action, _details_of(action, service, details, work))
-
-
-def _details_of(
-    action: Action, service: Service, details: Mapping[str, Any], work: Work
-) -> Mapping[str, Any]:
+def _details_of(action: Action, service: Service, work: Work) -> Mapping[str, Any]:
+    details = _BY_TYPE.get(service.product_type, _extra)(work)
     match action:
         case "create":
             domains = _domains_of_new(service, work) if service.product_type == "hosting" else {}

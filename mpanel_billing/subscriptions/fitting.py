@@ -29,7 +29,7 @@ async def refuse_unfit(
 
 
 async def _ask(drivers: Drivers, account: HeldAccount, change: PlanChange) -> None:
-    driver = drivers.find(account.product_type, account.driver)
+    driver = drivers.find(account.product_type, account.driver, account.server)
     if driver is None or change.resources is None:
         return
     async with driver.limit.slot():

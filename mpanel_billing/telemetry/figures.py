@@ -1,7 +1,7 @@
 """Figures about the work, read from the database: what waits, what fails, and for how long.
 
 One statement reads all of them, at most every FRESH_SECONDS however often monitoring asks; the
-kinds of trouble have one of their own, which is dearer and so less frequent. While the database is
+kinds of trouble and the load of servers have their own, which are dearer and so less frequent. While the database is
 down, `Figures.up` is false and there are no values.
 """
 
@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 FRESH_SECONDS = 4.0
 """How long figures are reused; shorter than any scrape interval."""
 
-TROUBLE_FRESH_SECONDS = 30.0
-"""How long the number of troubles is reused."""
+DEAR_FRESH_SECONDS = 30.0
+"""How long the number of troubles and the load of servers are reused."""
 
 READ_SECONDS = 3.0
 """Prometheus gives a scrape 10 s by default; it must not hang while the database is down."""
@@ -71,6 +71,17 @@ FAMILIES: Mapping[str, Family] = {
         "Products on sale of whose type no service makes accounts, 0 if one does", ("product_type",)
     ),
     "trouble": Family("Rows of billing_trouble, by kind", ("kind",)),
+    "server_accounts": Family(
+        "Places taken on a server of a product type that has several", ("product_type", "server")
+    ),
+    "server_capacity": Family(
+        "Places that a server has, no value without a limit", ("product_type", "server")
+    ),
+    "server_failing": Family(
+        "1 while new accounts are placed elsewhere because a server's commands fail",
+        ("product_type", "server"),
+    ),
+    "moves": Family("Moves of accounts between servers that are not over", ("state",)),
     "refetches": Family("Objects to refetch from Stripe, now or later", ("state",)),
     "refetches_due_oldest_seconds": Family("How long the oldest refetch has been due"),
     "refetches_failing": Family("Refetches that have failed and are retried"),
@@ -122,8 +133,8 @@ class FigureReader:
         self._reading = asyncio.Lock()
         self._latest: Figures | None = None
         self._read_at = 0.0
-        self._trouble: Values = {}
-        self._trouble_read_at = -math.inf
+        self._dear: Values = {}
+        self._dear_read_at = -math.inf
 
     async def read(self) -> Figures:
         """Return the figures, at most FRESH_SECONDS old; never raises, never hangs."""
@@ -137,13 +148,13 @@ class FigureReader:
         values = await self._try(repository.read_figures)
         if values is None:
             return Figures(up=False)
-        if time.monotonic() - self._trouble_read_at > TROUBLE_FRESH_SECONDS:
-            read = await self._try(repository.read_trouble)
+        if time.monotonic() - self._dear_read_at > DEAR_FRESH_SECONDS:
+            read = await self._try(repository.read_dear)
             # one slow answer does not make an alert start over
-            self._trouble = self._trouble if read is None else read
-            self._trouble_read_at = time.monotonic()
+            self._dear = self._dear if read is None else read
+            self._dear_read_at = time.monotonic()
         unmade = self._count_unmade(values.get("products_on_sale", {}))
-        return Figures(up=True, values={**values, **self._trouble, "products_unmade": unmade})
+        return Figures(up=True, values={**values, **self._dear, "products_unmade": unmade})
 
     def _count_unmade(self, on_sale: Mapping[Labels, float]) -> Mapping[Labels, float]:
         unmade = self._list_unmade([type_ for (type_,) in on_sale])

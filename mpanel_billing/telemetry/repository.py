@@ -14,9 +14,10 @@ async def read_figures(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...]
     return _by_figure(await _queries.read_figures.fetch(conn))
 
 
-async def read_trouble(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...], float]]:
-    """Return the number of rows of billing_trouble by kind, as the figure `trouble`."""
-    return _by_figure(await _queries.read_trouble.fetch(conn))
+async def read_dear(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...], float]]:
+    """Return what is dearer to count: rows of billing_trouble, by kind, and accounts by server."""
+    trouble = await _queries.read_trouble.fetch(conn)
+    return _by_figure([*trouble, *await _queries.read_servers.fetch(conn)])
 
 
 def _by_figure(rows: Iterable[asyncpg.Record]) -> Mapping[str, Mapping[tuple[str, ...], float]]:

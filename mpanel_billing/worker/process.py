@@ -37,6 +37,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.drivers.registry import Drivers, open_drivers
 from mpanel_billing.provisioning.lease import Clock, LeaseBusyError, LeaseLostError, database_clock
+from mpanel_billing.provisioning.placement import record_servers
 from mpanel_billing.provisioning.policy import policy_of
 from mpanel_billing.provisioning.proofs import proof_checks_of, proof_rules_of
 from mpanel_billing.provisioning.registrar.run import Registering, see_to_domain
@@ -151,7 +152,8 @@ def most_jobs(settings: Settings) -> int:
     """
     usual = settings.provisioning_concurrency
     services = settings.provisioning_services.values()
-    return max(_FEWEST_JOBS, 2 * sum(service.concurrency or usual for service in services))
+    called = [endpoint for service in services for endpoint in service.endpoints.values()]
+    return max(_FEWEST_JOBS, 2 * sum(endpoint.concurrency or usual for endpoint in called))
 
 
 @asynccontextmanager
@@ -165,6 +167,7 @@ async def _open_queue(
         await stack.enter_async_context(sampled(pool, "worker"))
         drivers = await stack.enter_async_context(open_drivers(settings))
         gateway = await stack.enter_async_context(open_gateway(settings))
+        await record_servers(pool, drivers)
         provisioning = _provisioning(settings, pool, gateway, drivers, clock)
         queue = PgQueuer.from_asyncpg_pool(queue_pool)
         register(queue, provisioning, progress)

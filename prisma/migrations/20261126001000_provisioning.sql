@@ -110,6 +110,7 @@ CREATE TABLE tenant_services (
     desired text NOT NULL CHECK (desired IN ('active', 'suspended', 'terminated')),
     actual text NOT NULL DEFAULT 'absent' CHECK (actual IN ('absent', 'active', 'suspended', 'terminated')),
     driver text NOT NULL,
+    server text,
     external_ref text,
     attempts integer NOT NULL DEFAULT 0,
     last_error text,
@@ -138,7 +139,14 @@ CREATE TABLE tenant_services (
     CHECK (stopped IS NULL OR next_attempt_at IS NULL),
     CHECK (stopped IS DISTINCT FROM 'skipped' OR last_error IS NULL)
 );
-CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services (driver, product_type, external_ref);
+-- each server has names of its own for its accounts
+CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services (
+    driver, product_type, external_ref, coalesce(server, '')
+);
+-- the accounts that take a place on a server: those that are there, may be there, or are to be made
+CREATE INDEX billing_services_server_idx ON tenant_services (product_type, server, subscription_id)
+WHERE server IS NOT NULL
+  AND (desired = 'active' OR actual IN ('active', 'suspended') OR pending_action IS NOT NULL);
 CREATE INDEX tenant_services_troubled_idx ON tenant_services (subscription_id)
 WHERE last_error IS NOT NULL;
 CREATE INDEX billing_services_idle_idx ON tenant_services (subscription_id)
@@ -157,6 +165,7 @@ COMMENT ON COLUMN tenant_services.product_type IS 'hosting, email, storage, ...'
 COMMENT ON COLUMN tenant_services.desired IS 'What it should be';
 COMMENT ON COLUMN tenant_services.actual IS 'What it is, as the driver last reported';
 COMMENT ON COLUMN tenant_services.driver IS 'The driver that holds the account';
+COMMENT ON COLUMN tenant_services.server IS 'The server that has the account, or is to have it; null: its product type has a single one without a name';
 COMMENT ON COLUMN tenant_services.external_ref IS 'The driver''s name for the account';
 COMMENT ON COLUMN tenant_services.attempts IS 'Failed commands since the last success';
 COMMENT ON COLUMN tenant_services.last_error IS 'Why the latest command failed';
@@ -217,6 +226,7 @@ CREATE TABLE provisioning_log (
     subscription_id uuid NOT NULL REFERENCES subscriptions ON DELETE CASCADE,
     product_type text,
     driver text NOT NULL,
+    server text,
     action text NOT NULL,
     idempotency_key text NOT NULL,
     request jsonb NOT NULL,
@@ -233,6 +243,7 @@ COMMENT ON COLUMN provisioning_log.id IS 'In the order of the calls';
 COMMENT ON COLUMN provisioning_log.subscription_id IS 'The subscription';
 COMMENT ON COLUMN provisioning_log.product_type IS 'The service';
 COMMENT ON COLUMN provisioning_log.driver IS 'The driver called';
+COMMENT ON COLUMN provisioning_log.server IS 'The server of the account; null: the product type has a single one without a name';
 COMMENT ON COLUMN provisioning_log.action IS 'create, suspend, resume, change, terminate';
 COMMENT ON COLUMN provisioning_log.idempotency_key IS 'By which the driver recognises a retry';
 COMMENT ON COLUMN provisioning_log.request IS 'What was sent';

@@ -350,6 +350,31 @@ LEFT JOIN counted
     ON counted.trouble = k.kind
 WHERE k.list = 'trouble';
 
+-- name: read_servers()
+-- What servers have to carry, and the moves that are not over; with the troubles, as it counts accounts.
+SELECT
+    figures.figure,
+    ARRAY[load.product_type, load.server] AS labels,
+    figures.value
+FROM billing_server_load AS load
+CROSS JOIN LATERAL (
+    VALUES
+        ('server_accounts', load.accounts::float8),
+        ('server_capacity', load.capacity::float8),
+        ('server_failing', load.is_failing::integer::float8)
+) AS figures (figure, value)
+WHERE figures.value IS NOT NULL
+UNION ALL
+SELECT
+    'moves',
+    ARRAY[known.state],
+    count(m.id)::float8
+FROM unnest(ARRAY['creating', 'copying', 'terminating', 'cancelling']) AS known (state)
+LEFT JOIN billing_moves AS m
+    ON m.state = known.state
+    AND m.finished_at IS NULL
+GROUP BY known.state;
+
 -- name: has_waiting_jobs(seconds)$
 -- Whether a job has been due for so many seconds, in a database that takes writes.
 SELECT current_setting('transaction_read_only') = 'off'

@@ -91,6 +91,7 @@ SELECT
     service.desired,
     service.actual,
     service.driver,
+    service.server,
     service.external_ref,
     service.pending_action,
     service.stopped,
@@ -331,6 +332,7 @@ SELECT
     service.subscription_id,
     service.product_type,
     service.driver,
+    service.server,
     service.external_ref,
     service.actual,
     service.resources,
@@ -443,7 +445,8 @@ moments AS (
         l.created_at,
         'driver',
         l.action || ' ' || coalesce(l.product_type, ''),
-        l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver,
+        l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver
+        || coalesce(' on ' || l.server, ''),
         NULL
     FROM provisioning_log AS l
     JOIN subject ON l.subscription_id = subject.id

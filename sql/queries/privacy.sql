@@ -214,6 +214,12 @@ FROM tenant_services AS v
 WHERE v.subscription_id = ANY(:subscriptions::uuid[])
   AND (v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
 UNION ALL
+SELECT 'the ' || m.product_type || ' account of subscription ' || m.subscription_id || ' moves from '
+    || m.from_server || ' to ' || m.to_server
+FROM billing_moves AS m
+WHERE m.subscription_id = ANY(:subscriptions::uuid[])
+  AND m.finished_at IS NULL
+UNION ALL
 SELECT 'a request of theirs is under way: ' || c.kind
 FROM billing_changes AS c
 WHERE c.state IN ('asking', 'unanswered')
@@ -457,6 +463,18 @@ blanked_services AS (
     WHERE subscription_id = ANY(:subscriptions::uuid[])
     RETURNING subscription_id
 ),
+blanked_moves AS (
+    -- none is under way: it would bar the erasure
+    UPDATE billing_moves
+    SET external_ref = CASE WHEN external_ref IS NOT NULL THEN 'erased' END,
+        former_ref = CASE WHEN former_ref IS NOT NULL THEN 'erased' END,
+        request = NULL,
+        stopped = FALSE,
+        last_error = NULL,
+        updated_at = now()
+    WHERE subscription_id = ANY(:subscriptions::uuid[])
+    RETURNING id
+),
 deleted_renewals AS (
     DELETE FROM billing_domain_renewals AS r
     USING billing_domains AS own
@@ -574,6 +592,8 @@ FROM (
     SELECT 'provisioning_work', (SELECT count(*) FROM blanked_work)
     UNION ALL
     SELECT 'tenant_services', (SELECT count(*) FROM blanked_services)
+    UNION ALL
+    SELECT 'billing_moves', (SELECT count(*) FROM blanked_moves)
     UNION ALL
     SELECT 'billing_domains', (SELECT count(*) FROM deleted_domains)
     UNION ALL
@@ -894,6 +914,9 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM tenant_services AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_moves', (
+        SELECT jsonb_agg(to_jsonb(t)) FROM billing_moves AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
     'tenants', (
         SELECT jsonb_agg(to_jsonb(t))

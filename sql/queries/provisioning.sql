@@ -65,6 +65,7 @@
 --     desired text NOT NULL,
 --     actual text DEFAULT 'absent'::text NOT NULL,
 --     driver text NOT NULL,
+--     server text,
 --     external_ref text,
 --     attempts integer DEFAULT 0 NOT NULL,
 --     last_error text,
@@ -94,9 +95,10 @@
 -- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_pkey PRIMARY KEY (subscription_id, product_type);
 -- ALTER TABLE ONLY tenant_services ADD CONSTRAINT tenant_services_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
+-- CREATE INDEX billing_services_server_idx ON tenant_services USING btree (product_type, server, subscription_id) WHERE ((server IS NOT NULL) AND ((desired = 'active'::text) OR (actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (pending_action IS NOT NULL)));
 -- CREATE INDEX billing_services_suspended_there_idx ON tenant_services USING btree (subscription_id) WHERE (suspended_by_service IS NOT NULL);
 -- CREATE INDEX billing_services_unsettled_idx ON tenant_services USING btree (desired, actual) WHERE (((desired = 'active'::text) AND (actual <> 'active'::text)) OR ((desired = 'suspended'::text) AND (actual = 'active'::text)) OR ((desired = 'terminated'::text) AND (actual = ANY (ARRAY['active'::text, 'suspended'::text]))) OR (pending_action IS NOT NULL) OR (stopped IS NOT NULL));
--- CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref);
+-- CREATE UNIQUE INDEX tenant_services_external_ref_key ON tenant_services USING btree (driver, product_type, external_ref, COALESCE(server, ''::text));
 -- CREATE INDEX tenant_services_troubled_idx ON tenant_services USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 --
 -- CREATE TABLE provisioning_log (
@@ -104,6 +106,7 @@
 --     subscription_id uuid NOT NULL,
 --     product_type text,
 --     driver text NOT NULL,
+--     server text,
 --     action text NOT NULL,
 --     idempotency_key text NOT NULL,
 --     request jsonb NOT NULL,
@@ -570,7 +573,7 @@ WHERE service.subscription_id = held.subscription_id
   AND service.product_type = :product_type
 RETURNING TRUE;
 
--- name: adopt_account(subscription_id, token, product_type, driver, actual, external_ref, resources, suspended_by_service, generation, domains)!
+-- name: adopt_account(subscription_id, token, product_type, driver, server, actual, external_ref, resources, suspended_by_service, generation, domains)!
 -- An account that the service has for a subscription that was brought back.
 INSERT INTO tenant_services AS service (
     subscription_id,
@@ -578,6 +581,7 @@ INSERT INTO tenant_services AS service (
     desired,
     actual,
     driver,
+    server,
     external_ref,
     resources,
     desired_resources,
@@ -591,6 +595,7 @@ SELECT
     :actual::text,
     :actual::text,
     :driver::text,
+    :server::text,
     :external_ref::text,
     coalesce(:resources::jsonb, '{}'),
     coalesce(:resources::jsonb, '{}'),
@@ -602,6 +607,8 @@ WHERE w.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 ON CONFLICT (subscription_id, product_type) DO UPDATE
 SET actual = excluded.actual,
+    driver = excluded.driver,
+    server = excluded.server,
     external_ref = excluded.external_ref,
     resources = coalesce(:resources::jsonb, service.resources),
     ordered_domains = ARRAY(
@@ -633,7 +640,7 @@ WHERE service.subscription_id = :subscription_id::uuid
   AND w.lease_token = :token::uuid
 RETURNING to_jsonb(service) AS service;
 
--- name: store_result(subscription_id, token, product_type, generation, driver, action, idempotency_key, request, response, outcome, error, duration_ms, stays_pending, actual, external_ref, resources, ordered_domains, retry_seconds, now)$
+-- name: store_result(subscription_id, token, product_type, generation, driver, server, action, idempotency_key, request, response, outcome, error, duration_ms, stays_pending, actual, external_ref, resources, ordered_domains, retry_seconds, now)$
 -- The state in which a driver's result leaves a service. Done: as commanded. Retryable: the command
 -- stays pending. Permanent: the driver has certainly done nothing, and will not. The call is logged
 -- even if another run has taken over.
@@ -642,6 +649,7 @@ WITH logged AS (
         subscription_id,
         product_type,
         driver,
+        server,
         action,
         idempotency_key,
         request,
@@ -654,6 +662,7 @@ WITH logged AS (
         :subscription_id::uuid,
         :product_type,
         :driver,
+        :server,
         :action,
         :idempotency_key,
         :request,
@@ -966,6 +975,7 @@ LIMIT :most;
 SELECT
     service.product_type,
     service.driver,
+    service.server,
     service.external_ref,
     service.account_id,
     service.resources

@@ -815,10 +815,66 @@ JOIN billing_messages AS m
     ON m.id = d.message_id
 JOIN billing_receivers AS r
     ON r.id = d.receiver_id
-WHERE d.state = 'given_up';
+WHERE d.state = 'given_up'
+UNION ALL
+SELECT
+    'server_left',
+    NULL,
+    s.name,
+    s.left_at,
+    'PROVISIONING_SERVICES does not name it for ' || s.product_type || ' any more, and it has ' || load.accounts || ' accounts'
+FROM billing_servers AS s
+CROSS JOIN LATERAL (
+    SELECT there.accounts
+    FROM billing_server_load AS there
+    WHERE there.product_type = s.product_type
+      AND there.server = s.name
+    OFFSET 0
+) AS load
+WHERE s.left_at IS NOT NULL
+  AND load.accounts > 0
+UNION ALL
+SELECT
+    'server_failing',
+    NULL,
+    s.name,
+    s.failing_since,
+    s.failures || ' commands for ' || s.product_type || ' have failed in a row: ' || s.last_error
+FROM billing_servers AS s
+WHERE s.failures >= 3
+  AND s.failing_since < now() - interval '15 minutes'
+  AND s.failed_at > now() - interval '2 hours'
+  AND s.left_at IS NULL
+UNION ALL
+SELECT
+    'move_failed',
+    m.subscription_id,
+    m.product_type,
+    m.updated_at,
+    'to ' || m.to_server || ', ' || m.state || ': ' || m.last_error
+FROM billing_moves AS m
+WHERE m.finished_at IS NULL
+  AND m.last_error IS NOT NULL
+  AND (m.stopped OR m.begun_at < now() - interval '1 day')
+UNION ALL
+SELECT
+    'move_waits',
+    m.subscription_id,
+    m.product_type,
+    m.updated_at,
+    'nobody has said that the data was moved from ' || m.from_server || ' (' || coalesce(v.external_ref, '-') || ') to '
+    || m.to_server || ' (' || m.external_ref || ')'
+FROM billing_moves AS m
+JOIN tenant_services AS v
+    ON v.subscription_id = m.subscription_id
+    AND v.product_type = m.product_type
+WHERE m.finished_at IS NULL
+  AND m.state = 'copying'
+  AND m.confirmed_by IS NULL
+  AND m.updated_at < now() - interval '3 days';
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver or a message';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver, a message or a server';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
 COMMENT ON COLUMN billing_trouble.detail IS 'Description';

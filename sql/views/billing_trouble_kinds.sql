@@ -94,6 +94,34 @@ FROM (
         'mpanel-billing provision check --fix'
     ),
     (
+        'server_left',
+        'trouble',
+        'A server that has accounts is not in PROVISIONING_SERVICES any more: its accounts get no commands. object_id is the server.',
+        'naming it there again and restarting the workers; or, once it is named, moving its accounts with provision drain',
+        'mpanel-billing provision servers'
+    ),
+    (
+        'server_failing',
+        'trouble',
+        'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.',
+        'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain',
+        'mpanel-billing provision servers'
+    ),
+    (
+        'move_failed',
+        'trouble',
+        'A server has refused what a move of an account needs, or has not done it for a day. object_id is the product type.',
+        'a command that succeeds, once the cause is fixed; or calling the move off with provision stay',
+        'mpanel-billing provision retry SUBSCRIPTION'
+    ),
+    (
+        'move_waits',
+        'trouble',
+        'An account has been made at another server, and for three days nobody has said that its data was moved. object_id is the product type.',
+        'moving the data and provision moved; or calling the move off with provision stay',
+        'mpanel-billing provision moves'
+    ),
+    (
         'row_deleted',
         'trouble',
         'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.',

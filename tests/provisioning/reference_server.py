@@ -49,7 +49,7 @@ class ReferenceServer:
     is called when an order has come, and when it was carried out. `early` are accounts that were
     ordered before the hosting account that they need; the subscriptions of one of the `owners` use
     each other's. `breaks`: it cannot check changes now. `is_old`: it tells only what the contract
-    requires.
+    requires. `fetches_from`: where it gets the data of an account that moves here by itself.
     """
 
     world: World = field(default_factory=World)
@@ -59,6 +59,7 @@ class ReferenceServer:
     checks: list[dict[str, Any]] = field(default_factory=list)
     delay: float = 0.0
     is_old: bool = False
+    fetches_from: World | None = None
     breaks: bool = False
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
@@ -228,6 +229,9 @@ class ReferenceServer:
         """Do what an order says, and answer it."""
         result = self.world.carry_out(order)
         if isinstance(result, Done):
+            if self.fetches_from is not None and "movedFrom" in order.details:
+                self._fetch_data(order, self.fetches_from)
+                return web.json_response({"externalRef": result.external_ref, "dataMoved": True})
             if result.already:
                 answer = {"code": "already_done", "externalRef": result.external_ref}
                 return web.json_response(answer, status=409)
@@ -235,6 +239,12 @@ class ReferenceServer:
         assert isinstance(result, Refused)
         code = "out_of_date" if "out of date" in result.error else "refused"
         return web.json_response({"code": code, "message": result.error}, status=409)
+
+    def _fetch_data(self, order: DriverCommand, origin: World) -> None:
+        [new] = [each for each in self.world.accounts if each.made_by == order.idempotency_key]
+        reference = order.details["movedFrom"]["externalRef"]
+        [old] = [each for each in origin.accounts if each.reference == reference]
+        new.files |= old.files
 
     async def _describe(self, request: web.Request) -> web.Response:
         self._authenticate(request, b"")

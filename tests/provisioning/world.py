@@ -46,6 +46,8 @@ class HostedAccount:
     """What was registered or transferred for it."""
     abuse: str | None = None
     """Why the service itself has suspended it."""
+    files: set[str] = field(default_factory=set)
+    """What its owner has put there."""
 
     def suspend_for(self, abuse: str) -> None:
         """Suspend the account as the staff of the service do."""

@@ -121,6 +121,7 @@ class ServiceSchema(Schema):
     desired: str
     actual: str
     driver: str
+    server: str | None
     external_ref: str | None
     pending_action: str | None
     stopped: str | None

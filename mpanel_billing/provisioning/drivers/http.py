@@ -43,6 +43,7 @@ class CommandResponse(BaseModel):
     """The service's response to a command."""
 
     externalRef: str | None = None  # noqa: N815 - the contract's name
+    dataMoved: bool = False  # noqa: N815 - the contract's name
     code: str | None = None
     message: str | None = None
 
@@ -169,11 +170,11 @@ def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
         parsed = CommandResponse.model_validate_json(body)
     except ValidationError:
         parsed = CommandResponse()
-    response = {"status": status, **parsed.model_dump(exclude_none=True)}
+    response = {"status": status, **parsed.model_dump(exclude_none=True, exclude_defaults=True)}
     is_done = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
     if (is_done or already) and parsed.externalRef:
-        return Done(parsed.externalRef, already, response)
+        return Done(parsed.externalRef, already, response, parsed.dataMoved)
     said = f": {quote(parsed.message, LONGEST_QUOTE)}" if parsed.message else ""
     error = f"HTTP {status}{said}"
     if is_refusal(status) and not already:

@@ -79,4 +79,4 @@ class LogDriver:
                 "externalRef": reference,
             },
         )
-        return Done(reference)
+        return Done(reference, data_moved="movedFrom" in command.details)

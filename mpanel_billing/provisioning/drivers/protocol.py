@@ -29,11 +29,15 @@ class DriverCommand:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The account `external_ref` is as commanded; `already`: it was so before."""
+    """The account `external_ref` is as commanded; `already`: it was so before.
+
+    `data_moved`: of a create with `movedFrom`, that the data of the old account is there too.
+    """
 
     external_ref: str
     already: bool = False
     response: Mapping[str, Any] | None = None
+    data_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,12 @@ class Driver(Protocol):
         ...
 
     async def create(self, command: DriverCommand) -> Result:
-        """Create the account, active, with the resources in `details`."""
+        """Create the account, active, with the resources in `details`.
+
+        With `movedFrom` it moves: `server` has it as `externalRef`, and `domains` are its own. The
+        one there is terminated only once its data was moved: the driver has done it and says so
+        (`Done.data_moved`), or an operator does.
+        """
         ...
 
     async def suspend(self, command: DriverCommand) -> Result:

@@ -1,7 +1,7 @@
 """The available drivers, and which one serves which product type."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,7 +17,13 @@ from mpanel_billing.provisioning.drivers.log import LogDriver
 from mpanel_billing.provisioning.drivers.log_registrar import LogRegistrar
 from mpanel_billing.provisioning.drivers.protocol import Driver
 from mpanel_billing.provisioning.drivers.registrar import Registrar
-from mpanel_billing.settings import ServiceSettings, Settings, describe_settings_error
+from mpanel_billing.settings import (
+    EndpointSettings,
+    ServerSettings,
+    ServiceSettings,
+    Settings,
+    describe_settings_error,
+)
 from mpanel_billing.telemetry.tracing import active_tracing
 
 
@@ -93,24 +99,66 @@ class LimitedRegistrar:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """One of several servers of a product type: how it is called, and what it takes."""
+
+    limited: LimitedDriver
+    weight: int = 1
+    capacity: int | None = None
+    tags: tuple[str, ...] = ()
+    unnamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Drivers:
     """The drivers of a process: those of `by_type`, else the fallback.
 
-    `registrar` sees to domains; None: the hosting service does.
+    `pools`: the servers by name of product types that have several. `registrar` sees to domains;
+    None: the hosting service does.
     """
 
     fallback: LimitedDriver
     by_type: Mapping[str, LimitedDriver] = field(default_factory=dict)
+    pools: Mapping[str, Mapping[str, Server]] = field(default_factory=dict)
     registrar: LimitedRegistrar | None = None
 
     def choose(self, product_type: str) -> LimitedDriver:
-        """Return the driver for a new account of that type."""
+        """Return the driver for a new account of that type; of several servers, any one's."""
+        for server in self.pools.get(product_type, {}).values():
+            return server.limited
         return self.by_type.get(product_type, self.fallback)
 
-    def find(self, product_type: str, driver_name: str) -> LimitedDriver | None:
-        """Return the driver of an existing account; None if it is no longer configured."""
-        candidates = (self.choose(product_type), self.fallback)
-        return next((each for each in candidates if each.driver.name == driver_name), None)
+    def find(self, product_type: str, driver_name: str, server: str | None) -> LimitedDriver | None:
+        """Return the driver of an existing account; None if it is no longer configured.
+
+        `server`: the one that has the account; None: it was made when there was only one.
+        """
+        named = self._named(product_type, server)
+        candidates = (named, None if server else self.fallback)
+        return next((each for each in candidates if each and each.driver.name == driver_name), None)
+
+    def places(
+        self, product_type: str, driver_name: str | None = None
+    ) -> Sequence[tuple[str | None, LimitedDriver]]:
+        """Return where an account of that type can be: each server, or the one service.
+
+        `driver_name`: of an account on record.
+        """
+        pool = self.pools.get(product_type)
+        if pool:
+            return [(name, server.limited) for name, server in pool.items()]
+        if driver_name is None:
+            return [(None, self.choose(product_type))]
+        found = self.find(product_type, driver_name, None)
+        return [] if found is None else [(None, found)]
+
+    def _named(self, product_type: str, server: str | None) -> LimitedDriver | None:
+        pool = self.pools.get(product_type)
+        if not pool:
+            return None if server else self.choose(product_type)
+        if server is not None:
+            return pool[server].limited if server in pool else None
+        return next((each.limited for each in pool.values() if each.unnamed), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +167,7 @@ class _Configured(Generic[ClassT]):
 
     driver: ClassT
     settings: BaseModel
-    common: ServiceSettings
+    common: EndpointSettings
 
     def limit(self, usual: int) -> ConcurrencyLimit:
         """Return the limit under which it is called, `usual` if it has none of its own."""
@@ -150,20 +198,22 @@ async def open_drivers(
     Raises SettingsError as `check_services` does.
     """
     services = _configured(settings, known)
-    accounts, registrar = services.accounts, services.registrar
-    concurrency = settings.provisioning_concurrency
+    concurrency, registrar = settings.provisioning_concurrency, services.registrar
     tracing = active_tracing()
     async with aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[tracing.client_traces()] if tracing else None,
     ) as session:
+
+        def opened(each: _Configured[DriverClass]) -> LimitedDriver:
+            return LimitedDriver(each.driver.open(each.settings, session), each.limit(concurrency))
+
         yield Drivers(
             fallback=LimitedDriver(LogDriver(), ConcurrencyLimit(concurrency)),
-            by_type={
-                product_type: LimitedDriver(
-                    each.driver.open(each.settings, session), each.limit(concurrency)
-                )
-                for product_type, each in accounts.items()
+            by_type={type_: opened(each) for type_, each in services.accounts.items()},
+            pools={
+                type_: {name: _server_of(each.common, opened(each)) for name, each in pool.items()}
+                for type_, pool in services.pools.items()
             },
             registrar=None
             if registrar is None
@@ -173,44 +223,69 @@ async def open_drivers(
         )
 
 
+def _server_of(settings: EndpointSettings, limited: LimitedDriver) -> Server:
+    if not isinstance(settings, ServerSettings):
+        return Server(limited)
+    return Server(limited, settings.weight, settings.capacity, settings.tags, settings.unnamed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Services:
     """The services of PROVISIONING_SERVICES, checked."""
 
-    accounts: Mapping[str, _Configured[DriverClass]]
-    registrar: _Configured[RegistrarClass] | None
+    accounts: dict[str, _Configured[DriverClass]] = field(default_factory=dict)
+    pools: dict[str, dict[str, _Configured[DriverClass]]] = field(default_factory=dict)
+    registrar: _Configured[RegistrarClass] | None = None
 
 
 def _configured(settings: Settings, known: Iterable[DriverClass]) -> _Services:
     accounts: dict[str, _Configured[DriverClass]] = {}
+    pools: dict[str, dict[str, _Configured[DriverClass]]] = {}
     registrar: _Configured[RegistrarClass] | None = None
     faults: list[str] = []
-    for product_type, common in settings.provisioning_services.items():
+    for product_type, service in settings.provisioning_services.items():
         try:
             if product_type == DOMAIN:
-                registrar = _configure(product_type, common, REGISTRARS)
+                registrar = _configure(product_type, service, REGISTRARS)
+            elif service.servers:
+                pools[product_type] = _configure_pool(product_type, service, known)
             else:
-                accounts[product_type] = _configure(product_type, common, known)
+                accounts[product_type] = _configure(product_type, service, known)
         except SettingsError as error:
             faults.append(str(error))
     if faults:
         raise SettingsError("\n".join(faults))
-    return _Services(accounts, registrar)
+    return _Services(accounts, pools, registrar)
+
+
+def _configure_pool(
+    product_type: str, service: ServiceSettings, known: Iterable[DriverClass]
+) -> dict[str, _Configured[DriverClass]]:
+    pool: dict[str, _Configured[DriverClass]] = {}
+    faults: list[str] = []
+    for name, server in service.servers.items():
+        try:
+            pool[name] = _configure(f"{product_type}.servers.{name}", server, known)
+        except SettingsError as error:
+            faults.append(str(error))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return pool
 
 
 def _configure(
-    product_type: str, common: ServiceSettings, known: Iterable[ClassT]
+    place: str, common: EndpointSettings, known: Iterable[ClassT]
 ) -> _Configured[ClassT]:
     by_name = {driver.name: driver for driver in known}
     driver = by_name.get(common.driver_name)
     if driver is None:
         names = ", ".join(sorted(by_name))
         raise SettingsError(
-            f"PROVISIONING_SERVICES: {product_type}.driver {common.driver_name!r} is unknown;"
+            f"PROVISIONING_SERVICES: {place}.driver {common.driver_name!r} is unknown;"
             f" the drivers are {names}"
         )
     try:
         return _Configured(driver, driver.settings.model_validate(common.own), common)
     except ValidationError as error:
-        place = ("PROVISIONING_SERVICES", product_type)
-        raise SettingsError(describe_settings_error(error, place)) from None
+        path = ("PROVISIONING_SERVICES", place)
+        raise SettingsError(describe_settings_error(error, path)) from None

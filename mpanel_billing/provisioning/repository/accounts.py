@@ -36,6 +36,7 @@ class HeldAccount:
 
     account: Account
     driver: str
+    server: str | None
     resources: Mapping[str, Any]
 
     @property
@@ -50,6 +51,7 @@ async def list_held(conn: Connection, subscription_id: UUID) -> list[HeldAccount
         HeldAccount(
             Account(subscription_id, row["product_type"], row["external_ref"], row["account_id"]),
             row["driver"],
+            row["server"],
             row["resources"],
         )
         for row in await _queries.list_held.fetch(conn, subscription_id=subscription_id)
@@ -79,6 +81,7 @@ def service_of(row: Mapping[str, Any]) -> Service:
         suspended_by_service=row["suspended_by_service"],
         account_id=None if row["account_id"] is None else UUID(row["account_id"]),
         exchanged_at=moment_of(row["exchanged_at"]),
+        server=row["server"],
     )
 
 
@@ -128,6 +131,7 @@ async def store_result(
         product_type=command.product_type,
         generation=command.generation,
         driver=service.driver,
+        server=service.server,
         action=command.action,
         idempotency_key=command.idempotency_key,
         request=redact_values(command.details),
@@ -182,7 +186,13 @@ async def store_finding(
 
 
 async def adopt_account(
-    conn: Connection, lease: Lease, product_type: str, driver: str, found: Found
+    conn: Connection,
+    lease: Lease,
+    product_type: str,
+    found: Found,
+    *,
+    driver: str,
+    server: str | None,
 ) -> None:
     """Record an account that was found for a subscription that was brought back.
 
@@ -194,6 +204,7 @@ async def adopt_account(
         token=lease.token,
         product_type=product_type,
         driver=driver,
+        server=server,
         actual=found.actual,
         external_ref=found.external_ref,
         resources=found.resources,
