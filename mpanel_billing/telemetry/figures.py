@@ -1,8 +1,8 @@
 """Figures about the work, read from the database: what waits, what fails, and for how long.
 
 One statement reads all of them, at most every FRESH_SECONDS however often monitoring asks; the
-kinds of trouble and the load of servers have their own, which are dearer and so less frequent. While the database is
-down, `Figures.up` is false and there are no values.
+kinds of trouble and the load of servers have their own, which are dearer and so less frequent.
+While the database is down, `Figures.up` is false and there are no values.
 """
 
 import asyncio
