@@ -209,8 +209,9 @@ async def call_driver(
 ) -> Result:
     """Have the driver carry out a command, under its limit; without one it is refused."""
     if limited is None:
-        what = f"server {server}" if server else "driver"
-        return Refused(f"The {what} of this account is no longer in PROVISIONING_SERVICES.")
+        if server is not None:
+            return Refused(f"The server {server} of this account is not in PROVISIONING_SERVICES.")
+        return Refused("The driver of this account is no longer configured.")
     async with limited.limit.slot():
         return await _method(limited.driver, command.action)(command)
 

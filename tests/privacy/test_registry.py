@@ -63,6 +63,10 @@ INSERT INTO billing_deleted_subscriptions (subscription_id, stripe_customer_id, 
     stripe_status, subscription) VALUES (gen_random_uuid(), $1, FALSE, 'canceled', '{}');
 UPDATE billing_domains
     SET driver = 'log', pending_action = 'set_auto_renew', pending_request = '{}';
+INSERT INTO billing_moves (subscription_id, product_type, from_server, to_server, state,
+    external_ref, former_ref, begun_by, confirmed_by, finished_at)
+    SELECT subscription_id, product_type, 'web1', 'web2', 'done', '', '', 'grace', 'grace', now()
+    FROM tenant_services;
 INSERT INTO billing_registrar_calls (domain_id, driver, action, idempotency_key, request, outcome,
     duration_ms) SELECT id, 'log', 'register', '', '{}', 'done', 0 FROM billing_domains;
 INSERT INTO billing_domain_proofs (domain_id, expires_at)

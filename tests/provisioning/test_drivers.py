@@ -93,7 +93,7 @@ async def test_a_new_driver_is_a_class_and_a_line() -> None:
     settings = make_settings(provisioning_services={"hosting": WHM | {"concurrency": 3}})
     check_services(settings, KNOWN)
     async with open_drivers(settings, KNOWN) as drivers:
-        hosting = drivers.find("hosting", "whm")
+        hosting = drivers.find("hosting", "whm", None)
         assert hosting is not None
         assert await hosting.driver.create(COMMAND) == Done("whm1/hosting")
         assert drivers.choose("email").driver.name == "log"

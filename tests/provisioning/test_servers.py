@@ -181,7 +181,7 @@ async def test_a_server_that_leaves_the_setting_with_accounts_on_it_is_trouble(p
     )
     outcome = await park.system.run()
     assert outcome.error is not None
-    assert "The server web1 of this account is no longer in PROVISIONING_SERVICES" in outcome.error
+    assert "The server web1 of this account is not in PROVISIONING_SERVICES" in outcome.error
     await park.name(web1={}, web2={})
     await operations.retry(park.system.pool, await park.system.id_of())
     assert (await park.system.run()).done
