@@ -47,6 +47,9 @@ SERVICE_FAULTS = frozenset(
         "subscription_unmirrored",
         "request_unfinished",
         "drift",
+        "server_left",
+        "server_failing",
+        "move_failed",
     }
 )
 """The kinds of trouble in which something here does not work; others are a customer's."""

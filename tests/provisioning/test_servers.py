@@ -158,6 +158,7 @@ async def test_a_failing_server_gets_no_new_accounts_until_it_answers(park: Park
         assert not (await park.system.run()).done
     await park.sell("sub_2")
     assert park.counts() == {"web1": 0, "web2": 1}
+    assert "server_failing" not in await park.system.troubles()
     await park.system.pool.execute(
         "UPDATE billing_servers SET failing_since = now() - interval '16 minutes'"
         " WHERE failing_since IS NOT NULL"

@@ -408,6 +408,10 @@ ELSEWHERE = {
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
     "domain_unproven": "test_domain_proofs.py",
+    "server_left": "test_servers.py",
+    "server_failing": "test_servers.py",
+    "move_failed": "test_servers.py",
+    "move_waits": "test_servers.py",
 }
 """Kinds whose worlds need more than this system: where they are shown, and their near misses."""
 
