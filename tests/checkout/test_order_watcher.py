@@ -32,7 +32,7 @@ async def test_an_order_that_is_not_paid_says_so(service: Service, order_a: Any)
         "success": True,
         "sessionId": order["sessionId"],
         "status": "provisional",
-        "session": {"status": "open", "paymentStatus": "unpaid"},
+        "session": {"status": "open", "paymentStatus": "unpaid", "amountPaid": None},
         "subscription": {
             "id": order["subscriptionId"],
             "status": "provisional",
