@@ -7673,12 +7673,15 @@ CREATE TABLE coupons (
     first_order_only boolean DEFAULT false NOT NULL,
     retention boolean DEFAULT false NOT NULL,
     minimum_amount bigint,
+    amount_off_in jsonb DEFAULT '{}'::jsonb NOT NULL,
+    minimum_amount_in jsonb DEFAULT '{}'::jsonb NOT NULL,
     stripe_coupon_id text,
     livemode boolean,
     active boolean DEFAULT true NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
+    CONSTRAINT coupons_amount_off_in_check CHECK ((jsonb_typeof(amount_off_in) = 'object'::text)),
     CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
     CONSTRAINT coupons_check1 CHECK (((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL))),
     CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
@@ -7689,6 +7692,7 @@ CREATE TABLE coupons (
     CONSTRAINT coupons_max_per_customer_check CHECK ((max_per_customer > 0)),
     CONSTRAINT coupons_max_redemptions_check CHECK ((max_redemptions > 0)),
     CONSTRAINT coupons_minimum_amount_check CHECK ((minimum_amount > 0)),
+    CONSTRAINT coupons_minimum_amount_in_check CHECK ((jsonb_typeof(minimum_amount_in) = 'object'::text)),
     CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
 );
 COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
@@ -7706,7 +7710,9 @@ COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is
 COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
 COMMENT ON COLUMN coupons.retention IS 'Not for orders: offered to who wants to cancel';
 COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
-COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
+COMMENT ON COLUMN coupons.amount_off_in IS 'What it takes off in other currencies, minor units by currency: {"jpy": 500}';
+COMMENT ON COLUMN coupons.minimum_amount_in IS 'minimum_amount in other currencies, minor units by currency';
+COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe, and with _ and a currency behind it those of amount_off_in; null: not pushed yet';
 COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
 COMMENT ON COLUMN coupons.created_at IS 'When this row was created';

@@ -14,7 +14,7 @@ from mpanel_billing.catalogue.offers import (
 from mpanel_billing.catalogue.push import (
     Offered,
     stripe_ids,
-    wanted_coupon,
+    wanted_coupons,
     wanted_product,
     wanted_terms,
 )
@@ -82,10 +82,9 @@ async def _drift_of_coupons(
     return [
         sentence
         for coupon in coupons
+        for wanted in wanted_coupons(coupon, product_ids)
         for sentence in _compare(
-            f"coupon {coupon.code}",
-            wanted_coupon(coupon, product_ids),
-            await gateway.find_coupon(coupon.code),
+            f"coupon {wanted.id}", wanted, await gateway.find_coupon(wanted.id)
         )
     ]
 

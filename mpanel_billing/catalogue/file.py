@@ -10,13 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mpanel_billing import money
 from mpanel_billing.catalogue import line_numbers
 from mpanel_billing.catalogue.schema import CatalogueFile
+from mpanel_billing.catalogue.sums import Found, find_odd_sums
 from mpanel_billing.errors import BillingError, field_name
-
-Found = tuple[line_numbers.Path, str]
-"""The path of a field, and what is wrong with it."""
 
 _MINOR_UNITS = "must be a whole number of minor units (1299 for $12.99)"
 _WORDS = {
@@ -40,7 +37,9 @@ _AMOUNT_FIELDS = {
     "setup_fee_in",
     "price",
     "price_in",
+    "amount_off_in",
     "minimum_amount",
+    "minimum_amount_in",
 }
 _NOT_WHOLE = {"int_type", "int_from_float", "int_parsing", "greater_than_equal"}
 
@@ -88,7 +87,7 @@ def parse_catalogue(text: str, *, name: str = "catalogue") -> CatalogueFile:
     except ValidationError as error:
         raise _located(name, text, map(_from_pydantic, error.errors())) from None
     found = list(
-        chain(_repeated_codes(file), _odd_amounts(file), _odd_plans(file), _odd_coupons(file))
+        chain(_repeated_codes(file), find_odd_sums(file), _odd_plans(file), _odd_coupons(file))
     )
     if found:
         raise _located(name, text, found)
@@ -139,19 +138,6 @@ def _repeated_codes(file: CatalogueFile) -> Iterator[Found]:
                 field = "tld" if path[0] == "domains" else "code"
                 yield (*path, field), f"{code!r} is already the code of {field_name(first[code])}"
             first.setdefault(code, path)
-
-
-def _odd_amounts(file: CatalogueFile) -> Iterator[Found]:
-    for _, path, entry in file.products():
-        seen: set[tuple[str, str]] = set()
-        for amount in entry.amounts(file.currency):
-            step = money.smallest_step(amount.currency)
-            if amount.amount % step:
-                message = f"must be a multiple of {step}, as Stripe charges {amount.currency}"
-                yield (*path, *amount.path), message
-            if (amount.word, amount.currency) in seen:
-                yield (*path, *amount.path), f"repeats the file's own currency, {amount.currency}"
-            seen.add((amount.word, amount.currency))
 
 
 def _odd_plans(file: CatalogueFile) -> Iterator[Found]:

@@ -1,7 +1,7 @@
 """The catalogue as values: products with their prices, and coupons."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -87,7 +87,8 @@ class Coupon:
     """A discount on an order: `percent_off`, or `amount_off` in minor units of `currency`.
 
     It is taken off all lines, or off those of `products` (codes). It takes an order of
-    `minimum_amount`, in minor units of `currency`, before the discount. At most `max_redemptions`
+    `minimum_amount`, in minor units of `currency`, before the discount. `amount_off_in` and
+    `minimum_amount_in` are the same in other currencies. At most `max_redemptions`
     orders have it, `max_per_customer` of one person, with `first_order_only` their first one.
     `retention`: not for orders, but offered to who wants to cancel. `stripe_promotion_code`: it is
     redeemed by this promotion code of Stripe's, not of the catalogue.
@@ -109,6 +110,42 @@ class Coupon:
     retention: bool = False
     minimum_amount: int | None = None
     stripe_promotion_code: str | None = None
+    amount_off_in: Mapping[str, int] = field(default_factory=dict)
+    minimum_amount_in: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def amounts_off(self) -> Mapping[str, int]:
+        """What it takes off, in minor units by currency; empty: it is a percentage."""
+        return _by_currency(self.currency, self.amount_off, self.amount_off_in)
+
+    @property
+    def minimums(self) -> Mapping[str, int]:
+        """What the order must come to, in minor units by currency; empty: anything."""
+        return _by_currency(self.currency, self.minimum_amount, self.minimum_amount_in)
+
+    @property
+    def currencies(self) -> frozenset[str]:
+        """The currencies that it is for; empty: all."""
+        return frozenset({*self.amounts_off, *self.minimums})
+
+    def in_currency(self, currency: str) -> "Coupon | None":
+        """Return it with its sums and Stripe's id in a currency; None: it is not for that one."""
+        if not self.currencies or currency == self.currency:
+            return self
+        if currency not in self.currencies:
+            return None
+        stripe_id = self.stripe_coupon_id
+        if stripe_id and self.amount_off is not None:
+            stripe_id = stripe_coupon_id_in(stripe_id, currency)
+        return replace(
+            self,
+            currency=currency,
+            amount_off=self.amount_off_in.get(currency),
+            minimum_amount=self.minimum_amount_in.get(currency),
+            amount_off_in={},
+            minimum_amount_in={},
+            stripe_coupon_id=stripe_id,
+        )
 
     @property
     def redeemed_by(self) -> str | None:
@@ -122,13 +159,38 @@ class Coupon:
         return self.first_order_only or any(limit is not None for limit in limits)
 
 
+def stripe_coupon_id_in(coupon_id: str, currency: str) -> str:
+    """Return the id at Stripe of a coupon's amount in another currency than its own.
+
+    Codes are in upper case, so no coupon has it as its code.
+    """
+    return f"{coupon_id}_{currency}"
+
+
+def _by_currency(
+    currency: str | None, own: int | None, others: Mapping[str, int]
+) -> Mapping[str, int]:
+    return others if currency is None or own is None else {currency: own, **others}
+
+
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything on sale now, each kind in its display order."""
+    """Everything on sale now, each kind in its display order; `currency`: if none is asked for."""
 
     products: tuple[Product, ...]
     coupons: tuple[Coupon, ...]
     currency: str = field(default="usd")
+
+    @cached_property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies that plans are sold in, first the one that nobody has to ask for."""
+        sold = {
+            price.currency
+            for plan in self.plans.values()
+            for price in plan.prices
+            if price.billing_cycle
+        }
+        return (self.currency, *sorted(sold - {self.currency}))
 
     @cached_property
     def plans(self) -> Mapping[str, Product]:

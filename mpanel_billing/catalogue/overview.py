@@ -1,6 +1,6 @@
 """The catalogue as a table for the terminal, and as JSON for scripts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from mpanel_billing import money
@@ -46,6 +46,7 @@ def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
     """Return what is sold as a JSON object, amounts in minor units."""
     return {
         "currency": catalogue.currency,
+        "currencies": catalogue.currencies,
         "products": [_product_json(product) for product in catalogue.products],
         "coupons": [
             {
@@ -63,6 +64,8 @@ def catalogue_json(catalogue: Catalogue) -> dict[str, Any]:
                 "first_order_only": coupon.first_order_only,
                 "retention": coupon.retention,
                 "minimum_amount": coupon.minimum_amount,
+                "amount_off_in": coupon.amount_off_in,
+                "minimum_amount_in": coupon.minimum_amount_in,
                 "stripe_coupon_id": coupon.stripe_coupon_id,
             }
             for coupon in catalogue.coupons
@@ -122,9 +125,14 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
 
 
 def _discount(coupon: Coupon) -> str:
-    if coupon.amount_off is not None and coupon.currency:
-        return f"{money.format_money(coupon.amount_off, coupon.currency)} off"
+    if coupon.amounts_off:
+        return f"{in_each_currency(coupon.amounts_off)} off"
     return f"{float(coupon.percent_off or 0):g} % off"
+
+
+def in_each_currency(amounts: Mapping[str, int]) -> str:
+    """Format amounts by currency: `$5.00 or ¥750`."""
+    return " or ".join(money.format_money(amount, code) for code, amount in amounts.items())
 
 
 def _duration(coupon: Coupon) -> str:
@@ -136,8 +144,8 @@ def _duration(coupon: Coupon) -> str:
 def _limits(coupon: Coupon) -> Iterator[str]:
     if coupon.products:
         yield f"off {', '.join(coupon.products)}"
-    if coupon.minimum_amount is not None and coupon.currency:
-        yield f"from {money.format_money(coupon.minimum_amount, coupon.currency)}"
+    if coupon.minimums:
+        yield f"from {in_each_currency(coupon.minimums)}"
     if coupon.max_redemptions is not None:
         yield f"{coupon.max_redemptions} orders"
     if coupon.max_per_customer is not None:

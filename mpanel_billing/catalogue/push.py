@@ -4,8 +4,8 @@ Everything is looked up before it is created: a product by its id, a price by it
 key, a coupon by its code. So a push that failed halfway is simply run again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -13,6 +13,7 @@ from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
+from mpanel_billing.catalogue.model import stripe_coupon_id_in
 from mpanel_billing.catalogue.offers import (
     CatalogueGateway,
     PriceTerms,
@@ -208,7 +209,8 @@ def wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
 async def _push_coupons(push: _Push, product_ids: Mapping[str, str]) -> None:
     coupons = await repository.list_coupons_to_push(push.conn)
     for coupon in coupons:
-        await _push_coupon(push, wanted_coupon(coupon, product_ids))
+        for wanted in wanted_coupons(coupon, product_ids):
+            await _push_coupon(push, wanted)
     codes = [coupon.code for coupon in coupons]
     await repository.set_stripe_coupon_ids(push.conn, codes, push.livemode)
 
@@ -224,8 +226,19 @@ async def _push_coupon(push: _Push, wanted: StripeCoupon) -> None:
     (push.done.created if found is None else push.done.updated).append(wanted.id)
 
 
-def wanted_coupon(coupon: CouponToPush, product_ids: Mapping[str, str]) -> StripeCoupon:
-    """Return what Stripe should have, with the limits that it knows: they are the second line."""
+def wanted_coupons(coupon: CouponToPush, product_ids: Mapping[str, str]) -> Iterator[StripeCoupon]:
+    """Yield what Stripe should have: a coupon for each currency in which it takes off an amount.
+
+    Each has the limits that Stripe knows: they are the second line.
+    """
+    own = _wanted_coupon(coupon, product_ids)
+    yield own
+    for currency, amount in coupon.amount_off_in.items():
+        id_ = stripe_coupon_id_in(own.id, currency)
+        yield replace(own, id=id_, amount_off=amount, currency=currency)
+
+
+def _wanted_coupon(coupon: CouponToPush, product_ids: Mapping[str, str]) -> StripeCoupon:
     until = coupon.expires_at and coupon.expires_at + REDEEMABLE_AFTER_EXPIRY
     return StripeCoupon(
         id=coupon.code,

@@ -69,6 +69,7 @@ class CouponToPush:
     percent_off: Decimal | None
     amount_off: int | None
     currency: str | None
+    amount_off_in: Mapping[str, int]
     duration: CouponDuration
     duration_in_months: int | None
     max_redemptions: int | None
@@ -257,4 +258,6 @@ def _coupon(row: Row) -> Coupon:
         first_order_only=row["first_order_only"],
         retention=row["retention"],
         minimum_amount=row["minimum_amount"],
+        amount_off_in=row["amount_off_in"],
+        minimum_amount_in=row["minimum_amount_in"],
     )

@@ -56,6 +56,8 @@ def coupon_rows(file: CatalogueFile) -> list[Row]:
             "first_order_only": coupon.first_order_only,
             "retention": coupon.retention,
             "minimum_amount": coupon.minimum_amount,
+            "amount_off_in": coupon.amount_off_in,
+            "minimum_amount_in": coupon.minimum_amount_in,
         }
         for coupon in file.coupons
     ]

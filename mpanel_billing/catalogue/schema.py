@@ -51,6 +51,7 @@ CouponCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]*$", 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=250, strip_whitespace=True)]
 Amount = Annotated[int, Field(ge=0, le=money.LARGEST_AMOUNT)]
+Sum = Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)]
 Limit = Annotated[int, Field(gt=0, le=2**31 - 1)]
 Currency = Annotated[str, AfterValidator(_is_currency)]
 Cycle = Annotated[str, AfterValidator(_is_cycle)]
@@ -208,17 +209,17 @@ class FeeEntry(OneTimeEntry):
 
 
 class CouponEntry(Entry):
-    """A discount on an order: a percentage, or an amount in the file's currency.
+    """A discount on an order: a percentage, or an amount in the file's currency and in others.
 
     With `products` it is one on these plans and add-ons only. `minimum_amount`: of the order
-    before the discount, in the file's currency. `retention`: not for orders, but offered to who
-    wants to cancel.
+    before the discount. `retention`: not for orders, but offered to who wants to cancel.
     """
 
     code: CouponCode
     name: Annotated[str, StringConstraints(min_length=1, max_length=40)]
     percent_off: Annotated[float, Field(gt=0, le=100)] | None = None
-    amount_off: Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)] | None = None
+    amount_off: Sum | None = None
+    amount_off_in: dict[Currency, Sum] = Field(default_factory=dict)
     duration: Literal["once", "repeating", "forever"] = "once"
     duration_in_months: Annotated[int, Field(gt=0, le=120)] | None = None
     max_redemptions: Limit | None = None
@@ -227,7 +228,16 @@ class CouponEntry(Entry):
     products: Many[Code] = ()
     first_order_only: bool = False
     retention: bool = False
-    minimum_amount: Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)] | None = None
+    minimum_amount: Sum | None = None
+    minimum_amount_in: dict[Currency, Sum] = Field(default_factory=dict)
+
+    def sums(self, currency: str) -> Iterator[tuple[str, Path, int]]:
+        """Yield its sums of money: (currency, path, minor units); `currency` is the file's."""
+        for field in ("amount_off", "minimum_amount"):
+            own, others = getattr(self, field), getattr(self, f"{field}_in")
+            for code, path, amount in _by_currency(currency, field, own, others):
+                if amount is not None:
+                    yield code, path, amount
 
     @property
     def has_amount(self) -> bool:

@@ -21,6 +21,7 @@ from mpanel_billing.catalogue.service import (
     preview_catalogue,
     read_catalogue,
 )
+from mpanel_billing.catalogue.sums import list_unsold
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.migrate_prices import migrate_prices
 from mpanel_billing.cli.output import print_line
@@ -65,6 +66,9 @@ def check(file: NamedFile = None) -> None:
         f"{path}: {len(found.plans)} plans, {len(found.addons)} add-ons, "
         f"{len(found.domains)} domains, {len(found.fees)} fees, {len(found.coupons)} coupons: ok"
     )
+    for currency, unsold in list_unsold(found).items():
+        missing = ", ".join(unsold)
+        print_line(f"in {currency}: {f'all but {missing}' if unsold else 'everything'}")
 
 
 @app.command()

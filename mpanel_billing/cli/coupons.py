@@ -7,6 +7,7 @@ import asyncpg
 import typer
 
 from mpanel_billing.catalogue.model import Coupon
+from mpanel_billing.catalogue.overview import in_each_currency
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout.repository.redemptions import list_redemptions_of_coupon
 from mpanel_billing.cli.database import with_pool
@@ -141,8 +142,8 @@ async def _read_redemptions(pool: Pool, code: str, limit: int) -> Sequence[async
 
 def _terms(coupon: Coupon) -> str:
     """Return what a coupon takes off, and for how long."""
-    if coupon.amount_off is not None:
-        off = format_money(coupon.amount_off, coupon.currency or "")
+    if coupon.amounts_off:
+        off = in_each_currency(coupon.amounts_off)
     else:
         off = f"{float(coupon.percent_off or 0):g} %"
     long = {
@@ -156,8 +157,8 @@ def _terms(coupon: Coupon) -> str:
 def _limits(coupon: Coupon) -> Iterator[str]:
     if coupon.products:
         yield f"only for {', '.join(coupon.products)}"
-    if coupon.minimum_amount is not None:
-        yield f"from {format_money(coupon.minimum_amount, coupon.currency or '')} on"
+    if coupon.minimums:
+        yield f"from {in_each_currency(coupon.minimums)} on"
     if coupon.max_redemptions is not None:
         yield f"for {coupon.max_redemptions} orders"
     if coupon.max_per_customer is not None:

@@ -130,7 +130,9 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
         "stripe_session_id stripe_customer_id status payment_status recovered_from"
         " stripe_subscription_id stripe_event_id"
     ),
-    "coupons": _words("code name currency duration products stripe_coupon_id"),
+    "coupons": _words(
+        "code name currency duration products amount_off_in minimum_amount_in stripe_coupon_id"
+    ),
     "customers": _words("currency"),
     "invoice_payments": _words(
         "stripe_invoice_payment_id stripe_invoice_id stripe_payment_intent_id stripe_charge_id"

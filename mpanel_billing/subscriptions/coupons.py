@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from mpanel_billing.catalogue.model import Catalogue, Coupon
+from mpanel_billing.catalogue.model import Catalogue, Coupon, stripe_coupon_id_in
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout.limits import is_used_up
 from mpanel_billing.checkout.promotion_codes import with_promotion_code
@@ -70,7 +70,7 @@ async def preview_coupon(
     await refresh(mirror, request)
     async with acquired(mirror.pool) as conn:
         held = await _require_discountable(conn, mirror, request)
-        coupon = catalogue.find_coupon(code)
+        coupon = _find(catalogue, code, held)
         if coupon is None or not await _is_valid(conn, mirror, held, coupon):
             return None
     return ValidCoupon(coupon, await _previewed(mirror, held, with_coupon(held, coupon)))
@@ -91,7 +91,7 @@ async def apply_coupon(
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await _require_discountable(conn, mirror, request)
-        coupon = prepared(read).find_coupon(code)
+        coupon = _find(prepared(read), code, held)
         if coupon and _has(held, coupon):
             raise ConflictError(
                 "This subscription has the discount already.", code="coupon_applied"
@@ -111,7 +111,7 @@ async def apply_coupon(
 async def preview_removal(mirror: Mirror, request: ChangeRequest, coupon: str) -> CouponPreview:
     """Return what the next invoice comes to without a coupon's discount.
 
-    `coupon` is its id at Stripe, which is that of the catalogue. ConflictError if the subscription
+    `coupon` is its id at Stripe, or its code in the catalogue. ConflictError if the subscription
     has no such discount, or cannot be changed now; NotFoundError, StripeError.
     """
     await refresh(mirror, request)
@@ -143,12 +143,18 @@ def with_coupon(held: Subscription, coupon: Coupon) -> list[dict[str, str]]:
 
 
 def is_for(coupon: Coupon, held: Subscription) -> bool:
-    """Return whether a coupon can be taken off what a subscription is charged."""
-    if coupon.redeemed_by is None or coupon.currency not in {None, held.currency}:
+    """Return whether a coupon, in its currency, can be taken off what a subscription is charged."""
+    if coupon.redeemed_by is None:
         return False
     if held.amount < (coupon.minimum_amount or 0):
         return False
     return not coupon.products or any(item.code in coupon.products for item in held.items)
+
+
+def _find(catalogue: Catalogue, code: str, held: Subscription) -> Coupon | None:
+    """Return a code's coupon in the currency of the subscription."""
+    found = catalogue.find_coupon(code)
+    return found.in_currency(held.currency) if found else None
 
 
 async def _read_changeable(mirror: Mirror, request: ChangeRequest) -> Subscription:
@@ -209,10 +215,11 @@ def _kept(discounts: Iterable[Discount]) -> list[dict[str, str]]:
 def _without(held: Subscription, coupon: str) -> list[dict[str, str]]:
     """Return the discounts that stay; ConflictError if the subscription has none of the coupon."""
     own = _own(held)
-    staying = [one for one in own if one.coupon != coupon]
+    named = {coupon, stripe_coupon_id_in(coupon, held.currency)}
+    staying = [one for one in own if one.coupon not in named]
     if len(staying) < len(own):
         return _kept(staying)
-    if any(one.coupon == coupon for one in held.discounts):
+    if any(one.coupon in named for one in held.discounts):
         raise ConflictError(
             "This discount is that of one item, not of the subscription. Take it off in Stripe's"
             " dashboard.",

@@ -90,7 +90,11 @@ async def _find(conn: Connection, mirror: Mirror, held: Subscription) -> Retenti
     if held.stripe_status not in _OFFERED_IN or held.collection_paused or held.to_come:
         return None
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
-    coupons = [coupon for coupon in catalogue.coupons if coupon.retention]
+    coupons = [
+        coupon
+        for each in catalogue.coupons
+        if each.retention and (coupon := each.in_currency(held.currency))
+    ]
     had = {one.coupon for one in held.discounts}
     if any(coupon.stripe_coupon_id in had - {None} for coupon in coupons):
         return None

@@ -105,6 +105,8 @@ CREATE TABLE coupons (
     first_order_only boolean NOT NULL DEFAULT FALSE,
     retention boolean NOT NULL DEFAULT FALSE,
     minimum_amount bigint CHECK (minimum_amount > 0),
+    amount_off_in jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(amount_off_in) = 'object'),
+    minimum_amount_in jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(minimum_amount_in) = 'object'),
     stripe_coupon_id text UNIQUE,
     livemode boolean,
     active boolean NOT NULL DEFAULT TRUE,
@@ -130,7 +132,9 @@ COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is
 COMMENT ON COLUMN coupons.retention IS 'Not for orders: offered to who wants to cancel';
 COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
 COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
-COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe; null: not pushed yet';
+COMMENT ON COLUMN coupons.amount_off_in IS 'What it takes off in other currencies, minor units by currency: {"jpy": 500}';
+COMMENT ON COLUMN coupons.minimum_amount_in IS 'minimum_amount in other currencies, minor units by currency';
+COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe, and with _ and a currency behind it those of amount_off_in; null: not pushed yet';
 COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
 COMMENT ON COLUMN coupons.created_at IS 'When this row was created';

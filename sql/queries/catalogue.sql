@@ -85,12 +85,15 @@
 --     first_order_only boolean DEFAULT false NOT NULL,
 --     retention boolean DEFAULT false NOT NULL,
 --     minimum_amount bigint,
+--     amount_off_in jsonb DEFAULT '{}'::jsonb NOT NULL,
+--     minimum_amount_in jsonb DEFAULT '{}'::jsonb NOT NULL,
 --     stripe_coupon_id text,
 --     livemode boolean,
 --     active boolean DEFAULT true NOT NULL,
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
+--     CONSTRAINT coupons_amount_off_in_check CHECK ((jsonb_typeof(amount_off_in) = 'object'::text)),
 --     CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
 --     CONSTRAINT coupons_check1 CHECK (((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL))),
 --     CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
@@ -101,6 +104,7 @@
 --     CONSTRAINT coupons_max_per_customer_check CHECK ((max_per_customer > 0)),
 --     CONSTRAINT coupons_max_redemptions_check CHECK ((max_redemptions > 0)),
 --     CONSTRAINT coupons_minimum_amount_check CHECK ((minimum_amount > 0)),
+--     CONSTRAINT coupons_minimum_amount_in_check CHECK ((jsonb_typeof(minimum_amount_in) = 'object'::text)),
 --     CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
 -- );
 -- ALTER TABLE ONLY coupons ADD CONSTRAINT coupons_pkey PRIMARY KEY (code);
@@ -192,6 +196,8 @@ coupons_on_offer AS (
                 'first_order_only', coupons.first_order_only,
                 'retention', coupons.retention,
                 'minimum_amount', coupons.minimum_amount,
+                'amount_off_in', coupons.amount_off_in,
+                'minimum_amount_in', coupons.minimum_amount_in,
                 'stripe_coupon_id', CASE
                     WHEN coupons.livemode = :livemode::boolean THEN coupons.stripe_coupon_id
                 END
@@ -463,7 +469,9 @@ INSERT INTO coupons (
     products,
     first_order_only,
     retention,
-    minimum_amount
+    minimum_amount,
+    amount_off_in,
+    minimum_amount_in
 )
 SELECT
     entry.code,
@@ -479,7 +487,9 @@ SELECT
     entry.products,
     entry.first_order_only,
     entry.retention,
-    entry.minimum_amount
+    entry.minimum_amount,
+    entry.amount_off_in,
+    entry.minimum_amount_in
 FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
     code text,
     name text,
@@ -494,7 +504,9 @@ FROM jsonb_to_recordset(:coupons::jsonb) AS entry (
     products text [],
     first_order_only boolean,
     retention boolean,
-    minimum_amount bigint
+    minimum_amount bigint,
+    amount_off_in jsonb,
+    minimum_amount_in jsonb
 )
 ON CONFLICT (code) DO UPDATE
 SET
@@ -511,6 +523,8 @@ SET
     first_order_only = excluded.first_order_only,
     retention = excluded.retention,
     minimum_amount = excluded.minimum_amount,
+    amount_off_in = excluded.amount_off_in,
+    minimum_amount_in = excluded.minimum_amount_in,
     stripe_coupon_id = NULL,
     livemode = NULL,
     active = TRUE,
@@ -529,6 +543,8 @@ WHERE (
     coupons.first_order_only,
     coupons.retention,
     coupons.minimum_amount,
+    coupons.amount_off_in,
+    coupons.minimum_amount_in,
     coupons.active
 ) IS DISTINCT FROM (
     excluded.name,
@@ -544,6 +560,8 @@ WHERE (
     excluded.first_order_only,
     excluded.retention,
     excluded.minimum_amount,
+    excluded.amount_off_in,
+    excluded.minimum_amount_in,
     TRUE
 )
 RETURNING
@@ -620,6 +638,7 @@ SELECT
     coupons.percent_off,
     coupons.amount_off,
     coupons.currency,
+    coupons.amount_off_in,
     coupons.duration,
     coupons.duration_in_months,
     coupons.max_redemptions,

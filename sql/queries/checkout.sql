@@ -96,6 +96,21 @@ WHERE named.id = :customer_id::uuid
 ORDER BY owed.since
 LIMIT 5;
 
+-- name: get_currency_of_customer(customer_id, livemode)$
+-- Of what they pay on their principal Stripe customer, else of what they have bought last.
+SELECT lower(s.currency)
+FROM customers AS named
+JOIN customers AS c
+    ON c.id = coalesce(named.joined_id, named.id)
+JOIN subscriptions AS s
+    ON s.customer_id = c.id
+WHERE named.id = :customer_id::uuid
+  AND s.billing_provider = 'stripe'
+  AND s.livemode = :livemode::boolean
+  AND s.stripe_status IN ('active', 'trialing', 'past_due', 'unpaid', 'paused')
+ORDER BY (s.stripe_customer_id = c.stripe_customer_id) IS TRUE DESC, s.created_at DESC, s.id
+LIMIT 1;
+
 -- name: list_vouched_stripe_customers(customer_id, currency, livemode)
 -- On which a vouched order may run: the principal Stripe customer first, then those of earlier vouched
 -- orders. Never that of another order by anyone. in_currency: no subscription in another currency is

@@ -27,6 +27,8 @@ monthly = 799
 annually = 7990
 [plans.prices_in.jpy]
 monthly = 1200
+[plans.setup_fee_in]
+jpy = 0
 
 [[domains]]
 tld = "com"
@@ -82,12 +84,12 @@ def test_a_small_file_is_right() -> None:
         (
             "price = 1299",
             "price = -1",
-            "20: domains[0].price: must be a whole number of minor units (1299 for $12.99), not -1",
+            "22: domains[0].price: must be a whole number of minor units (1299 for $12.99), not -1",
         ),
         (
             "price = 1299",
             "price = true",
-            f"20: domains[0].price: {NOT_WHOLE} True",
+            f"22: domains[0].price: {NOT_WHOLE} True",
         ),
         (
             "annually = 7990",
@@ -122,41 +124,71 @@ def test_a_small_file_is_right() -> None:
             "1: currency: 'usb' is not a currency of Stripe; use an ISO code in lower case",
         ),
         (
-            "[plans.prices_in.jpy]",
-            "[plans.prices_in.usd]",
-            "14: plans[0].prices_in.usd.monthly: repeats the file's own currency, usd",
+            "price = 1299",
+            "price = 1299\nprice_in = { usd = 1299 }",
+            "23: domains[0].price_in.usd: repeats the file's own currency, usd",
         ),
         (
-            "[plans.prices_in.jpy]\nmonthly = 1200",
-            "[plans.prices_in.kwd]\nmonthly = 1255",
+            "[plans.setup_fee_in]\njpy = 0\n",
+            "",
+            "13: plans[0].prices_in.jpy: needs setup_fee_in.jpy too, 0 if there is none",
+        ),
+        (
+            "jpy = 0",
+            "jpy = 0\nkwd = 0",
+            "17: plans[0].setup_fee_in.kwd: is without a price in kwd: add prices_in.kwd",
+        ),
+        (
+            "price = 1299",
+            "price = 1299\nprice_in = { jpy = 1900 }\ntransfer_price = 999",
+            "23: domains[0].price_in.jpy: needs transfer_price_in.jpy too",
+        ),
+        (
+            "percent_off = 10",
+            "amount_off = 500\namount_off_in = { kwd = 1505 }",
+            "34: coupons[0].amount_off_in.kwd: must be a multiple of 10, as Stripe charges kwd",
+        ),
+        (
+            "percent_off = 10",
+            "percent_off = 10\namount_off_in = { jpy = 700 }",
+            "34: coupons[0].amount_off_in: needs amount_off too, in the file's own currency",
+        ),
+        (
+            "percent_off = 10",
+            "amount_off = 500\nminimum_amount = 900\namount_off_in = { jpy = 700 }",
+            "35: coupons[0].amount_off_in.jpy: needs minimum_amount_in.jpy too",
+        ),
+        (
+            "[plans.prices_in.jpy]\nmonthly = 1200\n[plans.setup_fee_in]\njpy",
+            "[plans.prices_in.kwd]\nmonthly = 1255\n[plans.setup_fee_in]\nkwd",
             "14: plans[0].prices_in.kwd.monthly: must be a multiple of 10, as Stripe charges kwd",
         ),
         (
             'code = "rush"',
             'code = "basic"',
-            "23: fees[0].code: 'basic' is already the code of plans[0]",
+            "25: fees[0].code: 'basic' is already the code of plans[0]",
         ),
-        ("percent_off = 10", "", "28: coupons[0]: needs either percent_off or amount_off"),
+        ("percent_off = 10", "", "30: coupons[0]: needs either percent_off or amount_off"),
         (
             "percent_off = 10",
             "percent_off = 10\namount_off = 5",
-            "28: coupons[0]: needs either percent_off or amount_off",
+            "30: coupons[0]: needs either percent_off or amount_off",
         ),
         (
             "percent_off = 10",
             "percent_off = 10.125",
-            "31: coupons[0].percent_off: must have at most two decimals",
+            "33: coupons[0].percent_off: must have at most two decimals",
         ),
         (
             "percent_off = 10",
             'percent_off = 10\nduration = "repeating"',
-            "32: coupons[0].duration: needs duration_in_months if and only if it is repeating",
+            "34: coupons[0].duration: needs duration_in_months if and only if it is repeating",
         ),
-        ('code = "TEN"', 'code = "ten"', "29: coupons[0].code: should match pattern"),
+        ('code = "TEN"', 'code = "ten"', "31: coupons[0].code: should match pattern"),
         (
             'name = "Ten"',
             "name = 10",
-            "30: coupons[0].name: must be text in quotes",
+            "32: coupons[0].name: must be text in quotes",
         ),
         (
             "monthly = 799\nannually = 7990",
@@ -176,48 +208,47 @@ def test_a_small_file_is_right() -> None:
         (
             "percent_off = 10",
             "percent_off = 10\nmax_redemptions = 0",
-            "32: coupons[0].max_redemptions: should be greater than 0, not 0",
+            "34: coupons[0].max_redemptions: should be greater than 0, not 0",
         ),
         (
             "percent_off = 10",
             "percent_off = 10\nexpires_at = 2027-01-31T23:59:59",
-            "32: coupons[0].expires_at: needs a time zone, such as the Z of 2027-01-31T23:59:59Z",
+            "34: coupons[0].expires_at: needs a time zone, such as the Z of 2027-01-31T23:59:59Z",
         ),
         (
             "percent_off = 10",
             'percent_off = 10\nexpires_at = "2027-01-31"',
-            "32: coupons[0].expires_at: must be a date and time without quotes, such as",
+            "34: coupons[0].expires_at: must be a date and time without quotes, such as",
         ),
         (
             "percent_off = 10",
             'percent_off = 10\nproducts = ["basic", "rush"]',
-            "32: coupons[0].products[1]: 'rush' is not a plan or add-on of this file",
+            "34: coupons[0].products[1]: 'rush' is not a plan or add-on of this file",
         ),
         (
             "percent_off = 10",
             "percent_off = 10\nminimum_amount = 49.9",
-            f"32: coupons[0].minimum_amount: {NOT_WHOLE} 49.9",
+            f"34: coupons[0].minimum_amount: {NOT_WHOLE} 49.9",
         ),
         (
             "percent_off = 10\n",
             "percent_off = 10\nretention = true\nmax_redemptions = 5\n",
-            "33: coupons[0].max_redemptions: counts orders, which a coupon with retention is not ",
+            "35: coupons[0].max_redemptions: counts orders, which a coupon with retention is not ",
         ),
         (
             "percent_off = 10\n",
             "percent_off = 10\nretention = true\nmax_per_customer = 1\n",
-            "33: coupons[0].max_per_customer: counts orders",
+            "35: coupons[0].max_per_customer: counts orders",
         ),
-        ("[[domains]]", "[[domain]]", "16: domain: is not a catalogue field"),
-        ("price = 1299", "price = ", "20: is not valid TOML: Invalid value"),
-        ('name = "Ten"', 'name = "Ten', "30: is not valid TOML: "),
-        ("percent_off = 10\n", "percent_off = [", "31: is not valid TOML: Invalid value"),
+        ("[[domains]]", "[[domain]]", "18: domain: is not a catalogue field"),
+        ("price = 1299", "price = ", "22: is not valid TOML: Invalid value"),
+        ('name = "Ten"', 'name = "Ten', "32: is not valid TOML: "),
+        ("percent_off = 10\n", "percent_off = [", "33: is not valid TOML: Invalid value"),
     ],
 )
 def test_a_mistake_is_named_by_line_and_field(written: str, instead: str, problem: str) -> None:
-    text = (
-        SMALL.replace("setup_fee", "free_domain = true\nsetup_fee") if "free" in problem else SMALL
-    )
+    has_domain = "free" in problem
+    text = SMALL.replace("setup_fee", "free_domain = true\nsetup_fee", 1) if has_domain else SMALL
     assert written in text
     [found] = problems_of(text.replace(written, instead, 1))
     assert found.startswith(f"my.toml:{problem}")
@@ -227,7 +258,7 @@ def test_all_mistakes_are_named_at_once_in_the_order_of_the_file() -> None:
     text = SMALL.replace("price = 2500", "price = 25.0").replace('"basic"', "7")
     assert [problem.split(": ")[:2] for problem in problems_of(text)] == [
         ["my.toml:4", "plans[0].code"],
-        ["my.toml:26", "fees[0].price"],
+        ["my.toml:28", "fees[0].price"],
     ]
 
 
@@ -240,7 +271,7 @@ def test_two_entries_for_one_tld_are_a_mistake() -> None:
     entry = SMALL[SMALL.index("[[domains]]") : SMALL.index("[[fees]]")]
     [found] = problems_of(SMALL + entry)
     assert found.startswith(
-        "my.toml:33: domains[1].tld: 'domain-com' is already the code of domains[0]"
+        "my.toml:35: domains[1].tld: 'domain-com' is already the code of domains[0]"
     )
 
 

@@ -29,7 +29,7 @@ STARTER = "prices = { monthly = 799, annually = 2988, biennially = 4776, trienni
 SOLD_ABROAD = (
     "prices_in = { eur = { monthly = 749, annually = 2799 }, jpy = { monthly = 1199 } }\n"
     "setup_fee = 2500\n"
-    "setup_fee_in = { eur = 2300 }\n"
+    "setup_fee_in = { eur = 2300, jpy = 0 }\n"
 )
 COM = 'name = ".com domain, one year"\n'
 COM_ABROAD = "price_in = { eur = 1199, jpy = 1999 }\n"
