@@ -82,6 +82,11 @@ def round_to_step(amount: Decimal, currency: str) -> int:
     return int((amount / step).to_integral_value(ROUND_HALF_UP)) * step
 
 
+def floor_to_step(amount: int, currency: str) -> int:
+    """Round minor units down to an amount that Stripe can charge in `currency`."""
+    return amount - amount % smallest_step(currency)
+
+
 def format_money(minor: int, currency: str) -> str:
     """Format minor units for display: `$12.99`, `¥1,500`, `1.250 KWD`."""
     number = f"{abs(to_decimal(minor, currency)):,f}"

@@ -115,14 +115,7 @@ def _find_coupon(catalogue: Catalogue, order: Order) -> Coupon | None:
         raise InvalidRequestError(
             msg, code="unknown_coupon", fields={"couponCode": "not a valid coupon"}
         )
-    if coupon.currency not in {None, order.currency}:
-        msg = f'The coupon "{coupon.code}" is not valid for payments in {order.currency.upper()}.'
-        raise InvalidRequestError(
-            msg,
-            code="coupon_not_in_currency",
-            fields={"couponCode": f"only valid in {str(coupon.currency).upper()}"},
-        )
-    return coupon
+    return coupon.in_currency(order.currency) or _refuse_coupon(coupon, order.currency)
 
 
 def _check_coupon(catalogue: Catalogue, coupon: Coupon | None, lines: Sequence[OrderLine]) -> None:
@@ -313,11 +306,12 @@ def _nets(coupon: Coupon | None, lines: Sequence[OrderLine], discount: int) -> d
     """Return what each charged domain costs, less its share of the discount (rounded down)."""
     discounted = [line for line in lines if coupon and _is_discounted(coupon, line)]
     base = sum(line.amount for line in discounted) or 1
-    return {
-        line.domain: line.amount - (discount * line.amount // base if line in discounted else 0)
-        for line in lines
-        if line.domain is not None
-    }
+
+    def share_of(line: OrderLine) -> int:
+        share = discount * line.amount // base if line in discounted else 0
+        return money.floor_to_step(share, line.price.currency)
+
+    return {line.domain: line.amount - share_of(line) for line in lines if line.domain is not None}
 
 
 def _is_discounted(coupon: Coupon, line: OrderLine) -> bool:
@@ -342,6 +336,15 @@ def _refuse(what: str, given: str, known: Iterable[str], *, field: str, code: st
     raise InvalidRequestError(msg, code=code, fields={field: f"must be one of: {available}"})
 
 
+def _refuse_coupon(coupon: Coupon, currency: str) -> NoReturn:
+    valid = ", ".join(sorted(coupon.currencies)).upper()
+    raise InvalidRequestError(
+        f'The coupon "{coupon.code}" is not valid for payments in {_shown(currency).upper()}.',
+        code="coupon_not_in_currency",
+        fields={"couponCode": f"only valid in {valid}"},
+    )
+
+
 def _refuse_cycle(product: Product, order: Order) -> NoReturn:
     cycles = product.cycles_in(order.currency)
     if not cycles:
@@ -354,7 +357,10 @@ def _refuse_cycle(product: Product, order: Order) -> NoReturn:
 
 
 def _refuse_currency(product: Product, currency: str) -> NoReturn:
-    msg = f"{product.name} is not available in {_shown(currency).upper()}."
+    sold = ", ".join(dict.fromkeys(price.currency for price in product.prices))
+    msg = (
+        f"{product.name} is not available in {_shown(currency).upper()}. Available: {sold.upper()}."
+    )
     raise InvalidRequestError(
-        msg, code="currency_not_sold", fields={"currency": f"not available for {product.code}"}
+        msg, code="currency_not_sold", fields={"currency": f"{product.code}: {sold}"}
     )

@@ -14,6 +14,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.balances import Movement, list_movements, move_balance
 from mpanel_billing.stripe_gateway.charges import CHANGE_ID
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.payers import Payer, PayerOf, find_payer, list_payers
 from mpanel_billing.subscriptions.records import Balance
@@ -148,6 +149,8 @@ def _request(payer: Payer, request: BalanceRequest) -> StripeRequest:
 
 def _signed(held: Balance, request: BalanceRequest) -> int:
     """Return the amount as Stripe has it: negative gives credit."""
+    if request.amount != -held.balance:
+        refuse_unchargeable(request.amount, request.payer.currency)
     if request.move == "add":
         return -request.amount
     credit = max(-held.balance, 0)

@@ -26,6 +26,7 @@ from mpanel_billing.stripe_gateway.credit_notes import (
     preview_credit_note,
 )
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.invoice_records import CreditNote, Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.money_back import (
@@ -155,6 +156,8 @@ def _of_unpaid(invoice: Invoice, request: RequestedNote) -> dict[str, Any]:
             code="refund_too_large",
             fields={"amount": f"must be at most {invoice.amount_remaining}"},
         )
+    if amount != invoice.amount_remaining:
+        refuse_unchargeable(amount, invoice.currency)
     return {"amount": amount}
 
 
@@ -172,6 +175,8 @@ def _of_paid(left: Left, request: RequestedNote) -> dict[str, Any]:
         amount = left.invoice.kept if request.amount is None else request.amount
     if amount > left.invoice.kept:
         raise too_much(left.invoice.kept, left.invoice.currency)
+    if amount != left.invoice.kept:
+        refuse_unchargeable(amount, left.invoice.currency)
     return {"amount": amount, _PARAMS[request.to]: amount}
 
 

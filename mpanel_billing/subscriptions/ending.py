@@ -12,6 +12,7 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
+from mpanel_billing.money import floor_to_step
 from mpanel_billing.stripe_gateway.billed import list_billed
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.credit_notes import RequestedNote, issue_note
@@ -138,7 +139,7 @@ async def _given_back(mirror: Mirror, held: Subscription, ending: Ending) -> Giv
     if unpaid:
         refuse_unpaid(unpaid)
     returned = await list_given_back(mirror, billed, at)
-    amount = unused_time(billed, returned, at)
+    amount = floor_to_step(unused_time(billed, returned, at), held.currency)
     running = [one for one in billed if one.id in returned]
     refunds: dict[str, int] = {}
     if ending.unused == "refund":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.money import floor_to_step
 from mpanel_billing.stripe_gateway.billed import (
     BilledInvoice,
     get_credited,
@@ -30,7 +31,7 @@ async def find_correction(
         return None
     running = [one for one in billed if any(line.end > at for line in one.lines)]
     returned = {one.id: await _given_back(mirror, one) for one in running}
-    amount = unearned_credit(invoice, billed, returned)
+    amount = floor_to_step(unearned_credit(invoice, billed, returned), invoice.currency)
     if amount == 0:
         return None
     largest = min(credited, key=lambda line: line.amount)

@@ -11,6 +11,7 @@ from datetime import datetime
 from fractions import Fraction
 from itertools import chain
 
+from mpanel_billing.money import smallest_step
 from mpanel_billing.stripe_gateway.billed import BilledInvoice, BilledLine
 from mpanel_billing.stripe_gateway.subscriptions import Preview
 
@@ -22,7 +23,7 @@ def unearned_credit(
 
     `invoices` are all of the subscription; those that are unpaid count as paid, because they are
     paid before the change. `returned` is what was given back of an invoice, by its id. Stripe
-    rounds each line, so a difference of one minor unit for each is not one.
+    rounds each line, so a difference of the smallest amount for each is not one.
     """
     at = preview.proration_date
     if at is None:
@@ -38,7 +39,8 @@ def unearned_credit(
     charged = [*earlier, *chain.from_iterable(one.lines for one in billed)]
     missing = sum((_missing(one, at, returned.get(one.id, 0)) for one in billed), Fraction(0))
     excess = credited - max(_rest(charged, at) - missing, Fraction(0))
-    beyond = int(excess) if excess > len(prorated) + len(charged) else 0
+    rounded = (len(prorated) + len(charged)) * smallest_step(preview.currency)
+    beyond = int(excess) if excess > rounded else 0
     corrected = _rest([line for line in charged if line.is_correction], at)
     return max(beyond, min(int(missing - corrected), credited))
 

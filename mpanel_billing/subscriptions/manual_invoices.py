@@ -25,6 +25,7 @@ from mpanel_billing.stripe_gateway.drafts import (
     find_draft,
 )
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.invoice_actions import InvoiceDetails, get_details
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_subscription
 from mpanel_billing.subscriptions.payers import Payer, PayerOf, find_payer
@@ -78,6 +79,9 @@ async def draft_invoice(mirror: Mirror, request: ManualInvoice) -> InvoiceDetail
 
     NotFoundError, StripeError; ConflictError while another request for the customer runs.
     """
+    for number, line in enumerate(request.lines):
+        field = f"lines[{number}].unitAmount"
+        refuse_unchargeable(line.unit_amount, request.payer.currency, field)
     payer = await find_payer(mirror, request.payer)
     terms = await _terms_of(mirror, payer, request)
     params = {"customer": payer.stripe_customer_id, **_params(request), **terms}

@@ -23,6 +23,7 @@ from mpanel_billing.stripe_gateway.charges import list_refunds
 from mpanel_billing.stripe_gateway.credit_notes import list_credit_notes
 from mpanel_billing.stripe_gateway.disputes import list_disputes
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.invoice_records import CreditNote, Invoice, Payment, Refund
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.repository.changes import ServiceEnd
@@ -47,7 +48,8 @@ class Left:
     def to_refund(self, amount: int | None) -> tuple[Payment, int]:
         """Choose the payment to refund, and the amount; None means all that is left of one.
 
-        ConflictError if nothing is left, InvalidRequestError for more than is left of one payment.
+        ConflictError if nothing is left, InvalidRequestError for more than is left of one payment,
+        or for a part that Stripe does not pay in the currency.
         """
         if not self.payments:
             raise ConflictError(
@@ -64,6 +66,8 @@ class Left:
         chosen = next((one for one in possible if self.of_payment(one) >= wanted), None)
         if chosen is None:
             raise too_much(max(map(self.of_payment, possible)), self.invoice.currency)
+        if wanted != self.of_payment(chosen):
+            refuse_unchargeable(wanted, self.invoice.currency)
         return chosen, wanted
 
 

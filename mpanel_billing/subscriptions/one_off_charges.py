@@ -27,6 +27,7 @@ from mpanel_billing.stripe_gateway.one_off_charges import (
     list_made,
 )
 from mpanel_billing.subscriptions import repository
+from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.lifecycle import (
     REASON,
     ChangeRequest,
@@ -54,6 +55,7 @@ async def preview_charge(mirror: Mirror, request: ChangeRequest, line: NewLine) 
     await refresh(mirror, request)
     async with acquired(mirror.pool) as conn:
         held = await _require_billed(conn, mirror, request)
+    refuse_unchargeable(line.unit_amount, held.currency, "unitAmount")
     item = {
         "amount": line.unit_amount * line.quantity,
         "currency": held.currency,
@@ -103,6 +105,7 @@ async def add_charge(
 
 def _item(held: Subscription, line: NewLine, reason: str | None) -> dict[str, Any]:
     """Return the params of the invoice item."""
+    refuse_unchargeable(line.unit_amount, held.currency, "unitAmount")
     return {
         "customer": held.stripe_customer_id,
         "subscription": held.stripe_id,

@@ -1,6 +1,7 @@
 """Amounts in minor units: formatting, percentages, splitting."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
+from fractions import Fraction
 
 from stripe_sandbox.errors import invalid
 
@@ -16,7 +17,6 @@ ZERO_DECIMAL = frozenset(
         "mga",
         "pyg",
         "rwf",
-        "ugx",
         "vnd",
         "vuv",
         "xaf",
@@ -25,6 +25,8 @@ ZERO_DECIMAL = frozenset(
     ]
 )
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+WHOLE_IN_HUNDREDTHS = frozenset(["isk", "ugx"])
+"""Counted in hundredths, although they have no decimals any more."""
 _CODES = (
     "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd "
     "bwp byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp "
@@ -77,14 +79,31 @@ def check_currency(currency: str, param: str) -> None:
         raise invalid(message, param=param)
 
 
-def percent_of(amount: int, percent: float) -> int:
-    """Return the percentage of an amount, rounded half up to a whole minor unit."""
-    exact = Decimal(amount) * Decimal(str(percent)) / 100
-    return int(exact.quantize(Decimal(1), ROUND_HALF_UP))
+def step_of(currency: str) -> int:
+    """Return what amounts are charged in multiples of, in minor units."""
+    if currency in THREE_DECIMAL:
+        return 10
+    return 100 if currency in WHOLE_IN_HUNDREDTHS else 1
 
 
-def split_amount(total: int, weights: list[int]) -> list[int]:
-    """Return the total split in proportion to the weights; the parts add up to it exactly."""
+def round_to_step(amount: Decimal | Fraction, step: int = 1) -> int:
+    """Return an amount rounded to a multiple of the step, half away from zero."""
+    steps = int(abs(Fraction(amount)) / step + Fraction(1, 2))
+    return steps * step if amount >= 0 else -steps * step
+
+
+def percent_of(amount: int, percent: float, step: int = 1) -> int:
+    """Return the percentage of an amount, rounded half up to a multiple of the step."""
+    return round_to_step(Decimal(amount) * Decimal(str(percent)) / 100, step)
+
+
+def split_amount(total: int, weights: list[int], step: int = 1) -> list[int]:
+    """Return the total split in proportion to the weights; the parts add up to it exactly.
+
+    They are multiples of the step if the total is one.
+    """
+    if step > 1 and total % step == 0:
+        return [steps * step for steps in split_amount(total // step, weights)]
     whole = sum(weights)
     if not whole:
         return [0] * len(weights)
@@ -101,7 +120,16 @@ def check_amount(amount: int, currency: str) -> None:
     if amount < 1:
         message = "This value must be greater than or equal to 1."
         raise invalid(message, param="amount", code="parameter_invalid_integer")
+    check_step(amount, currency, "amount")
     if amount < minimum_charge(currency):
         least = format_amount(minimum_charge(currency), currency)
         message = f"Amount must be at least {least} {currency}"
         raise invalid(message, param="amount", code="amount_too_small")
+
+
+def check_step(amount: int | None, currency: str, param: str) -> None:
+    """Raise ApiError for an amount, in minor units, that is no multiple of what can be charged."""
+    step = step_of(currency)
+    if amount is not None and amount % step:
+        message = f"Invalid {param}: amounts in {currency} must be a multiple of {step}."
+        raise invalid(message, param=param)

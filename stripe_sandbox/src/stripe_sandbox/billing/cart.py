@@ -83,7 +83,7 @@ def price_cart(
         )
         coupon, _ = find_coupon(world, given, redemption, "discounts[0]")
         products = [item.price["product"] for item in cart.items]
-        reductions = reduce_amounts(amounts, products, coupon)
+        reductions = reduce_amounts(amounts, products, coupon, cart.currency)
     payer = payer or payer_known(world, customer)
     return [
         _line_item(
@@ -125,7 +125,7 @@ def _line_item(
 def _taxes(world: World, cart: Cart, item: PricedItem, net: int, payer: Payer) -> list[Document]:
     if cart.automatic_tax:
         return taxes_at(world, net, item.price, payer)
-    return taxes_by_rates(net, cart.rates_of(item), payer)
+    return taxes_by_rates(net, cart.rates_of(item), payer, cart.currency)
 
 
 def keep_cart(world: World, session_id: str, cart: Cart, lines: list[Document]) -> None:

@@ -9,6 +9,7 @@ from stripe_sandbox.billing.tax_ids import tax_ids_of
 from stripe_sandbox.billing.tax_locations import locate
 from stripe_sandbox.billing.taxes import EXEMPT, taxes_on
 from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.money import step_of
 from stripe_sandbox.world import World
 
 NOBODY: ReadOnly = {"id": "", "address": None, "shipping": None, "tax_exempt": "none"}
@@ -51,15 +52,17 @@ def taxes_at(world: World, net: int, price: ReadOnly, payer: Payer) -> list[Docu
         return []
     due = due_at(world, location, payer.customer, payer.tax_ids)
     rate = rate_for(world, due, behavior_of(world, price, price["currency"]) or "exclusive")
-    return [_shown(tax, rate) for tax in automatic_taxes(world, net, price, due, rate)]
+    taxes = automatic_taxes(world, net, price, due, rate, currency=price["currency"])
+    return [_shown(tax, rate) for tax in taxes]
 
 
-def taxes_by_rates(net: int, rates: tuple[ReadOnly, ...], payer: Payer) -> list[Document]:
+def taxes_by_rates(
+    net: int, rates: tuple[ReadOnly, ...], payer: Payer, currency: str
+) -> list[Document]:
     """Return the taxes of an amount after discounts by tax rates, in minor units."""
     reason = EXEMPT.get(payer.customer["tax_exempt"])
-    return [
-        _shown(tax, rate) for tax, rate in zip(taxes_on(net, rates, reason), rates, strict=True)
-    ]
+    taxes = taxes_on(net, rates, reason, step_of(currency))
+    return [_shown(tax, rate) for tax, rate in zip(taxes, rates, strict=True)]
 
 
 def _shown(tax: ReadOnly, rate: ReadOnly) -> Document:

@@ -7,7 +7,7 @@ from typing import Any
 from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, no_such
-from stripe_sandbox.money import percent_of, split_amount
+from stripe_sandbox.money import percent_of, split_amount, step_of
 from stripe_sandbox.world import World, differences
 
 
@@ -169,18 +169,21 @@ def coupon_of(world: World, discount_id: str) -> ReadOnly:
     return coupon
 
 
-def reduce_amounts(amounts: list[int], products: list[str | None], coupon: ReadOnly) -> list[int]:
+def reduce_amounts(
+    amounts: list[int], products: list[str | None], coupon: ReadOnly, currency: str
+) -> list[int]:
     """Return the reduction of each amount, in minor units, at most the amount."""
+    step = step_of(currency)
     limited_to = (coupon.get("applies_to") or {}).get("products")
     eligible = [
         max(amount, 0) if limited_to is None or product in limited_to else 0
         for amount, product in zip(amounts, products, strict=True)
     ]
     if coupon["percent_off"] is not None:
-        total = percent_of(sum(eligible), coupon["percent_off"])
+        total = percent_of(sum(eligible), coupon["percent_off"], step)
     else:
         total = min(coupon["amount_off"], sum(eligible))
-    return split_amount(total, eligible)
+    return split_amount(total, eligible, step)
 
 
 def discount_lines(world: World, lines: list[Document], discount_ids: Iterable[str]) -> Document:
@@ -189,10 +192,12 @@ def discount_lines(world: World, lines: list[Document], discount_ids: Iterable[s
     Each discount applies to what the ones before it left.
     """
     totals: Document = {}
+    currency = lines[0]["currency"] if lines else ""
     for discount_id in discount_ids:
         remaining = [_discountable(line) for line in lines]
         products = [_product(line) for line in lines]
-        reductions = reduce_amounts(remaining, products, coupon_of(world, discount_id))
+        coupon = coupon_of(world, discount_id)
+        reductions = reduce_amounts(remaining, products, coupon, currency)
         for line, amount in zip(lines, reductions, strict=True):
             line["discount_amounts"].append({"amount": amount, "discount": discount_id})
         totals[discount_id] = sum(reductions)

@@ -4,6 +4,7 @@ from stripe_sandbox.billing.automatic_tax import Due, behavior_of, due_at, rate_
 from stripe_sandbox.billing.tax_locations import locate
 from stripe_sandbox.billing.taxes import EXEMPT, net_of, taxes_on
 from stripe_sandbox.documents import Document, ReadOnly
+from stripe_sandbox.money import step_of
 from stripe_sandbox.world import World
 
 NONTAXABLE = "txcd_00000000"
@@ -20,7 +21,7 @@ def tax_lines(
     reason = EXEMPT.get(customer["tax_exempt"])
     for line in lines:
         rates = own_rates(world, line, subscription) or defaults
-        line["taxes"] = taxes_on(net_of(line), rates, reason)
+        line["taxes"] = taxes_on(net_of(line), rates, reason, step_of(line["currency"]))
 
 
 def own_rates(world: World, line: ReadOnly, subscription: ReadOnly | None) -> list[ReadOnly]:
@@ -52,11 +53,11 @@ def _automatic(world: World, line: ReadOnly, due: Due) -> list[Document]:
     price = price_of(world, line)
     behavior = behavior_of(world, price, line["currency"]) or "exclusive"
     rate = rate_for(world, due, behavior)
-    return automatic_taxes(world, net_of(line), price, due, rate)
+    return automatic_taxes(world, net_of(line), price, due, rate, currency=line["currency"])
 
 
 def automatic_taxes(
-    world: World, amount: int, price: ReadOnly | None, due: Due, rate: ReadOnly
+    world: World, amount: int, price: ReadOnly | None, due: Due, rate: ReadOnly, *, currency: str
 ) -> list[Document]:
     """Return the tax of an amount (minor units) after discounts, with the reason for it."""
     if due.reason and world.choices.zero_taxes == "none":
@@ -67,7 +68,7 @@ def automatic_taxes(
         reason = "product_exempt"
     elif not due.percentage and reason is None:
         reason = "not_subject_to_tax"
-    taxes = taxes_on(amount, [rate], reason)
+    taxes = taxes_on(amount, [rate], reason, step_of(currency))
     for tax in taxes:
         tax["taxability_reason"] = reason or "standard_rated"
     return taxes

@@ -11,6 +11,7 @@ from stripe_sandbox.billing.periods import Period, next_end
 from stripe_sandbox.billing.subscriptions import PricedItem, make_item, plan_of
 from stripe_sandbox.billing.usage import is_metered
 from stripe_sandbox.documents import Document, ReadOnly, id_of
+from stripe_sandbox.money import round_to_step, step_of
 from stripe_sandbox.world import World
 
 
@@ -200,7 +201,8 @@ def net_amount(
             amount if only in {None, one["id"]} else 0
             for amount, one in zip(amounts, items, strict=True)
         ]
-        taken = reduce_amounts(eligible, products, coupon_of(world, discount_id))
+        coupon = coupon_of(world, discount_id)
+        taken = reduce_amounts(eligible, products, coupon, subscription["currency"])
         amounts = [amount - less for amount, less in zip(amounts, taken, strict=True)]
     return amounts[0]
 
@@ -211,7 +213,7 @@ def _proration(
     """Return the proration of an item; a negative amount is a credit."""
     verb = "Unused time on" if amount < 0 else "Remaining time on"
     return NewInvoiceItem(
-        amount=_round(amount),
+        amount=round_to_step(amount, step_of(subscription["currency"])),
         currency=subscription["currency"],
         description=f"{verb} {describe_price(world, item['price'])}",
         period=rest,
@@ -223,9 +225,3 @@ def _proration(
         subscription_item=item["id"],
         tax_rates=tuple(item["tax_rates"]),
     )
-
-
-def _round(amount: Fraction) -> int:
-    """Return the amount rounded half away from zero."""
-    whole = int(abs(amount) + Fraction(1, 2))
-    return -whole if amount < 0 else whole

@@ -8,7 +8,7 @@ from stripe_sandbox.billing.later import plan_task
 from stripe_sandbox.billing.warnings import settle_warnings
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
-from stripe_sandbox.money import format_amount
+from stripe_sandbox.money import check_step, format_amount
 from stripe_sandbox.world import World, differences
 
 KIND = "refund"
@@ -80,6 +80,7 @@ def _checked_amount(world: World, new: NewRefund) -> int:
     if not left:
         message = f"Charge {charge['id']} has already been refunded."
         raise invalid(message, code="charge_already_refunded")
+    check_step(new.amount, charge["currency"], "amount")
     amount = left if new.amount is None else new.amount
     if not 0 < amount <= left:
         asked, rest = (format_amount(one, charge["currency"]) for one in (amount, left))

@@ -1,10 +1,11 @@
 """Taxes of amounts by tax rates: of invoice lines, of Checkout lines, of credit note lines."""
 
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid
+from stripe_sandbox.money import round_to_step
 from stripe_sandbox.world import World
 
 HUNDRED = Decimal(100)
@@ -47,9 +48,12 @@ def check_items(subscription: ReadOnly) -> None:
         check_behavior(item["price"], item["tax_rates"] or subscription["default_tax_rates"] or [])
 
 
-def taxes_on(amount: int, rates: Sequence[ReadOnly], reason: str | None = None) -> list[Document]:
+def taxes_on(
+    amount: int, rates: Sequence[ReadOnly], reason: str | None = None, step: int = 1
+) -> list[Document]:
     """Return the taxes of an amount after discounts, by rate; all in minor units.
 
+    They are multiples of the `step` of the currency.
     Inclusive rates are part of the amount, exclusive ones come on top. A `reason` why nothing is
     taxed makes them zero.
     """
@@ -57,11 +61,11 @@ def taxes_on(amount: int, rates: Sequence[ReadOnly], reason: str | None = None) 
     net = Decimal(amount) * HUNDRED / (HUNDRED + included)
     return [
         {
-            "amount": 0 if reason else _round(net * Decimal(str(rate["percentage"])) / HUNDRED),
+            "amount": 0 if reason else _tax(net, rate, step),
             "tax_behavior": "inclusive" if rate["inclusive"] else "exclusive",
             "tax_rate_details": {"tax_rate": rate["id"]},
             "taxability_reason": reason or "not_available",
-            "taxable_amount": 0 if reason else _round(net),
+            "taxable_amount": 0 if reason else round_to_step(net),
             "type": "tax_rate_details",
         }
         for rate in rates
@@ -89,5 +93,5 @@ def sum_of(taxes: Iterable[ReadOnly], behavior: str) -> int:
     return sum(int(tax["amount"]) for tax in taxes if tax["tax_behavior"] == behavior)
 
 
-def _round(amount: Decimal) -> int:
-    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
+def _tax(net: Decimal, rate: ReadOnly, step: int) -> int:
+    return round_to_step(net * Decimal(str(rate["percentage"])) / HUNDRED, step)

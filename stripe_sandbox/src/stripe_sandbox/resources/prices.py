@@ -11,7 +11,7 @@ from stripe_sandbox.billing.currencies import keep_options, priced_in
 from stripe_sandbox.billing.usage import METER
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
-from stripe_sandbox.money import check_currency
+from stripe_sandbox.money import check_currency, check_step
 from stripe_sandbox.operations import (
     Call,
     Filter,
@@ -33,6 +33,7 @@ def create(call: Call) -> Document:
     world = call.world
     product_id = _product(call)
     scheme = scheme_of(call)
+    check_step(scheme.get("unit_amount"), _currency(call), "unit_amount")
     lookup_key = _take_lookup_key(call, None)
     recurring = _recurring(world, call.get("recurring"))
     price = world.add(
