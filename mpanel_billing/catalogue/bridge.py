@@ -22,27 +22,39 @@ _BRIDGE_CYCLES = {
 """The bridge's name of each term that it has, and ours."""
 
 
-def plans_body(catalogue: Catalogue) -> Body:
-    """Return the body of GET /api/public/plans."""
-    return {"plans": [_plan(plan, catalogue.currency) for plan in catalogue.plans.values()]}
+def plans_body(catalogue: Catalogue, currency: str) -> Body:
+    """Return the body of GET /api/public/plans: the plans that are sold in a currency."""
+    sold = [plan for plan in catalogue.plans.values() if plan.cycles_in(currency)]
+    plans = [_plan(plan, currency) for plan in sold]
+    return {"plans": plans, **_currencies(catalogue, currency)}
 
 
-def products_body(catalogue: Catalogue, category: str | None = None) -> Body:
+def products_body(catalogue: Catalogue, currency: str, category: str | None = None) -> Body:
     """Return the body of GET /api/marketing-api/products/catalog: plans and add-ons."""
     listed = [
-        _product(product, catalogue.currency)
+        _product(product, currency)
         for product in (*catalogue.plans.values(), *catalogue.addons.values())
-        if category in {None, "", product.category}
+        if category in {None, "", product.category} and product.cycles_in(currency)
     ]
-    return {"success": True, "data": listed, "meta": {"total": len(listed)}}
+    meta = {"total": len(listed), **_currencies(catalogue, currency)}
+    return {"success": True, "data": listed, "meta": meta}
 
 
-def product_body(catalogue: Catalogue, code: str) -> Body:
-    """Return the body of GET /api/marketing-api/products/:id; NotFoundError if it is not sold."""
+def product_body(catalogue: Catalogue, currency: str, code: str) -> Body:
+    """Return the body of GET /api/marketing-api/products/:id.
+
+    NotFoundError if it is not sold in the currency.
+    """
     product = catalogue.plans.get(code) or catalogue.addons.get(code)
-    if product is None:
+    if product is None or not product.cycles_in(currency):
         raise NotFoundError("Product not found.", code="product_not_found")
-    return {"success": True, "data": _product(product, catalogue.currency)}
+    meta = _currencies(catalogue, currency)
+    return {"success": True, "data": _product(product, currency), "meta": meta}
+
+
+def _currencies(catalogue: Catalogue, currency: str) -> Body:
+    """Return the currency of all prices in a body, and those that it can be asked for in."""
+    return {"currency": currency, "currencies": catalogue.currencies}
 
 
 def _plan(plan: Product, currency: str) -> Body:

@@ -64,6 +64,7 @@ class _Selected:
     trials: list[bool] = field(default_factory=list)
     addons: list[str] = field(default_factory=list)
     domains: list[OrderedDomain] = field(default_factory=list)
+    currencies: list[str] = field(default_factory=list)
     quantities: dict[str, int] = field(default_factory=dict)
 
     def count(self, code: str, quantity: int) -> None:
@@ -71,11 +72,14 @@ class _Selected:
         self.quantities[code] = max(quantity, self.quantities.get(code, quantity))
 
 
-def read_order(selection: Selection, catalogue: Catalogue) -> Order:
-    """Return the order that a selection describes; prices in it are ignored.
+def read_order(
+    selection: Selection, catalogue: Catalogue, usual_currency: str | None = None
+) -> Order:
+    """Return the order that a selection describes; amounts in it are ignored.
 
-    Raises InvalidRequestError if it is incomplete or contradicts itself. Pricing checks whether
-    the plan, add-ons, domains and coupon are on sale.
+    If it names no currency, nor a price that has one, it is in the usual one: that of the
+    customer, else of the catalogue. Raises InvalidRequestError if it is incomplete or contradicts
+    itself. Pricing checks whether the plan, add-ons, domains and coupon are on sale.
     """
     selected = _Selected(addons=list(selection.addon_ids), quantities=dict(selection.quantities))
     _read_fields(selection, selected)
@@ -85,7 +89,7 @@ def read_order(selection: Selection, catalogue: Catalogue) -> Order:
     return Order(
         plan_code=plan,
         billing_cycle=_the_cycle(selected),
-        currency=(selection.currency or catalogue.currency).lower(),
+        currency=_the_currency(selected) or usual_currency or catalogue.currency,
         trial=_the_trial(selected),
         addon_codes=tuple(dict.fromkeys(code for code in selected.addons if code != plan)),
         domains=_first_of_each(selected.domains),
@@ -99,6 +103,8 @@ def _read_fields(selection: Selection, selected: _Selected) -> None:
         selected.plans.append(selection.plan_id)
     if selection.billing_cycle:
         selected.cycles.append(canonical_cycle(selection.billing_cycle))
+    if selection.currency:
+        selected.currencies.append(selection.currency.lower())
     if selection.trial is not None:
         selected.trials.append(selection.trial)
     if selection.domain and selection.domain.mode != "later":
@@ -171,6 +177,7 @@ def _read_price(item: CartItem, path: str, catalogue: Catalogue, selected: _Sele
         sentence = f"{product.name} cannot be ordered on its own."
         raise _refused(sentence, f"{path}.priceId", "is not the price of a plan or add-on")
     selected.cycles.append(price.billing_cycle)
+    selected.currencies.append(price.currency)
     (selected.plans if product.kind == "plan" else selected.addons).append(product.code)
 
 
@@ -194,6 +201,15 @@ def _the_cycle(selected: _Selected) -> str:
         sentence = f"You have selected several billing cycles ({named}). Please choose one."
         raise _refused(sentence, "billingCycle", "must agree with the cart", code="several_cycles")
     return cycles[0]
+
+
+def _the_currency(selected: _Selected) -> str | None:
+    currencies = tuple(dict.fromkeys(selected.currencies))
+    if len(currencies) > 1:
+        named = ", ".join(currency[:_SHOWN] for currency in currencies).upper()
+        sentence = f"Your order has prices in several currencies ({named}). Please choose again."
+        raise _refused(sentence, "currency", "must agree with the cart", code="several_currencies")
+    return next(iter(currencies), None)
 
 
 def _the_trial(selected: _Selected) -> bool:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID, uuid4
 
+from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.order import Order, OrderedDomain, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
+from mpanel_billing.checkout.currencies import find_usual_currency
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.repository.redemptions import Asking, count_taken
@@ -58,7 +60,8 @@ async def quote_order(
     catalogue = await with_codes(
         checkout, await _load(checkout, selection), selection.coupon_code, customer_id
     )
-    order = read_order(selection, catalogue)
+    usual = await find_usual_currency(checkout, catalogue, customer_id)
+    order = read_order(selection, catalogue, usual)
     async with acquired(checkout.mirror.pool) as conn:
         if customer_id is not None:
             order = await with_owned(conn, order, customer_id)
@@ -68,14 +71,18 @@ async def quote_order(
     return Quote(priced, [(domain, found[domain.ascii]) for domain in order.domains])
 
 
-async def check_domain(checkout: Checkout, text: str) -> CheckedDomain:
-    """Say whether a name can be ordered, and as what; InvalidRequestError if it is none."""
+async def check_domain(checkout: Checkout, text: str, currency: str | None) -> CheckedDomain:
+    """Say whether a name can be ordered, and as what; InvalidRequestError if it is none.
+
+    The same for a currency in which nothing is sold; None: the catalogue's own.
+    """
     domain = read_domain(text, "new-or-transfer", field="name")
     catalogue = await checkout.catalogue.get_catalogue()
+    chosen = choose_currency(catalogue, currency)
     async with acquired(checkout.mirror.pool) as conn:
         found = await find_availability(conn, checkout.reserved, [domain], None)
     product = catalogue.domains.get(domain.ascii.partition(".")[2])
-    return CheckedDomain(domain, found[domain.ascii], product, catalogue.currency)
+    return CheckedDomain(domain, found[domain.ascii], product, chosen)
 
 
 async def _load(checkout: Checkout, selection: Selection) -> Catalogue:

@@ -85,6 +85,7 @@ class Passed(TypedDict, total=False):
     limit: Group
     body_optional: bool
     calls_stripe: bool
+    by_currency: bool
     refusals: Refusals
 
 

@@ -14,7 +14,7 @@ from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import ACTOR
 from mpanel_billing.http.client_address import address_name, client_name, find_client
-from mpanel_billing.http.operation import operation_of
+from mpanel_billing.http.operation import ACCEPT_CURRENCY, operation_of
 from mpanel_billing.http.response_headers import secure
 from mpanel_billing.stripe_gateway.budget import StripeBudget
 from mpanel_billing.telemetry.counters import count_request
@@ -37,7 +37,7 @@ WEBHOOK_PATH = "/api/webhooks/"
 """Only Stripe's servers call this, never a browser, so it has no CORS."""
 
 _ALLOWED_METHODS = "GET, POST, OPTIONS"
-_ALLOWED_HEADERS = "Content-Type, Idempotency-Key, X-Request-Id"
+_ALLOWED_HEADERS = f"Content-Type, Idempotency-Key, X-Request-Id, {ACCEPT_CURRENCY}"
 _EXPOSED_HEADERS = "X-Request-Id, Retry-After"
 _PREFLIGHT_SECONDS = "600"
 

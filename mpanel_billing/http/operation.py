@@ -44,6 +44,9 @@ class Content:
 Body = type[BaseModel] | Content | None
 """A response's body; None: it has no body."""
 
+ACCEPT_CURRENCY = "Accept-Currency"
+"""Currencies in the order of preference, with commas between them."""
+
 Refusals = Mapping[type[BillingError], tuple[str, ...]]
 """Error classes with their codes; an empty tuple means the class's own code."""
 
@@ -58,7 +61,8 @@ class Operation:
 
     `scope` is that of the key it needs; with `key_optional` it can be called without a key too.
     `limit` is the rate limit that calls without a key count against. With `body_optional` a
-    missing body is an empty object. `calls_stripe` adds Stripe's errors to `refusals`.
+    missing body is an empty object. `by_currency`: what it returns depends on the header
+    Accept-Currency. `calls_stripe` adds Stripe's errors to `refusals`.
     """
 
     tag: Tag
@@ -76,6 +80,7 @@ class Operation:
     body: type[BaseModel] | Content | None = None
     body_optional: bool = False
     calls_stripe: bool = False
+    by_currency: bool = False
     refusals: Refusals = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from pydantic import BaseModel, TypeAdapter
 
-from mpanel_billing.http.operation import Operation
+from mpanel_billing.http.operation import ACCEPT_CURRENCY, Operation
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
 from mpanel_billing.http.schemas.base import CacheableResponse
 
@@ -26,7 +26,7 @@ def writer_of(operation: Operation) -> Callable[[web.Request, BaseModel], web.Re
     (status, model), *not_modified = operation.responses.items()
     assert isinstance(model, type)  # noqa: S101 - an endpoint returns a model
     if not_modified:
-        return _revalidated
+        return _by_currency if operation.by_currency else _revalidated
     to_json = TypeAdapter(model).dump_json
 
     def write(_: web.Request, returned: BaseModel) -> web.Response:
@@ -34,6 +34,12 @@ def writer_of(operation: Operation) -> Callable[[web.Request, BaseModel], web.Re
         return web.Response(body=body, status=status, headers=_UNCACHED)
 
     return write
+
+
+def _by_currency(request: web.Request, returned: BaseModel) -> web.Response:
+    response = _revalidated(request, returned)
+    response.headers.add(hdrs.VARY, ACCEPT_CURRENCY)
+    return response
 
 
 def _revalidated(request: web.Request, returned: BaseModel) -> web.Response:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.browser.conftest import Browser, Shop
+from tests.currencies import sell_in_currencies
 
 pytestmark = pytest.mark.browser
 
@@ -173,3 +175,40 @@ async def test_a_german_buyer_reads_german(browser: Browser, shop: Shop) -> None
         assert await browser.run("return document.documentElement.lang") == "de-AT"
     finally:
         browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})
+
+
+CHOOSE = """
+    const choice = document.querySelector("#currency");
+    choice.value = arguments[0];
+    choice.dispatchEvent(new Event("change", { bubbles: true }));
+"""
+
+
+async def test_a_shop_that_sells_in_several_currencies_lets_the_buyer_choose(
+    browser: Browser, shop: Shop, gateway: StripeGateway
+) -> None:
+    await sell_in_currencies(shop.pool, gateway)
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.click("input[name=domainMode][value=later]")
+    await browser.click("input[name=addon]")
+    for currency, due in (("kwd", "KWD\u00a05.520"), ("jpy", "\u00a52,732")):
+        await browser.run(CHOOSE, currency)
+        shown = await browser.until(
+            lambda driver, due=due: [
+                cell.text
+                for cell in driver.find_elements("css selector", ".bill .total td")
+                if cell.text.replace(" ", "\u00a0") == due
+            ]
+        )
+        assert shown
+    await browser.fill("#name", "Ada Lovelace")
+    await browser.fill("#email", "ada@example.com")
+    await browser.click("#pay")
+    await browser.find("[name=cardNumber]")
+    await pay(browser, GOOD_CARD)
+    await browser.find("body[data-status=active]")
+    assert "\u00a52,732" in await browser.text_of("#details")
+    paid = await shop.pool.fetchrow("SELECT lower(currency), amount_paid FROM invoices")
+    assert paid is not None
+    assert tuple(paid) == ("jpy", 2732)

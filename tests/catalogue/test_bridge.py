@@ -14,8 +14,9 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 
 
 def test_a_plan_shows_its_prices_in_dollars_and_its_terms(catalogue: Catalogue) -> None:
-    response = plans_body(catalogue)
-    assert set(response) == {"plans"}
+    response = plans_body(catalogue, "usd")
+    assert (response["currency"], response["currencies"]) == ("usd", ("usd",))
+    assert set(response) == {"plans", "currency", "currencies"}
     [starter] = [plan for plan in response["plans"] if plan["id"] == "starter"]
     assert starter == {
         "id": "starter",
@@ -43,7 +44,7 @@ def test_a_plan_shows_its_prices_in_dollars_and_its_terms(catalogue: Catalogue) 
 
 
 def test_a_product_shows_the_cycles_that_it_is_sold_for(catalogue: Catalogue) -> None:
-    assert product_body(catalogue, "addon-ssl-premium") == {
+    assert product_body(catalogue, "usd", "addon-ssl-premium") == {
         "success": True,
         "data": {
             "id": "addon-ssl-premium",
@@ -56,6 +57,7 @@ def test_a_product_shows_the_cycles_that_it_is_sold_for(catalogue: Catalogue) ->
             "is_active": True,
             "display_order": 110,
         },
+        "meta": {"currency": "usd", "currencies": ("usd",)},
     }
 
 
@@ -66,9 +68,9 @@ def test_a_product_shows_the_cycles_that_it_is_sold_for(catalogue: Catalogue) ->
 def test_products_are_listed_by_category(
     catalogue: Catalogue, category: str | None, total: int
 ) -> None:
-    response = products_body(catalogue, category)
+    response = products_body(catalogue, "usd", category)
     assert response["success"] is True
-    assert response["meta"] == {"total": total}
+    assert response["meta"] == {"total": total, "currency": "usd", "currencies": ("usd",)}
     assert len(response["data"]) == total
     orders = [product["display_order"] for product in response["data"]]
     assert orders == sorted(orders)
@@ -77,12 +79,12 @@ def test_products_are_listed_by_category(
 @pytest.mark.parametrize("code", ["gold", "", "domain-com"])
 def test_an_unknown_product_is_not_found(catalogue: Catalogue, code: str) -> None:
     with pytest.raises(NotFoundError) as caught:
-        product_body(catalogue, code)
+        product_body(catalogue, "usd", code)
     assert caught.value.code == "product_not_found"
 
 
 def test_every_price_in_json_has_the_decimals_of_the_price_list(catalogue: Catalogue) -> None:
-    for plan in plans_body(catalogue)["plans"]:
+    for plan in plans_body(catalogue, "usd")["plans"]:
         price = catalogue.plans[plan["id"]].price_for("monthly", "usd")
         assert price is not None
         assert round(json.loads(json.dumps(plan["monthly_price"])) * 100) == price.unit_amount
@@ -94,7 +96,7 @@ def test_terms_that_the_bridge_does_not_know_are_only_among_the_billing_terms(
     text = DEFAULT_CATALOGUE.read_text()
     text = text.replace("{ monthly = 150, annually = 1440 }", "{ quarterly = 420 }")
     catalogue = make_catalogue(parse_catalogue(text))
-    [plan] = [plan for plan in plans_body(catalogue)["plans"] if plan["id"] == "mail-basic"]
+    [plan] = [plan for plan in plans_body(catalogue, "usd")["plans"] if plan["id"] == "mail-basic"]
     assert (plan["monthly_price"], plan["annual_price"]) == (None, None)
     assert [billing["term"] for billing in plan["billing"]] == ["quarterly"]
-    assert product_body(catalogue, "mail-basic")["data"]["billing_cycles"] == {}
+    assert product_body(catalogue, "usd", "mail-basic")["data"]["billing_cycles"] == {}

@@ -1,7 +1,10 @@
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from mpanel_billing import money
+from mpanel_billing.http.routes.storefront import FILES
 from mpanel_billing.settings import Settings
 from tests.service import AppClient, make_app, make_settings
 
@@ -22,7 +25,7 @@ async def test_the_pages_are_there(shop: AppClient, path: str) -> None:
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("name", ["storefront.css", "shop.js", "success.js"])
+@pytest.mark.parametrize("name", ["storefront.css", "shop.js", "success.js", "money.js"])
 async def test_their_files_are_there(shop: AppClient, name: str) -> None:
     assert (await shop.get(f"/demo/assets/{name}")).status == 200
 
@@ -30,6 +33,13 @@ async def test_their_files_are_there(shop: AppClient, name: str) -> None:
 @pytest.mark.parametrize("name", ["..%2f..%2forchestrator.py", "shop.html", "none"])
 async def test_no_other_file_is(shop: AppClient, name: str) -> None:
     assert (await shop.get(f"/demo/assets/{name}")).status == 404
+
+
+def test_the_pages_know_the_decimals_of_each_currency() -> None:
+    text = (FILES / "money.js").read_text()
+    none, three = (set(found.split()) for found in re.findall(r'= "([a-z ]+)"\.split', text))
+    assert none == money.ZERO_DECIMAL
+    assert three == money.THREE_DECIMAL
 
 
 async def test_a_buyer_who_leaves_the_payment_page_is_back_in_the_shop(shop: AppClient) -> None:

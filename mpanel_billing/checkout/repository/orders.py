@@ -215,6 +215,16 @@ async def list_debts(conn: Connection, customer_id: UUID) -> Sequence[str]:
     return [row["detail"] for row in rows]
 
 
+async def get_currency_of_customer(
+    conn: Connection, customer_id: UUID, *, livemode: bool
+) -> str | None:
+    """Return the currency of what a customer pays now; None if they pay for nothing."""
+    currency: str | None = await _queries.get_currency_of_customer.fetch_value(
+        conn, customer_id=customer_id, livemode=livemode
+    )
+    return currency
+
+
 async def list_vouched_stripe_customers(
     conn: Connection, customer_id: UUID, currency: str, *, livemode: bool
 ) -> Mapping[str, bool]:

@@ -46,12 +46,23 @@ const termOf = (cycle) => say(extras.cycles.find((known) => known.id === cycle).
 
 const chosen = (name) => form.elements[name]?.value ?? "";
 
+// A shop that sells in one currency shows no choice.
+function showCurrencies({ currency, currencies }) {
+  const options = currencies.map((code) =>
+    element("option", { value: code, selected: code === currency }, code.toUpperCase()),
+  );
+  document.querySelector("#currency").replaceChildren(...options);
+  document.querySelector("#currency-field").hidden = currencies.length < 2;
+}
+
 function showPlans(plans) {
-  const cards = plans.map((plan, index) =>
+  const before = chosen("plan");
+  const kept = plans.some((plan) => plan.id === before) ? before : (plans[1] ?? plans[0]).id;
+  const cards = plans.map((plan) =>
     element(
       "label",
       { className: "plan" },
-      element("input", { type: "radio", name: "plan", value: plan.id, checked: index === 1 }),
+      element("input", { type: "radio", name: "plan", value: plan.id, checked: plan.id === kept }),
       element("strong", {}, plan.name),
       element("span", { className: "price" }),
       element("p", {}, plan.description ?? ""),
@@ -62,11 +73,14 @@ function showPlans(plans) {
 }
 
 function showAddons() {
+  const before = addonIds();
   const rows = extras.addons.map((addon) =>
     element(
       "label",
       { className: "check" },
-      element("input", { type: "checkbox", name: "addon", value: addon.id }),
+      element("input", {
+        type: "checkbox", name: "addon", value: addon.id, checked: before.includes(addon.id),
+      }),
       element("span", {}, element("span", {}, addon.name), element("span", { className: "hint" })),
     ),
   );
@@ -140,6 +154,7 @@ function orderAsFields() {
   return {
     planId: chosen("plan"),
     billingCycle: chosen("cycle"),
+    currency: chosen("currency"),
     trialActive: isTrial(),
     addonIds: addonIds(),
     couponCode: chosen("coupon").trim() || null,
@@ -153,7 +168,10 @@ function orderAsCart() {
     { id: `hosting:${plan}:${term}`, type: "hosting", plan, term, quantity: 1, trial: isTrial() },
     ...addonIds().map((id) => ({ id, type: "addon", quantity: 1 })),
   ];
-  const order = { planId: plan, billingCycle: term, trialActive: isTrial(), cartItems: items };
+  const order = {
+    planId: plan, billingCycle: term, currency: chosen("currency"), trialActive: isTrial(),
+    cartItems: items,
+  };
   if (domain.mode === "new-or-transfer") {
     items.push({
       id: `domain-${domain.value}`, type: "domain", domain: domain.value, quantity: 1,
@@ -293,9 +311,14 @@ function clearProblem(inputs) {
   for (const input of inputs) if (input.hasAttribute("aria-invalid")) unmark(input);
 }
 
-form.addEventListener("change", (event) => {
-  showChoices(event);
-  askForQuote();
+form.addEventListener("change", async (event) => {
+  try {
+    if (event.target.name === "currency") await loadOffers(chosen("currency"));
+    else showChoices(event);
+    askForQuote();
+  } catch (problem) {
+    showProblem(problem);
+  }
 });
 form.addEventListener("input", (event) => {
   clearProblem([event.target]);
@@ -348,16 +371,25 @@ function showClosed(problem) {
   showHint("");
 }
 
+// Shows what is sold in a currency; an empty one is the default of the shop.
+async function loadOffers(currency) {
+  const query = currency ? `?currency=${encodeURIComponent(currency)}` : "";
+  const [publicPlans, more] = await Promise.all([
+    call(`/api/public/plans${query}`), call(`/demo/extras${query}`),
+  ]);
+  extras = more;
+  showCurrencies(publicPlans);
+  showPlans(publicPlans.plans);
+  showAddons();
+  showChoices();
+  document.querySelector("#coupon-hint").textContent =
+    extras.coupons.length ? say("Try {coupon}.", { coupon: extras.coupons[0] }) : "";
+  document.querySelector("#domain").placeholder = `example.${extras.topLevelDomains[0] ?? "com"}`;
+}
+
 async function open() {
   try {
-    const [publicPlans, more] = await Promise.all([call("/api/public/plans"), call("/demo/extras")]);
-    extras = more;
-    showPlans(publicPlans.plans);
-    showAddons();
-    showChoices();
-    document.querySelector("#coupon-hint").textContent =
-      extras.coupons.length ? say("Try {coupon}.", { coupon: extras.coupons[0] }) : "";
-    document.querySelector("#domain").placeholder = `example.${extras.topLevelDomains[0] ?? "com"}`;
+    await loadOffers("");
     askForQuote();
     form.dataset.ready = "true";
   } catch (problem) {

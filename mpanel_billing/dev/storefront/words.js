@@ -1,5 +1,7 @@
 // What the pages say, in the buyer's language if it is one of these. {names} are filled in.
 
+import { decimalsOf } from "./money.js";
+
 const GERMAN = {
   "Demo shop – mPanel billing": "Demo-Laden – mPanel billing",
   "Your order – mPanel billing": "Ihre Bestellung – mPanel billing",
@@ -15,6 +17,7 @@ const GERMAN = {
   "The shop cannot be reached just now.": "Der Laden ist gerade nicht erreichbar.",
   "Try again": "Noch einmal versuchen",
   "Pay": "Zahlen",
+  "Currency": "Währung",
   "{days} days free, nothing to pay today": "{days} Tage kostenlos, heute nichts zu zahlen",
   "Domain": "Domain",
   "New or transfer": "Neu oder Umzug",
@@ -170,8 +173,10 @@ export function say(sentence, values = {}) {
 }
 
 export function moneyIn(currency) {
-  const format = new Intl.NumberFormat(locale, { style: "currency", currency });
-  const decimals = format.resolvedOptions().maximumFractionDigits;
+  const decimals = decimalsOf(currency);
+  const format = new Intl.NumberFormat(locale, {
+    style: "currency", currency, minimumFractionDigits: decimals, maximumFractionDigits: decimals,
+  });
   return (amount) => format.format(amount / 10 ** decimals);
 }
 

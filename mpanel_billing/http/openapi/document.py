@@ -21,7 +21,13 @@ from mpanel_billing.http.openapi.json_schema import (
     without_null,
 )
 from mpanel_billing.http.openapi.page import CONTENT_SECURITY_POLICY, render_page
-from mpanel_billing.http.operation import Body, Content, Operation, operation_of
+from mpanel_billing.http.operation import (
+    ACCEPT_CURRENCY,
+    Body,
+    Content,
+    Operation,
+    operation_of,
+)
 
 routes = Endpoints("documents")
 
@@ -38,6 +44,10 @@ Unknown keys in a request are ignored, and responses may gain keys. Every error 
 
 _ABOUT_KEY = "A key with the scope that the operation names; docs/access.md says how to get one."
 
+_CURRENCIES: JsonSchema = {
+    "type": "string",
+    "description": "Currencies, the best first, such as `eur, usd`; the query goes before it.",
+}
 _ABOUT_PERSON = "Who acts behind the key, such as an id of mPanel's, for the audit log."
 
 _TAGS = {
@@ -190,6 +200,8 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         for name, field in schema["properties"].items():
             required = name in schema.get("required", ())
             yield _parameter(place, name, without_null(field), required=required)
+    if operation.by_currency:
+        yield _parameter("header", ACCEPT_CURRENCY, _CURRENCIES, required=False)
     if operation.scope:
         person = {"type": "string", "pattern": f"^{PERSON}$", "description": _ABOUT_PERSON}
         yield _parameter("header", PERSON_HEADER, person, required=False)

@@ -10,12 +10,14 @@ from pydantic import Field
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
+from mpanel_billing.checkout.currencies import find_usual_currency
 from mpanel_billing.checkout.debtors import refuse_debtor
 from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import with_owned
@@ -75,6 +77,7 @@ NOT_SOLD = (
     "invalid_domain",
     "invalid_request",
     "quantity_not_sold",
+    "several_currencies",
     "several_cycles",
     "several_plans",
     "trial_not_offered",
@@ -189,10 +192,12 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
 
 
 async def _read_order(call: Call[None, None, CheckoutRequest], catalogue: Catalogue) -> Order:
-    order = read_order(call.body.to_selection(), catalogue)
+    checkout = call.app[keys.CHECKOUT]
+    usual = await find_usual_currency(checkout, catalogue, call.body.customer_id)
+    order = read_order(call.body.to_selection(), catalogue, usual)
     if call.body.customer_id is None:
         return order
-    async with acquired(call.app[keys.CHECKOUT].mirror.pool) as conn:
+    async with acquired(checkout.mirror.pool) as conn:
         return await with_owned(conn, order, call.body.customer_id)
 
 
@@ -200,7 +205,8 @@ def _read_bridge_purchase(
     call: Call[None, None, BridgeCheckoutRequest], catalogue: Catalogue
 ) -> Purchase:
     body = call.body
-    order = Order(body.plan_id, canonical_cycle(body.term), catalogue.currency)
+    currency = choose_currency(catalogue, body.currency)
+    order = Order(body.plan_id, canonical_cycle(body.term), currency)
     urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
     return replace(
         _priced(catalogue, order, Buyer(email=body.email), urls),

@@ -39,8 +39,10 @@ async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
     "GET",
     "/api/public/domains/check",
     limit="lookups",
-    refusals={InvalidRequestError: ("invalid_domain", "invalid_request")},
+    refusals={InvalidRequestError: ("currency_not_sold", "invalid_domain", "invalid_request")},
 )
 async def check(call: Call[None, DomainQuery]) -> DomainCheckResponse:
     """Say whether a domain can be ordered, and what it costs; not whose it is."""
-    return DomainCheckResponse.of(await check_domain(call.app[keys.CHECKOUT], call.query.name))
+    query = call.query
+    checked = await check_domain(call.app[keys.CHECKOUT], query.name, query.currency)
+    return DomainCheckResponse.of(checked)

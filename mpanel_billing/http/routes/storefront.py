@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.checkout.sessions import load_offers
@@ -14,6 +15,7 @@ routes = web.RouteTableDef()
 FILES = Path(__file__).parents[2] / "dev" / "storefront"
 _ASSETS = {
     "storefront.css": "text/css",
+    "money.js": "text/javascript",
     "shop.js": "text/javascript",
     "success.js": "text/javascript",
     "words.js": "text/javascript",
@@ -60,11 +62,11 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
 async def list_extras(request: web.Request) -> web.Response:
     """List what the public plans leave out: terms, trials, add-ons, top-level domains."""
     catalogue = await load_offers(request.app[keys.CHECKOUT])
-    return web.json_response(_extras(catalogue), headers={hdrs.CACHE_CONTROL: "no-store"})
+    currency = choose_currency(catalogue, request.query.get("currency"))
+    return web.json_response(_extras(catalogue, currency), headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
-def _extras(catalogue: Catalogue) -> dict[str, object]:
-    currency = catalogue.currency
+def _extras(catalogue: Catalogue, currency: str) -> dict[str, object]:
     return {
         "currency": currency,
         "plans": {
@@ -74,9 +76,12 @@ def _extras(catalogue: Catalogue) -> dict[str, object]:
         "addons": [
             {"id": addon.code, "name": addon.name, "prices": _prices(addon, currency)}
             for addon in catalogue.addons.values()
+            if addon.cycles_in(currency)
         ],
-        "topLevelDomains": list(catalogue.domains),
-        "coupons": list(catalogue.coupons_by_code),
+        "topLevelDomains": [
+            tld for tld, sold in catalogue.domains.items() if sold.price_for(None, currency)
+        ],
+        "coupons": [one.code for one in catalogue.coupons if one.in_currency(currency)],
         "cycles": [{"id": cycle.code, "label": cycle.label} for cycle in BILLING_CYCLES.values()],
     }
 

@@ -139,6 +139,14 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 """Why an operator does something, for the record."""
 
 
+class CurrencyQuery(Request):
+    """In which currency prices are asked for."""
+
+    currency: OptionalId = Field(
+        default=None, description="Such as `eur`; without it, the currency of the catalogue."
+    )
+
+
 class OwnerRequest(StrictRequest):
     """The customer that a request is about; if both ids are given, they must agree."""
 

@@ -5,10 +5,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from mpanel_billing.http.schemas.base import CacheableResponse, Request
+from mpanel_billing.http.schemas.base import CacheableResponse, CurrencyQuery
 
 
-class ProductsQuery(Request):
+class ProductsQuery(CurrencyQuery):
     """Which products to return."""
 
     category: str | None = Field(None, description="Only products of this category.")
@@ -42,9 +42,11 @@ class PlanSchema(_Schema):
 
 
 class PlansResponse(CacheableResponse):
-    """The plans on sale."""
+    """The plans that are sold in `currency`; `currencies` are those that can be asked for."""
 
     plans: tuple[PlanSchema, ...]
+    currency: str
+    currencies: tuple[str, ...]
 
 
 class ProductSchema(_Schema):
@@ -61,8 +63,15 @@ class ProductSchema(_Schema):
     display_order: int
 
 
-class TotalSchema(_Schema):
-    """The number of products."""
+class CurrenciesSchema(_Schema):
+    """The currency of the prices, and those that can be asked for."""
+
+    currency: str
+    currencies: tuple[str, ...]
+
+
+class TotalSchema(CurrenciesSchema):
+    """The number of products, and the currency of their prices."""
 
     total: int
 
@@ -80,3 +89,4 @@ class ProductResponse(CacheableResponse):
 
     success: Literal[True]
     data: ProductSchema
+    meta: CurrenciesSchema

@@ -145,7 +145,10 @@ class QuoteRequest(_Form):
 
     plan_id: OptionalId = None
     billing_cycle: OptionalId = None
-    currency: OptionalId = None
+    currency: OptionalId = Field(
+        default=None,
+        description="Such as `eur`; by default that of the customer, else of the catalogue.",
+    )
     trial_active: bool | None = None
     addon_ids: Annotated[tuple[Id, ...], Field(max_length=MAX_CART_ITEMS)] = ()
     coupon_code: OptionalId = None
@@ -190,6 +193,7 @@ class BridgeCheckoutRequest(_Form):
 
     plan_id: Id
     term: Id
+    currency: OptionalId = None
     email: Email
     success_url: ReturnUrl = None
     cancel_url: ReturnUrl = None

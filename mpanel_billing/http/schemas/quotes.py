@@ -10,7 +10,7 @@ from pydantic import Field
 from mpanel_billing.catalogue.order import DomainMode, OrderedDomain, OrderLine, PricedDomain, When
 from mpanel_billing.catalogue.pricing import domain_amount
 from mpanel_billing.checkout.quotes import Availability, CheckedDomain, Quote
-from mpanel_billing.http.schemas.base import Request, Response, Schema
+from mpanel_billing.http.schemas.base import CurrencyQuery, Response, Schema
 
 
 class QuotedLineSchema(Schema):
@@ -106,7 +106,7 @@ class QuoteResponse(Response):
         )
 
 
-class DomainQuery(Request):
+class DomainQuery(CurrencyQuery):
     """A domain, in ASCII or Unicode."""
 
     name: Annotated[str, Field(max_length=253, description="For example `bücher.de`.")]
