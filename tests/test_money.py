@@ -83,3 +83,12 @@ def test_every_special_currency_is_one_that_stripe_charges_in() -> None:
     special = money.ZERO_DECIMAL | money.THREE_DECIMAL | money.WHOLE_UNITS_IN_HUNDREDTHS
     assert special <= money.STRIPE_CURRENCIES
     assert not money.ZERO_DECIMAL & money.THREE_DECIMAL
+
+
+@given(minor=st.integers(0, 10**12), currency=CURRENCIES)
+def test_what_is_rounded_down_can_be_charged_and_is_less_than_a_step_below(
+    minor: int, currency: str
+) -> None:
+    step, floor = money.smallest_step(currency), money.floor_to_step(minor, currency)
+    assert floor % step == 0
+    assert 0 <= minor - floor < step
