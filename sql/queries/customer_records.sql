@@ -436,8 +436,13 @@ FROM invoices AS i
 CROSS JOIN LATERAL ROWS FROM (
     jsonb_to_recordset(i.taxes) AS (tax_rate text, inclusive boolean, reason text, net bigint, amount bigint)
 ) WITH ORDINALITY AS line (tax_rate, inclusive, reason, net, amount, place)
-LEFT JOIN stripe_tax_rates AS rate
-    ON rate.stripe_tax_rate_id = line.tax_rate
+LEFT JOIN LATERAL (
+    -- OFFSET 0 keeps this a look-up for each line
+    SELECT r.*
+    FROM stripe_tax_rates AS r
+    WHERE r.stripe_tax_rate_id = line.tax_rate
+    OFFSET 0
+) AS rate ON TRUE
 WHERE i.id = :invoice_id::uuid
 ORDER BY line.place;
 
