@@ -75,6 +75,7 @@ class DatabaseSettings(CatalogueSettings):
     audit_database_url: SecretStr | None = None
     # a recovery link works for 30 days after the day of the payment page
     keep_unpaid_orders_days: int = Field(default=90, ge=32, le=36_500)
+    keep_access_data_days: int = Field(default=30, ge=1, le=36_500)
     erasures_file: Path | None = None
 
     @field_validator("database_url", "database_direct_url", "audit_database_url")
@@ -289,6 +290,7 @@ class Settings(DatabaseSettings, StripeSettings):
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)
     provisioning_services: dict[str, ServiceSettings] = {}
 
+    mpanel_login_url: AnyHttpUrl | None = None
     panel_subscription_url: str | None = None
     panel_invoice_url: str | None = None
 

@@ -5123,6 +5123,26 @@ BEGIN
 END;
 $$;
 
+CREATE TABLE billing_access_data (
+    subscription_id uuid NOT NULL,
+    product_type text NOT NULL,
+    generation bigint NOT NULL,
+    sealed text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    handed_out_at timestamp with time zone,
+    handed_out_to text,
+    CONSTRAINT billing_access_data_check CHECK (((handed_out_at IS NULL) = (handed_out_to IS NULL))),
+    CONSTRAINT billing_access_data_check1 CHECK (((handed_out_at IS NULL) OR (sealed IS NULL)))
+);
+COMMENT ON TABLE billing_access_data IS 'Access data of accounts, from when they are made until they are handed out, once';
+COMMENT ON COLUMN billing_access_data.subscription_id IS 'The subscription that has the account';
+COMMENT ON COLUMN billing_access_data.product_type IS 'Its product type';
+COMMENT ON COLUMN billing_access_data.generation IS 'Number of the command that made the account';
+COMMENT ON COLUMN billing_access_data.sealed IS 'User name, server and one-time link, encrypted under ENCRYPTION_KEYS; null: handed out, or too old';
+COMMENT ON COLUMN billing_access_data.created_at IS 'When the service answered it';
+COMMENT ON COLUMN billing_access_data.handed_out_at IS 'When it was handed out; null: it was not';
+COMMENT ON COLUMN billing_access_data.handed_out_to IS 'The key or user that got it';
+
 CREATE TABLE billing_adoptions (
     subscription_id uuid NOT NULL,
     source text NOT NULL,
@@ -5159,7 +5179,7 @@ CREATE TABLE billing_api_keys (
     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
     CONSTRAINT billing_api_keys_networks_check CHECK ((cardinality(networks) > 0)),
     CONSTRAINT billing_api_keys_refunds_per_day_check CHECK ((refunds_per_day >= 0)),
-    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:transfer-out'::text, 'billing:any-customer'::text])))
+    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:transfer-out'::text, 'billing:any-customer'::text])))
 );
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
@@ -7761,7 +7781,7 @@ CREATE TABLE billing_retention (
     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     pruned_rows bigint DEFAULT 0 NOT NULL,
     pruned_at timestamp with time zone,
-    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text])))
+    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text, 'access_data'::text])))
 );
 COMMENT ON TABLE billing_retention IS 'What is pruned by age, and the progress';
 COMMENT ON COLUMN billing_retention.subject IS 'What is pruned; how long it is kept is a setting (KEEP_..._DAYS)';
@@ -8671,6 +8691,9 @@ ALTER TABLE ONLY pgqueuer_schedules ALTER COLUMN id SET DEFAULT nextval('pgqueue
 
 ALTER TABLE ONLY pgqueuer_statistics ALTER COLUMN id SET DEFAULT nextval('pgqueuer_statistics_id_seq'::regclass);
 
+ALTER TABLE ONLY billing_access_data
+    ADD CONSTRAINT billing_access_data_pkey PRIMARY KEY (subscription_id, product_type);
+
 ALTER TABLE ONLY billing_adoptions
     ADD CONSTRAINT billing_adoptions_pkey PRIMARY KEY (subscription_id);
 
@@ -8943,6 +8966,8 @@ ALTER TABLE ONLY users
 
 ALTER TABLE ONLY users
     ADD CONSTRAINT users_tenant_id_email_key UNIQUE (tenant_id, email);
+
+CREATE INDEX billing_access_data_waiting_idx ON billing_access_data USING btree (created_at) WHERE (sealed IS NOT NULL);
 
 CREATE INDEX billing_adoptions_problem_idx ON billing_adoptions USING btree (subscription_id) WHERE (problem IS NOT NULL);
 
@@ -9343,6 +9368,9 @@ CREATE TRIGGER billing_tell_upcoming AFTER INSERT ON stripe_events FOR EACH ROW 
 CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT ON pgqueuer REFERENCING NEW TABLE AS enqueued FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 
 CREATE TRIGGER tg_pgqueuer_ended AFTER DELETE ON pgqueuer FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
+
+ALTER TABLE ONLY billing_access_data
+    ADD CONSTRAINT billing_access_data_subscription_id_product_type_fkey FOREIGN KEY (subscription_id, product_type) REFERENCES tenant_services(subscription_id, product_type) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_adoptions
     ADD CONSTRAINT billing_adoptions_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

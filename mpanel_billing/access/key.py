@@ -26,6 +26,7 @@ Scope = Literal[
     "billing:change",
     "billing:refund",
     "billing:portal",
+    "billing:access-data",
     "billing:transfer-out",
     "billing:any-customer",
 ]

@@ -3,17 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
+from uuid import UUID
 
 import asyncpg
 import typer
 
-from mpanel_billing.access.audit import command_line_actor
+from mpanel_billing.access.audit import Actor, command_line_actor
 from mpanel_billing.cli import after_end, decisions, servers
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import Subscription, change_subscription, of_subscription
 from mpanel_billing.cli.output import moment_text, print_line
-from mpanel_billing.database.pool import create_pool
+from mpanel_billing.database.pool import Pool, create_pool, transaction
+from mpanel_billing.encryption import Vault
 from mpanel_billing.provisioning import operations
 from mpanel_billing.settings import load_settings
 
@@ -110,6 +113,27 @@ def check(
     """Compare the services' accounts with our records; exit with 1 if any differ."""
     if asyncio.run(_check(fix=fix)):
         raise typer.Exit(1)
+
+
+@app.command("access-data")
+def access_data(
+    subscription: Subscription,
+    product_type: Annotated[str, typer.Argument(metavar="TYPE", help="For example: hosting")],
+) -> None:
+    """Print the access data of a new account, and forget it: it is handed out once."""
+    # loading the drivers takes longer than most commands
+    from mpanel_billing.provisioning.access_data import hand_out  # noqa: PLC0415
+
+    vault = Vault(load_settings().encryption_keys)
+
+    async def print_once(pool: Pool, id_: UUID, by: Actor) -> None:
+        async with transaction(pool) as conn:
+            data = await hand_out(conn, vault, id_, product_type, by)
+        for name, value in asdict(data).items():
+            if value is not None:
+                print_line(f"{name.replace('_', ' ')}: {value}")
+
+    change_subscription(subscription, print_once)
 
 
 def timeline(subscription: Subscription) -> None:

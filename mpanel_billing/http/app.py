@@ -16,6 +16,7 @@ from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.notifications import SubscriptionChanges, listen
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.reserved import load_reserved_names
+from mpanel_billing.encryption import Vault
 from mpanel_billing.http import keys
 from mpanel_billing.http.browser import remember_browser
 from mpanel_billing.http.connections import DIRECT
@@ -31,6 +32,7 @@ from mpanel_billing.http.routes import (
     admin_find,
     admin_provisioning,
     admin_reconcile,
+    billing_access_data,
     billing_balances,
     billing_charges,
     billing_coupons,
@@ -73,6 +75,7 @@ _ROUTES = (
     admin_find,
     admin_provisioning,
     admin_reconcile,
+    billing_access_data,
     billing_balances,
     billing_charges,
     billing_coupons,
@@ -155,6 +158,7 @@ async def _checkout(app: web.Application) -> AsyncIterator[None]:
     reserved = load_reserved_names(
         settings.reserved_domains, (settings.tenant_suffix, settings.app_host)
     )
+    app[keys.VAULT] = Vault(settings.encryption_keys)
     codes = AuthCodes(settings.encryption_keys) if settings.encryption_keys else None
     app[keys.CHECKOUT] = Checkout(
         app[keys.MIRROR],

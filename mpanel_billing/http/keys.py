@@ -10,6 +10,7 @@ from mpanel_billing.catalogue.kept import KeptCatalogue
 from mpanel_billing.checkout.order_watcher import OrderWatcher
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.encryption import Vault
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.settings import Settings
@@ -28,6 +29,7 @@ FIGURES = web.AppKey("figures", FigureReader)
 CATALOGUE = web.AppKey("catalogue", KeptCatalogue)
 CHECKOUT = web.AppKey("checkout", Checkout)
 DRIVERS = web.AppKey("drivers", Drivers)
+VAULT = web.AppKey("vault", Vault)
 MIRROR = web.AppKey("mirror", Mirror)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 ORDER_WATCHER = web.AppKey("order_watcher", OrderWatcher)

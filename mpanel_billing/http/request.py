@@ -153,6 +153,14 @@ class ServicePath(SubscriptionPath):
     ]
 
 
+class OwnServicePath(IdPath):
+    """A service of a subscription, by our id."""
+
+    product_type: Annotated[
+        str, Field(pattern=_NAME, description="A product type of the catalogue.")
+    ]
+
+
 class PricePath(Path):
     """A price at Stripe."""
 

@@ -12,6 +12,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 ERASED: Mapping[str, frozenset[str]] = {
+    "billing_access_data": _words("sealed"),
     "billing_changes": _words("request_key params last_error"),
     "billing_deleted_subscriptions": _words("subscription services charges"),
     "billing_deliveries": _words("last_error"),
@@ -88,6 +89,7 @@ KEPT: Mapping[str, Mapping[str, str]] = {
 """What an erasure leaves although it is about a person, or leads to them, and why."""
 
 NOT_PERSONAL: Mapping[str, frozenset[str]] = {
+    "billing_access_data": _words("product_type handed_out_to"),
     "billing_adoptions": _words("source problem"),
     "billing_api_keys": _words("id name key_hash scopes created_by networks"),
     "billing_changes": _words("kind request_hash state stripe_id end_service"),

@@ -10,6 +10,7 @@ from uuid import UUID
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.proof import ProofRules
+from mpanel_billing.encryption import Vault
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.queue import enqueue_domains, enqueue_provisioning_retry
@@ -55,7 +56,7 @@ class Provisioning:
 
     `tenant_suffix` is the zone for tenants without a domain of their own, `livemode` the mode of
     the Stripe key. `trials` recognise a second trial; None: nothing is recognised. `proof_rules`:
-    how buyers prove that a domain is theirs; None: they need not.
+    how buyers prove that a domain is theirs; None: they need not. The `vault` keeps access data.
     """
 
     pool: Pool
@@ -66,6 +67,7 @@ class Provisioning:
     livemode: bool
     trials: TrialRules | None = None
     proof_rules: ProofRules | None = None
+    vault: Vault = field(default_factory=lambda: Vault(()))
     clock: Clock = database_clock
     stripe_turns: StripeTurns = field(default_factory=StripeTurns)
 
@@ -255,7 +257,7 @@ async def _drive_services(
     pool, known = provisioning.pool, provisioning.drivers
     carried, move_errors = await carry_moves(pool, known, lease, work, services)
     services = dict(carried)
-    dispatcher = Dispatcher(provisioning.pool, provisioning.drivers, lease)
+    dispatcher = Dispatcher(pool, known, lease, provisioning.vault)
     for service in in_order(services):
         if is_due(service, work):
             services[service.product_type] = await provision(dispatcher, work, service, services)

@@ -3,13 +3,15 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.encryption import Vault
 from mpanel_billing.jobs.backoff import retry_seconds
+from mpanel_billing.provisioning.access_data import keep_access_data
 from mpanel_billing.provisioning.desired import is_less
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
@@ -39,6 +41,7 @@ class Dispatcher:
     pool: Pool
     drivers: Drivers
     lease: Lease
+    vault: Vault = field(default_factory=lambda: Vault(()))
 
     async def dispatch(
         self, service: Service, action: Action, details: Mapping[str, Any]
@@ -76,6 +79,7 @@ class Dispatcher:
         count_driver_call(base.driver, command.action, accounts.outcome_of(result), seconds)
         log_command(service.driver, service.server, command, result, duration_ms)
         await note_answer(self.pool, service.product_type, service.server, result)
+        await keep_access_data(self.pool, self.vault, self.lease, command, result)
         try:
             stored = await self._store(
                 base, command, result, duration_ms, was_unknown=service.pending is not None

@@ -23,6 +23,7 @@ _BATCHES = {
     "idempotency_keys": _queries.prune_idempotency_keys,
     "job_log": _queries.prune_job_log,
     "messages": _queries.prune_messages,
+    "access_data": _queries.prune_access_data,
 }
 
 COUNTED_UP_TO = 100_000
@@ -39,6 +40,7 @@ class Ages:
     job_log: int
     messages: int
     unpaid_orders: int
+    access_data: int
 
 
 @dataclass(frozen=True, slots=True)

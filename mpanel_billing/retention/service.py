@@ -28,6 +28,7 @@ def ages_of(settings: DatabaseSettings) -> Ages:
         job_log=settings.keep_job_log_days,
         messages=settings.keep_messages_days,
         unpaid_orders=settings.keep_unpaid_orders_days,
+        access_data=settings.keep_access_data_days,
     )
 
 

@@ -98,6 +98,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "orders_unprovisioned": Family("Orders paid or on trial that have no tenant yet"),
     "orders_unprovisioned_oldest_seconds": Family("Age of the oldest of these, 0 without one"),
+    "access_data_waiting": Family("Access data of new accounts that nobody has fetched yet"),
     "domain_renewals": Family(
         "Further years of domains that are due, charged or paid, and not renewed yet", ("state",)
     ),

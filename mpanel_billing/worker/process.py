@@ -28,6 +28,7 @@ from mpanel_billing.database.pool import (
     reset_open_transaction,
 )
 from mpanel_billing.domains.auth_codes import AuthCodes
+from mpanel_billing.encryption import Vault
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.jobs.queue import DOMAIN, PROVISION, RECONCILE, REFETCH, RETRY_EVENT
@@ -208,6 +209,7 @@ def _provisioning(
         trials=TrialRules(
             PersonHasher(settings.person_secret), end_second=settings.second_trials == "end"
         ),
+        vault=Vault(settings.encryption_keys),
         clock=clock,
     )
 

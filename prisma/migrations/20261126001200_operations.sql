@@ -11,7 +11,7 @@ CREATE TABLE billing_api_keys (
         cardinality(scopes) > 0
         AND scopes <@ ARRAY[
             'admin', 'admin:read', 'admin:operate', 'admin:money',
-            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:transfer-out',
+            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:access-data', 'billing:transfer-out',
             'billing:any-customer'
         ]
     ),
@@ -241,7 +241,8 @@ COMMENT ON COLUMN billing_reconcile_drift.found_at IS 'When it was found';
 
 CREATE TABLE billing_retention (
     subject text PRIMARY KEY CHECK (subject IN (
-        'event_payloads', 'events', 'provisioning_log', 'idempotency_keys', 'job_log', 'messages', 'unpaid_orders'
+        'event_payloads', 'events', 'provisioning_log', 'idempotency_keys', 'job_log', 'messages', 'unpaid_orders',
+        'access_data'
     )),
     pruned_until timestamptz NOT NULL DEFAULT '-infinity',
     pruned_rows bigint NOT NULL DEFAULT 0,
@@ -253,7 +254,8 @@ COMMENT ON COLUMN billing_retention.pruned_until IS 'Everything older has been p
 COMMENT ON COLUMN billing_retention.pruned_rows IS 'Rows pruned by all runs together';
 COMMENT ON COLUMN billing_retention.pruned_at IS 'When a run last finished';
 INSERT INTO billing_retention (subject)
-VALUES ('event_payloads'), ('events'), ('provisioning_log'), ('idempotency_keys'), ('job_log'), ('messages'), ('unpaid_orders');
+VALUES ('event_payloads'), ('events'), ('provisioning_log'), ('idempotency_keys'), ('job_log'), ('messages'), ('unpaid_orders'),
+    ('access_data');
 
 -- migrate:down
 DROP TABLE billing_retention;

@@ -216,6 +216,17 @@ SELECT
 FROM unprovisioned AS u
 UNION ALL
 SELECT
+    'access_data_waiting',
+    ARRAY[]::text[],
+    count(*)::float8
+FROM (
+    SELECT
+    FROM billing_access_data AS kept
+    WHERE kept.sealed IS NOT NULL
+    LIMIT 10000
+) AS waiting
+UNION ALL
+SELECT
     'provisioning_troubled',
     ARRAY[]::text[],
     count(*)::float8

@@ -467,6 +467,11 @@ blanked_services AS (
     WHERE subscription_id = ANY(:subscriptions::uuid[])
     RETURNING subscription_id
 ),
+deleted_access_data AS (
+    DELETE FROM billing_access_data
+    WHERE subscription_id = ANY(:subscriptions::uuid[])
+    RETURNING product_type
+),
 blanked_moves AS (
     -- none is under way: it would bar the erasure
     UPDATE billing_moves
@@ -608,6 +613,8 @@ FROM (
     SELECT 'tenant_services', (SELECT count(*) FROM blanked_services)
     UNION ALL
     SELECT 'billing_moves', (SELECT count(*) FROM blanked_moves)
+    UNION ALL
+    SELECT 'billing_access_data', (SELECT count(*) FROM deleted_access_data)
     UNION ALL
     SELECT 'billing_domains', (SELECT count(*) FROM deleted_domains)
     UNION ALL
@@ -934,6 +941,11 @@ SELECT jsonb_build_object(
     'tenant_services', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM tenant_services AS t
+        WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_access_data', (
+        SELECT jsonb_agg(to_jsonb(t) - 'sealed')
+        FROM billing_access_data AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
     'billing_moves', (

@@ -9,7 +9,7 @@
 --     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
 --     pruned_rows bigint DEFAULT 0 NOT NULL,
 --     pruned_at timestamp with time zone,
---     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text])))
+--     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text, 'access_data'::text])))
 -- );
 -- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
@@ -270,7 +270,29 @@ SET pruned_rows = pruned_rows + :rows::bigint,
     pruned_at = CASE WHEN :rows::bigint = 0 THEN now() ELSE pruned_at END
 WHERE subject = :subject;
 
--- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, messages, unpaid_orders)^
+-- name: prune_access_data(keep_days, since)^
+-- What nobody has fetched.
+WITH pruned AS (
+    UPDATE billing_access_data
+    SET sealed = NULL
+    WHERE ctid = ANY(ARRAY(
+        SELECT kept.ctid
+        FROM billing_access_data AS kept
+        WHERE kept.created_at >= :since::timestamptz
+          AND kept.created_at < now() - make_interval(days => :keep_days::integer)
+          AND kept.sealed IS NOT NULL
+        ORDER BY kept.created_at
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING created_at
+)
+SELECT
+    count(*) AS rows,
+    max(pruned.created_at) AS until
+FROM pruned;
+
+-- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, messages, unpaid_orders, access_data)^
 -- Rows older than that many days, each kind counted up to 100,001: counting all can take minutes.
 SELECT
     (
@@ -308,6 +330,16 @@ SELECT
             LIMIT 100001
         ) AS old
     ) AS provisioning_log,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM billing_access_data AS kept
+            WHERE kept.created_at < now() - make_interval(days => :access_data::integer)
+              AND kept.sealed IS NOT NULL
+            LIMIT 100001
+        ) AS due
+    ) AS access_data,
     (
         SELECT count(*)
         FROM (

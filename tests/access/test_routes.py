@@ -39,13 +39,15 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/domains/{id}/replace"),
     ("POST", "/api/billing/domains/{id}/transfer-out"),
     ("POST", "/api/billing/domains/{id}/verify"),
+    ("POST", "/api/billing/subscriptions/{id}/services/{product_type}/access-data"),
 }
 """They need a trial, an offer, an open invoice, a draft, a dispute, a lost domain, a registrar or a
 Stripe, or
 leave an entry for each refund: test_one_off_charges.py, test_endings.py, test_retention_offers.py,
 test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_disputes.py,
 test_replaced_domains.py and test_domain_renewals.py of tests/subscriptions. A check of a proof
-leaves none: nameservers decide (tests/checkout/test_domain_proofs.py)."""
+leaves none: nameservers decide (tests/checkout/test_domain_proofs.py). Access data needs a service
+(tests/provisioning/test_access_data.py)."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -67,6 +69,10 @@ SCOPE_OF = {
     ("POST", "/api/billing/disputes/{id}/evidence"): "billing:refund",
     ("POST", "/api/billing/portal-session"): "billing:portal",
     ("POST", "/api/billing/domains/{id}/transfer-out"): "billing:transfer-out",
+    (
+        "POST",
+        "/api/billing/subscriptions/{id}/services/{product_type}/access-data",
+    ): "billing:access-data",
 }
 """What does more than read or change; the rest follows from the area and the method."""
 

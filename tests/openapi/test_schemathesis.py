@@ -38,6 +38,7 @@ ELSEWHERE = {
     ("POST", "/api/billing/domains/{id}/transfer-out"),
     ("GET", "/api/billing/domains/{id}/proof"),
     ("POST", "/api/billing/domains/{id}/verify"),
+    ("POST", "/api/billing/subscriptions/{id}/services/{product_type}/access-data"),
 }
 """What succeeds only for Stripe, with a registrar or with nameservers:
 tests/checkout/test_registered_domains.py, tests/provisioning/test_domain_proofs.py.

@@ -70,6 +70,8 @@ INSERT INTO billing_moves (subscription_id, product_type, from_server, to_server
     external_ref, former_ref, begun_by, confirmed_by, finished_at)
     SELECT subscription_id, product_type, 'web1', 'web2', 'done', '', '', 'grace', 'grace', now()
     FROM tenant_services;
+INSERT INTO billing_access_data (subscription_id, product_type, generation, sealed)
+    SELECT subscription_id, product_type, 1, '' FROM tenant_services;
 INSERT INTO billing_registrar_calls (domain_id, driver, action, idempotency_key, request, outcome,
     duration_ms) SELECT id, 'log', 'register', '', '{}', 'done', 0 FROM billing_domains;
 INSERT INTO billing_domain_proofs (domain_id, expires_at)

@@ -50,6 +50,7 @@ class ReferenceServer:
     ordered before the hosting account that they need; the subscriptions of one of the `owners` use
     each other's. `breaks`: it cannot check changes now. `is_old`: it tells only what the contract
     requires. `fetches_from`: where it gets the data of an account that moves here by itself.
+    `access`: what it answers of a new account.
     """
 
     world: World = field(default_factory=World)
@@ -60,6 +61,7 @@ class ReferenceServer:
     delay: float = 0.0
     is_old: bool = False
     fetches_from: World | None = None
+    access: Any = None
     breaks: bool = False
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
     parked: list[asyncio.Event] = field(default_factory=list)
@@ -235,7 +237,8 @@ class ReferenceServer:
             if result.already:
                 answer = {"code": "already_done", "externalRef": result.external_ref}
                 return web.json_response(answer, status=409)
-            return web.json_response({"externalRef": result.external_ref})
+            of_new = {"access": self.access} if self.access and order.action == "create" else {}
+            return web.json_response({"externalRef": result.external_ref, **of_new})
         assert isinstance(result, Refused)
         code = "out_of_date" if "out of date" in result.error else "refused"
         return web.json_response({"code": code, "message": result.error}, status=409)

@@ -15,6 +15,7 @@ AGES = Ages(
     job_log=7,
     messages=90,
     unpaid_orders=90,
+    access_data=30,
 )
 
 _EVENTS = """

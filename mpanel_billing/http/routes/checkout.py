@@ -167,7 +167,9 @@ async def get_progress(call: Call[SessionPath, OrderQuery]) -> OrderResponse:
     """Return the state of an order; `wait` holds the response until it changes."""
     session_id = call.path.session_id
     state = await call.app[keys.ORDER_WATCHER].follow(session_id, float(call.query.wait))
-    return OrderResponse.of(state, session_id, app_address(call.app[keys.SETTINGS].app_url))
+    settings = call.app[keys.SETTINGS]
+    login_url = app_address(settings.mpanel_login_url or settings.app_url)
+    return OrderResponse.of(state, session_id, login_url)
 
 
 async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Catalogue) -> Purchase:

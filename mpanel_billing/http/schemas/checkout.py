@@ -372,7 +372,7 @@ class OrderResponse(Response):
     tenant: OrderTenantSchema | None
     provisioning: OrderProvisioningSchema
     domains: tuple[OrderDomainSchema, ...]
-    login_url: str
+    login_url: str = Field(description="Where customers log in: `MPANEL_LOGIN_URL`.")
 
     @classmethod
     def of(cls, state: OrderState, session_id: str, login_url: str) -> Self:

@@ -4,14 +4,16 @@ docs/provisioning-service.yaml is the contract.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import aiohttp
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from mpanel_billing.provisioning.drivers.protocol import (
+    AccessData,
     Account,
     DoesNotFit,
     Done,
@@ -34,18 +36,44 @@ from mpanel_billing.provisioning.drivers.signed_client import (
 from mpanel_billing.provisioning.service_state import Actual
 from mpanel_billing.telemetry.quoting import quote
 
+logger = logging.getLogger(__name__)
+
 _NOT_OFFERED = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 )
 
 
+Line = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class AccessResponse(BaseModel):
+    """What the owner of a new account logs in with."""
+
+    userName: Line | None = None  # noqa: N815 - the contract's name
+    server: Line | None = None
+    link: Line | None = None
+
+
 class CommandResponse(BaseModel):
-    """The service's response to a command."""
+    """The service's response to a command; `access` is read apart, and goes into no log."""
 
     externalRef: str | None = None  # noqa: N815 - the contract's name
     dataMoved: bool = False  # noqa: N815 - the contract's name
     code: str | None = None
     message: str | None = None
+    access: Any = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def access_data(self) -> AccessData | None:
+        """The access data, if it is as the contract has it; what is not is left out."""
+        try:
+            given = AccessResponse.model_validate(self.access or {})
+        except ValidationError:
+            logger.warning("the access data that a service answered does not match the contract")
+            return None
+        if not given.model_dump(exclude_none=True):
+            return None
+        return AccessData(given.userName, given.server, given.link)
 
 
 class FitResponse(BaseModel):
@@ -174,7 +202,7 @@ def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
     is_done = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
     if (is_done or already) and parsed.externalRef:
-        return Done(parsed.externalRef, already, response, parsed.dataMoved)
+        return Done(parsed.externalRef, already, response, parsed.dataMoved, parsed.access_data)
     said = f": {quote(parsed.message, LONGEST_QUOTE)}" if parsed.message else ""
     error = f"HTTP {status}{said}"
     if is_refusal(status) and not already:

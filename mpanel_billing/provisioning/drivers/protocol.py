@@ -27,17 +27,31 @@ class DriverCommand:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class AccessData:
+    """What the owner of a new account logs in with; nothing of it is logged.
+
+    `link` works once: the owner sets a password with it.
+    """
+
+    user_name: str | None = None
+    server: str | None = None
+    link: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The account `external_ref` is as commanded; `already`: it was so before.
 
     `data_moved`: of a create with `movedFrom`, that the data of the old account is there too.
+    `access`: of a create, what the owner logs in with; it is not part of `response`.
     """
 
     external_ref: str
     already: bool = False
     response: Mapping[str, Any] | None = None
     data_moved: bool = False
+    access: AccessData | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
