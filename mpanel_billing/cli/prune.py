@@ -20,6 +20,7 @@ _NAMES = {
     "job_log": "job log",
     "messages": "messages",
     "unpaid_orders": "unpaid orders",
+    "access_data": "access data",
 }
 
 

@@ -944,7 +944,7 @@ SELECT jsonb_build_object(
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
     'billing_access_data', (
-        SELECT jsonb_agg(to_jsonb(t) - 'sealed')
+        SELECT jsonb_agg(to_jsonb(t))
         FROM billing_access_data AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),

@@ -168,13 +168,14 @@ async def test_what_is_not_as_the_contract_has_it_is_left_out(
     assert await hosted.pool.fetchval("SELECT count(*) FROM billing_access_data") == 0
 
 
-async def test_it_is_forgotten_in_time_exported_without_it_and_erased(
+async def test_it_is_forgotten_in_time_exported_encrypted_and_erased(
     hosted: ProvisioningSystem,
 ) -> None:
     id_ = await hosted.sell()
     person = Who(stripe_customer_id="cus_1")
     held = await export(hosted.pool, person, Actor("grace"))
-    assert "sealed" not in str(held["billing_access_data"])
+    assert [row["product_type"] for row in held["tables"]["billing_access_data"]] == ["hosting"]
+    assert not any(secret in str(held) for secret in SECRETS)
     await hosted.pool.execute("UPDATE billing_access_data SET created_at = now() - interval '31 d'")
     pruned = await prune(hosted.pool, ages_of(make_settings()))
     assert pruned["access_data"] == 1

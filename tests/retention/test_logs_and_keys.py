@@ -66,7 +66,7 @@ async def put_logs_and_keys(pool: Pool, inbox: Inbox) -> None:
 async def test_logs_and_keys_go_at_their_age(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
     await put_logs_and_keys(pool, inbox)
     due = dict.fromkeys(
-        ("event_payloads", "events", "messages", "unpaid_orders"), 0
+        ("event_payloads", "events", "messages", "unpaid_orders", "access_data"), 0
     ) | dict.fromkeys(("provisioning_log", "idempotency_keys", "job_log"), 1)
     assert await count_prunable(pool, AGES) == due
     assert await prune(pool, AGES) == due
