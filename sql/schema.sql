@@ -756,6 +756,17 @@ CREATE FUNCTION billing_cancellation_message(s subscriptions) RETURNS jsonb
 $$;
 COMMENT ON FUNCTION billing_cancellation_message(s subscriptions) IS 'Why a subscription ends, as messages tell it';
 
+CREATE FUNCTION billing_chargeable_v1(of_amount numeric, in_currency text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT CASE
+        WHEN lower(in_currency) IN ('bhd', 'jod', 'kwd', 'omr', 'tnd') THEN round(of_amount / 10) * 10
+        WHEN lower(in_currency) IN ('isk', 'ugx') THEN round(of_amount / 100) * 100
+        ELSE round(of_amount)
+    END
+$$;
+COMMENT ON FUNCTION billing_chargeable_v1(of_amount numeric, in_currency text) IS 'The nearest amount that Stripe charges in a currency, in minor units';
+
 CREATE FUNCTION billing_check_domain_state() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1339,7 +1350,7 @@ CREATE FUNCTION billing_domain_payer_v1(of_customer uuid, of_subscription uuid, 
     WHERE s.customer_id = of_customer
       AND s.billing_provider = 'stripe'
       AND s.stripe_subscription_id IS NOT NULL
-      AND lower(s.currency) = in_currency
+      AND (in_currency IS NULL OR lower(s.currency) = in_currency)
       AND (s.id = of_subscription OR s.order_paid OR o.vouched IS DISTINCT FROM FALSE)
     ORDER BY
         s.stripe_status IN ('trialing', 'active', 'past_due') DESC,
@@ -1654,7 +1665,8 @@ BEGIN
             d.stripe_subscription_item_id,
             d.stripe_product_ids,
             d.percent_off,
-            d.amount_off
+            d.amount_off,
+            s.currency
         FROM subscription_discounts AS d
         JOIN subscriptions AS s
             ON s.id = d.subscription_id
@@ -1691,7 +1703,10 @@ BEGIN
             ON i.id = charged.id;
         SELECT sum(charged.amount) INTO whole FROM unnest(eligible) AS charged (amount);
         CONTINUE WHEN coalesce(whole, 0) = 0;
-        taken := coalesce(round(whole * discount.percent_off / 100), least(discount.amount_off, whole));
+        taken := coalesce(
+            billing_chargeable_v1(whole * discount.percent_off / 100, discount.currency),
+            least(discount.amount_off, whole)
+        );
         SELECT array_agg(charged.amount - taken * charged.eligible / whole ORDER BY charged.id)
         INTO amounts
         FROM unnest(ids, amounts, eligible) AS charged (id, amount, eligible);

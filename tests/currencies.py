@@ -72,6 +72,13 @@ minimum_amount = 600
 minimum_amount_in = { jpy = 900, kwd = 1800 }
 
 [[coupons]]
+code = "STAY"
+name = "Please stay"
+retention = true
+amount_off = 200
+amount_off_in = { jpy = 310, kwd = 620 }
+
+[[coupons]]
 code = "BUCK"
 name = "For dollars only"
 amount_off = 100

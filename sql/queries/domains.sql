@@ -453,7 +453,10 @@ SELECT
     own.id,
     own.name,
     bill.id AS invoice_id,
-    round(own.price::numeric * bill.amount_invoiced / own.order_total)::bigint AS amount,
+    least(
+        billing_chargeable_v1(own.price::numeric * bill.amount_invoiced / own.order_total, bill.currency),
+        bill.amount_invoiced
+    )::bigint AS amount,
     own.refund_attempts AS attempts
 FROM billing_domains AS own
 CROSS JOIN LATERAL (
@@ -476,7 +479,8 @@ CROSS JOIN LATERAL (
     SELECT
         i.id,
         i.stripe_status,
-        i.amount_invoiced
+        i.amount_invoiced,
+        i.currency
     FROM invoices AS i
     WHERE i.subscription_id = own.subscription_id
       AND i.billing_reason IS DISTINCT FROM 'manual'

@@ -135,12 +135,13 @@ SELECT count(billing_record_message(
     now(),
     billing_domain_message(
         own.id, own.state, own.expires_at, own.auto_renew,
-        coalesce(own.renewal_price, billing_renewal_price_v1(own.name, own.currency)), own.currency
+        coalesce(own.renewal_price, billing_renewal_price_v1(own.name, paid.currency)), paid.currency
     )
 ))
 FROM billing_domains AS own
 JOIN subscriptions AS payer
-    ON payer.id = billing_domain_payer_v1(own.customer_id, own.subscription_id, coalesce(own.currency, 'usd'))
+    ON payer.id = billing_domain_payer_v1(own.customer_id, own.subscription_id, own.currency)
+CROSS JOIN LATERAL (SELECT coalesce(own.currency, lower(payer.currency)) AS currency) AS paid
 CROSS JOIN LATERAL (
     SELECT CASE WHEN own.expires_at <= :now::timestamptz + interval '7 days' THEN 7 ELSE 30 END AS days
 ) AS stage

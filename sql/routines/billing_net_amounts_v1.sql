@@ -42,7 +42,8 @@ BEGIN
             d.stripe_subscription_item_id,
             d.stripe_product_ids,
             d.percent_off,
-            d.amount_off
+            d.amount_off,
+            s.currency
         FROM subscription_discounts AS d
         JOIN subscriptions AS s
             ON s.id = d.subscription_id
@@ -79,7 +80,10 @@ BEGIN
             ON i.id = charged.id;
         SELECT sum(charged.amount) INTO whole FROM unnest(eligible) AS charged (amount);
         CONTINUE WHEN coalesce(whole, 0) = 0;
-        taken := coalesce(round(whole * discount.percent_off / 100), least(discount.amount_off, whole));
+        taken := coalesce(
+            billing_chargeable_v1(whole * discount.percent_off / 100, discount.currency),
+            least(discount.amount_off, whole)
+        );
         SELECT array_agg(charged.amount - taken * charged.eligible / whole ORDER BY charged.id)
         INTO amounts
         FROM unnest(ids, amounts, eligible) AS charged (id, amount, eligible);

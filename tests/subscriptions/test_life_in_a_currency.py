@@ -24,13 +24,14 @@ class Amounts:
     term: int
     work: int
     part: int
+    stay: int
     odd: int | None
     shown: str
 
 
-YEN = Amounts("jpy", first=2717 - 272, term=1962 - 196, work=4999, part=501, odd=None,
+YEN = Amounts("jpy", first=2717 - 272, term=1962 - 196, work=4999, part=501, stay=310, odd=None,
               shown="\u00a52,445")  # fmt: skip
-DINARS = Amounts("kwd", first=5490 - 550, term=3980 - 400, work=4990, part=510, odd=505,
+DINARS = Amounts("kwd", first=5490 - 550, term=3980 - 400, work=4990, part=510, stay=620, odd=505,
                  shown="4.940 KWD")  # fmt: skip
 
 
@@ -40,6 +41,21 @@ async def renew(backend: Backend, id_: str) -> dict[str, Any]:
     await backend.service.stripe.advance_time(int(end.timestamp()) + 2 * 3600)
     await backend.worker.catch_up()
     return (await backend.invoices(id_))[0]
+
+
+async def gets_discounts(backend: Backend, id_: str, life: Amounts) -> dict[str, Any]:
+    """Apply a coupon, take an offer to stay, each in its amount; return the last invoice."""
+    path = f"subscriptions/{id_}"
+    five = await backend.done(f"{path}/preview-apply-coupon", {"couponCode": "FIVE"})
+    await backend.done(f"{path}/apply-coupon", {"couponCode": "FIVE"})
+    assert (await renew(backend, id_))["amountPaid"] == five["preview"]["nextTotalThen"]
+    assert (await backend.post(f"{path}/apply-coupon", {"couponCode": "BUCK"})).status == 409
+    offer = (await backend.get(f"{path}/retention-offer")).body["offer"]
+    assert (offer["currency"], offer["amountOff"]) == (life.currency, life.stay)
+    await backend.done(f"{path}/take-offer", {})
+    latest = await renew(backend, id_)
+    assert latest["amountPaid"] == offer["nextCharge"]
+    return latest
 
 
 async def refuses_what_cannot_be_charged(backend: Backend, id_: str, odd: int) -> None:
@@ -91,12 +107,7 @@ async def test_a_whole_life(backend: Backend, order_a: dict[str, Any], life: Amo
     latest = await renew(backend, id_)
     assert latest["amountPaid"] == upcoming["amountDue"] > life.work
 
-    # one more coupon, in this currency
-    five = await backend.done(f"{path}/preview-apply-coupon", {"couponCode": "FIVE"})
-    await backend.done(f"{path}/apply-coupon", {"couponCode": "FIVE"})
-    latest = await renew(backend, id_)
-    assert latest["amountPaid"] == five["preview"]["nextTotalThen"]
-    assert (await backend.post(f"{path}/apply-coupon", {"couponCode": "BUCK"})).status == 409
+    latest = await gets_discounts(backend, id_, life)
 
     # money back: a part to the card, a part to the balance, the rest of the term at the end
     if life.odd is not None:
