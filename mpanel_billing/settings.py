@@ -294,6 +294,10 @@ class Settings(DatabaseSettings, StripeSettings):
     panel_subscription_url: str | None = None
     panel_invoice_url: str | None = None
 
+    console: Literal["off", "on"] = "off"
+    console_proxy_header: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9-]{0,99}$")
+    console_proxy_key: str | None = Field(None, pattern=r"^mpb_[0-9A-Za-z]{10}$")
+
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
 
@@ -400,6 +404,16 @@ class Settings(DatabaseSettings, StripeSettings):
         for item in value:
             ip_address(item)
         return value
+
+    @model_validator(mode="after")
+    def _knows_what_the_proxy_may(self) -> Self:
+        if (self.console_proxy_header is None) != (self.console_proxy_key is None):
+            msg = (
+                "CONSOLE_PROXY_HEADER and CONSOLE_PROXY_KEY go together: who the proxy names has"
+                " the scopes of that key, by its id mpb_..."
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _has_nameservers(self) -> Self:

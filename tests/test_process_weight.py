@@ -52,6 +52,12 @@ def test_a_web_process_loads_nothing_of_the_worker() -> None:
     assert loaded.isdisjoint({"pgqueuer", *UNUSED})
 
 
+def test_without_the_console_nothing_of_it_is_loaded() -> None:
+    loaded = loaded_by("serve")
+    assert not {name for name in loaded if name.startswith(("mpanel_billing.console", "jinja2"))}
+    assert loaded.isdisjoint({"aiohttp_jinja2", "markupsafe"})
+
+
 def test_a_worker_loads_nothing_of_the_web_process() -> None:
     loaded = loaded_by("worker")
     assert "mpanel_billing.worker.process" in loaded

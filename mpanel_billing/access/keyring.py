@@ -80,6 +80,10 @@ class KeyRing:
             proof = self._proven[key_hash] = await self._prove(given, key_hash)
         return proof.holder
 
+    def find_configured(self, is_it: Callable[[bytes], bool]) -> Holder | None:
+        """Return the holder of the key of the settings whose hash is recognised."""
+        return _holder_of([key for key in self._configured if is_it(key.key_hash)])
+
     async def _prove(self, given: str, key_hash: bytes) -> "_Proof":
         if configured := _find_configured(self._configured, key_hash):
             return _Proof(configured, math.inf)
@@ -142,7 +146,10 @@ def _hash_of(value: str) -> bytes:
 
 def _find_configured(keys: Sequence[_ConfiguredKey], key_hash: bytes) -> Holder | None:
     """Compare with every key in constant time; a key in both lists has both scopes."""
-    found = [key for key in keys if hmac.compare_digest(key.key_hash, key_hash)]
+    return _holder_of([key for key in keys if hmac.compare_digest(key.key_hash, key_hash)])
+
+
+def _holder_of(found: Sequence[_ConfiguredKey]) -> Holder | None:
     if not found:
         return None
     return Holder(found[0].name, None, frozenset(key.scope for key in found))

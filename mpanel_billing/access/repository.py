@@ -1,9 +1,10 @@
-"""The rows of keys and of the audit log."""
+"""The rows of keys, of sessions of the console and of the audit log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
+from uuid import UUID
 
 import asyncpg
 
@@ -12,6 +13,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 
 _queries = load_queries("api_keys")
 _audit = load_queries("audit")
+_sessions = load_queries("console_sessions")
 
 
 Network = IPv4Network | IPv6Network
@@ -182,3 +184,37 @@ async def list_entries(
     return await _audit.list_entries.fetch(
         conn, target_id=target_id, actor=actor, before=before, most=most
     )
+
+
+async def open_session(conn: Connection, **session: object) -> UUID:
+    """Store a session of the console, and return its id."""
+    id_: UUID = await _sessions.open_session.fetch_value(conn, **session)
+    return id_
+
+
+async def find_session(conn: Connection, token_hash: bytes) -> asyncpg.Record | None:
+    """Return a session that has not ended, with its key as it is now."""
+    return await _sessions.find_session.fetch_one(conn, token_hash=token_hash)
+
+
+async def note_session_use(conn: Connection, id_: UUID) -> None:
+    """Record that a session is in use, at most once a minute."""
+    await _sessions.note_session_use.execute(conn, id=id_)
+
+
+async def end_session(conn: Connection, id_: UUID) -> str | None:
+    """End a session and return whose it was; None if there is none."""
+    person: str | None = await _sessions.end_session.fetch_value(conn, id=id_)
+    return person
+
+
+async def set_preferences(
+    conn: Connection, id_: UUID, *, language: str | None, time_zone: str | None
+) -> None:
+    """Set language and time zone of a session."""
+    await _sessions.set_preferences.execute(conn, id=id_, language=language, time_zone=time_zone)
+
+
+async def list_sessions(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return the sessions that have not ended, the latest use first."""
+    return await _sessions.list_sessions.fetch(conn)

@@ -9,6 +9,7 @@ from stripe_sandbox.cards import TEST_CARDS, TestCard
 def describe_service(
     *,
     api_url: str,
+    operators_key: str,
     sandbox_url: str,
     database_url: str,
     psql: Path,
@@ -19,6 +20,7 @@ def describe_service(
     data = f"{kept_in} (kept for the next start)" if kept_in else "removed at the end"
     addresses = {
         "storefront": f"{api_url}/demo",
+        "console": f"{api_url}/console   # sign in with any name and the key {operators_key}",
         "API": f"{api_url}/api",
         "health": f"{api_url}/api/health",
         "sandbox": sandbox_url,

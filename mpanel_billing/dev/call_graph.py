@@ -20,7 +20,7 @@ from mpanel_billing.mirror.types import MIRRORED
 _PACKAGE = mpanel_billing.__name__
 _MODULES: Mapping[Process, tuple[str, ...]] = {
     # the doctor runs as the role that it examines
-    Process.WEB: ("http", "doctor", "cli.doctor"),
+    Process.WEB: ("http", "console", "doctor", "cli.doctor"),
     Process.WORKER: ("worker", "doctor", "cli.doctor"),
     Process.COMMANDS: ("cli",),
 }

@@ -54,11 +54,15 @@ class DataFolder:
             made = StripeSecrets(
                 f"sk_test_{secrets.token_hex(16)}", f"whsec_{secrets.token_hex(16)}"
             )
-            unfinished = file.with_suffix(".new")
-            unfinished.write_text(json.dumps(asdict(made)))
-            unfinished.chmod(0o600)
-            unfinished.rename(file)
+            _keep(file, json.dumps(asdict(made)))
         return StripeSecrets(**json.loads(file.read_text()))
+
+    def operators_key(self) -> str:
+        """Return the key for the API and the console of this folder, generated the first time."""
+        file = self.path / "operator.key"
+        if not file.exists():
+            _keep(file, f"dev-{secrets.token_hex(12)}")
+        return file.read_text()
 
     def write_settings(self, environment: Mapping[str, str]) -> Path:
         """Write the settings of this run as a file for a shell to source; return its path."""
@@ -68,6 +72,14 @@ class DataFolder:
             "".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items())
         )
         return file
+
+
+def _keep(file: Path, text: str) -> None:
+    """Write a secret; the file appears whole or not at all."""
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text(text)
+    unfinished.chmod(0o600)
+    unfinished.rename(file)
 
 
 @contextmanager

@@ -155,6 +155,7 @@ class _Service:
         options = self.options
         return describe_service(
             api_url=options.api_url,
+            operators_key=self._folder.operators_key(),
             sandbox_url=options.sandbox_url,
             database_url=self._database_url,
             psql=self._postgres.bin_dir / "psql",
@@ -164,6 +165,7 @@ class _Service:
 
     def _environment(self) -> dict[str, str]:
         secrets, sites = self._folder.stripe_secrets(), _Sites()
+        key = self._folder.operators_key()
         return {
             "DATABASE_URL": self._database_url,
             "STRIPE_SECRET_KEY": secrets.secret_key,
@@ -174,6 +176,9 @@ class _Service:
             "HOST": "127.0.0.1",
             "PORT": str(self.options.port),
             "LOG_FORMAT": "text",
+            "ADMIN_API_KEYS": key,
+            "BILLING_API_KEYS": key,
+            "CONSOLE": "on",
             "MPANEL_BILLING_DEMO": "1",
             "PYTHONUNBUFFERED": "1",
         }

@@ -71,15 +71,8 @@ async def require_scope(request: web.Request, scope: Scope) -> Actor:
     if given is None:
         raise UnauthenticatedError('An API key is required: "Authorization: Bearer <key>".')
     person = read_person(request)
-    holder = request[HOLDER] = await _identify(request, given)
-    if not holder.may_come_from(address_of(request)):
-        client = address_name(request)
-        logger.warning(
-            "%s was used from outside its networks", holder.name, extra={"client": client}
-        )
-        raise NetworkRefusedError("This key may not be used from your address.")
-    if holder.key_id and holder.counts_calls:
-        await count_call(request.app[keys.POOL], holder.key_id)
+    holder = request[HOLDER] = await identify_key(request, given)
+    await admit(request, holder)
     if not holder.may(scope):
         raise ScopeMissingError(scope)
     actor = request[ACTOR] = Actor(holder.name, holder.key_id, REQUEST_ID.get(), person)
@@ -94,7 +87,19 @@ async def identify(request: web.Request, scope: Scope) -> Actor | None:
     return None
 
 
-async def _identify(request: web.Request, given: str) -> Holder:
+async def admit(request: web.Request, holder: Holder) -> None:
+    """Count a call of a key; NetworkRefusedError, TooManyCallsError."""
+    if not holder.may_come_from(address_of(request)):
+        client = address_name(request)
+        logger.warning(
+            "%s was used from outside its networks", holder.name, extra={"client": client}
+        )
+        raise NetworkRefusedError("This key may not be used from your address.")
+    if holder.key_id and holder.counts_calls:
+        await count_call(request.app[keys.POOL], holder.key_id)
+
+
+async def identify_key(request: web.Request, given: str) -> Holder:
     """Look the key up, unless too many wrong ones have come from the client's address.
 
     A key that was valid before is always looked up, so that one client behind an address cannot

@@ -39,12 +39,19 @@ def came_by_https(request: web.Request) -> bool:
     return request.secure or says_https(request.remote, forwarded, trusted)
 
 
+def came_by_proxy(request: web.Request) -> bool:
+    """Return whether the other end of the connection is one of TRUSTED_PROXIES."""
+    return _is_trusted(request.remote, request.app[keys.SETTINGS].trusted_networks)
+
+
+def _is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:
+    address = _read(peer or "")
+    return address is not None and any(address in network for network in trusted)
+
+
 def says_https(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> bool:
     """Return whether a trusted peer says that its client used https (X-Forwarded-Proto)."""
-    if not forwarded:
-        return False
-    address = _read(peer or "")
-    if address is None or not any(address in network for network in trusted):
+    if not forwarded or not _is_trusted(peer, trusted):
         return False
     return forwarded[-1].rpartition(",")[2].strip().lower() == "https"
 

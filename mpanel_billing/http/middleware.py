@@ -36,6 +36,9 @@ STRIPE_SECONDS = 25.0
 WEBHOOK_PATH = "/api/webhooks/"
 """Only Stripe's servers call this, never a browser, so it has no CORS."""
 
+CONSOLE_PATH = "/console"
+"""What operators see is for pages of its own: a site that may call the API must not read it."""
+
 _ALLOWED_METHODS = "GET, POST, OPTIONS"
 _ALLOWED_HEADERS = f"Content-Type, Idempotency-Key, X-Request-Id, {ACCEPT_CURRENCY}"
 _EXPOSED_HEADERS = "X-Request-Id, Retry-After"
@@ -125,7 +128,7 @@ async def allow_origins(request: web.Request, handler: Handler) -> web.StreamRes
 
     Other origins get no CORS headers. Source: the Fetch standard, "CORS protocol".
     """
-    if request.path.startswith(WEBHOOK_PATH):
+    if request.path.startswith((WEBHOOK_PATH, CONSOLE_PATH)):
         return await handler(request)
     origin = request.headers.get(hdrs.ORIGIN)
     allowed = origin in request.app[keys.SETTINGS].allowed_origins

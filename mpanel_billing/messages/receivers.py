@@ -190,6 +190,11 @@ async def resend(pool: Pool, by: Actor, chosen: Selection) -> int:
     return count
 
 
+async def resend_given_up(pool: Pool, by: Actor, message_id: str) -> int:
+    """Send a message again to those for whom it was given up; NotFoundError."""
+    return await resend(pool, by, Selection(message_id, only_given_up=True))
+
+
 async def dismiss(pool: Pool, by: Actor, message_id: str, receiver: str | None) -> int:
     """Leave a message that was given up unsent, and return for how many receivers.
 

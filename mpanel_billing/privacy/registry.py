@@ -44,7 +44,6 @@ ERASED: Mapping[str, frozenset[str]] = {
     "stripe_credit_notes": _words("memo"),
     "stripe_customers": _words("email name"),
     "stripe_events": _words("payload last_error"),
-    "stripe_tax_ids": _words("value verified_name verified_address"),
     "stripe_refetches": _words("last_error"),
     "subscription_charges": _words("description domain"),
     "subscriptions": _words("metadata"),
@@ -93,6 +92,10 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_adoptions": _words("source problem"),
     "billing_api_keys": _words("id name key_hash scopes created_by networks"),
     "billing_changes": _words("kind request_hash state stripe_id end_service"),
+    # operators: who works here, not who buys
+    "billing_console_sessions": _words(
+        "token_hash key_id key_proof key_name person language time_zone"
+    ),
     "billing_deleted_subscriptions": _words(
         "stripe_subscription_id stripe_customer_id stripe_status settled_how"
     ),
@@ -142,7 +145,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
         " currency status stripe_event_id"
     ),
     "invoices": _words(
-        "taxes invoice_number status currency stripe_invoice_id stripe_subscription_id"
+        "invoice_number status currency stripe_invoice_id stripe_subscription_id"
         " stripe_customer_id stripe_number stripe_status billing_reason collection_method"
         " stripe_payment_intent_id stripe_event_id"
     ),
@@ -169,14 +172,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "stripe_credit_notes": _words(
         "stripe_credit_note_id stripe_invoice_id stripe_customer_id stripe_number status currency"
-        " reason refunds taxes stripe_event_id"
-    ),
-    "stripe_tax_ids": _words(
-        "stripe_tax_id_id stripe_customer_id type country verification stripe_event_id"
-    ),
-    "stripe_tax_rates": _words(
-        "stripe_tax_rate_id display_name tax_type country state_code jurisdiction"
-        " jurisdiction_level stripe_event_id"
+        " reason stripe_event_id"
     ),
     "stripe_disputes": _words(
         "stripe_dispute_id stripe_charge_id stripe_payment_intent_id status reason currency"

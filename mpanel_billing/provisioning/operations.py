@@ -4,10 +4,11 @@ Each only changes the desired state or resets attempts, and triggers the worker.
 for it, for the audit log; None: the service itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -74,6 +75,12 @@ async def list_holds(pool: Pool) -> Sequence[asyncpg.Record]:
         return await repository.list_holds(conn)
 
 
+async def get_hold(pool: Pool, subscription_id: UUID) -> asyncpg.Record | None:
+    """Return the operator's suspension of a subscription that is in force, if there is one."""
+    async with acquired(pool) as conn:
+        return await repository.get_hold(conn, subscription_id)
+
+
 async def list_services(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
     """Return the desired and actual state of a subscription's services."""
     async with acquired(pool) as conn:
@@ -91,6 +98,17 @@ async def list_timeline(pool: Pool, subscription_id: UUID) -> Sequence[TimelineE
     async with acquired(pool) as conn:
         rows = await repository.list_timeline(conn, subscription_id)
     return [read_entry(dict(row)) for row in rows]
+
+
+async def list_latest(
+    pool: Pool, subscription_ids: Iterable[UUID], most: int
+) -> Sequence[TimelineEntry]:
+    """Return the latest entries of several subscriptions, newest first; what they share once."""
+    latest: dict[TimelineEntry, None] = {}
+    for subscription_id in subscription_ids:
+        entries = await list_timeline(pool, subscription_id)
+        latest |= dict.fromkeys(reversed(entries[-most:]))
+    return sorted(latest, key=attrgetter("at"), reverse=True)[:most]
 
 
 async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:

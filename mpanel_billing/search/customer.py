@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_SUBSCRIPTIONS = 50
 MOST_INVOICES = 10
+MOST_PAYMENTS = 20
 MOST_CHANGES = 10
 
 Row = Mapping[str, Any]
@@ -58,3 +59,26 @@ async def read_customer(
             await repository.list_customer_invoices(conn, customer_id, MOST_INVOICES),
             await repository.list_customer_changes(conn, targets, MOST_CHANGES),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerMoney:
+    """What a customer was charged and given back, the latest first; minor units."""
+
+    payments: Sequence[Row]
+    returns: Sequence[Row]
+
+
+async def read_money(pool: Pool, customer_id: UUID) -> CustomerMoney:
+    """Return the latest payments, refunds and credit notes of a customer."""
+    async with acquired(pool) as conn:
+        return CustomerMoney(
+            await repository.list_customer_payments(conn, customer_id, MOST_PAYMENTS),
+            await repository.list_customer_returns(conn, customer_id, MOST_PAYMENTS),
+        )
+
+
+async def read_trouble(pool: Pool, subscription_id: UUID) -> Sequence[Row]:
+    """Return the trouble of a subscription, the oldest first."""
+    async with acquired(pool) as conn:
+        return await repository.list_subscription_trouble(conn, subscription_id)

@@ -12,6 +12,7 @@ from mpanel_billing.domains.names import DomainName
 from mpanel_billing.search.terms import Address, OurId, StripeId, Term, Words
 
 _queries = load_queries("search")
+_work = load_queries("work_lists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,28 @@ async def list_customer_invoices(
     return await _list(conn, _queries.list_customer_invoices, customer_id, most)
 
 
+async def list_subscription_trouble(
+    conn: Connection, subscription_id: UUID
+) -> Sequence[Mapping[str, Any]]:
+    """Return the trouble of a subscription."""
+    rows = await _queries.list_subscription_trouble.fetch(conn, subscription_id=subscription_id)
+    return [dict(row) for row in rows]
+
+
+async def list_customer_payments(
+    conn: Connection, customer_id: UUID, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the latest attempts to charge them; amounts in minor units."""
+    return await _list(conn, _queries.list_customer_payments, customer_id, most)
+
+
+async def list_customer_returns(
+    conn: Connection, customer_id: UUID, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return their latest refunds and credit notes; amounts in minor units."""
+    return await _list(conn, _queries.list_customer_returns, customer_id, most)
+
+
 async def _list(
     conn: Connection, query: Query, customer_id: UUID, most: int
 ) -> Sequence[Mapping[str, Any]]:
@@ -114,3 +137,24 @@ async def list_customer_changes(
         conn, target_ids=[str(each) for each in target_ids], most=most
     )
     return [dict(row) for row in rows]
+
+
+async def list_trouble(
+    conn: Connection, kind: str | None, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of billing_trouble with their kind and customer, oldest first."""
+    return [dict(row) for row in await _work.list_trouble.fetch(conn, kind=kind, most=most)]
+
+
+async def list_watched(
+    conn: Connection, kind: str | None, most: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of billing_watch with their kind and customer, oldest first."""
+    return [dict(row) for row in await _work.list_watched.fetch(conn, kind=kind, most=most)]
+
+
+async def list_debtors(
+    conn: Connection, most: int, *, livemode: bool
+) -> Sequence[Mapping[str, Any]]:
+    """Return open invoices whose payment has failed or is late, by Stripe's next attempt."""
+    return [dict(row) for row in await _work.list_debtors.fetch(conn, livemode=livemode, most=most)]

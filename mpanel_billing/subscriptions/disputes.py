@@ -55,6 +55,13 @@ async def list_disputes_of(
         return await repository.disputes.list_disputes(conn, wanted, livemode=mirror.livemode)
 
 
+async def list_latest(
+    mirror: Mirror, named: CustomerRef, most: int, *, only_open: bool = False
+) -> Sequence[asyncpg.Record]:
+    """Return the first disputes of `list_disputes_of`; with `only_open` those to be answered."""
+    return await list_disputes_of(mirror, named, Wanted(only_open=only_open, most=most))
+
+
 async def get_dispute(mirror: Mirror, dispute_id: str, named: CustomerRef) -> asyncpg.Record:
     """Return a dispute; NotFoundError for an unknown one, or another customer's."""
     rows = await list_disputes_of(mirror, named, Wanted(dispute_id))
@@ -89,6 +96,20 @@ async def give_evidence(
         fields = {**evidence_of(dict(record)), **staged.texts, **given}
         await _send(mirror, dispute_id, fields, by, submit=submit)
     return Evidence(fields, submit)
+
+
+async def read_evidence(mirror: Mirror, dispute_id: str) -> Evidence:
+    """Return what `give_evidence` would stage: our records, and what is at Stripe instead.
+
+    NotFoundError, StripeError.
+    """
+    async with acquired(mirror.pool) as conn:
+        record = await repository.disputes.get_evidence(conn, dispute_id, livemode=mirror.livemode)
+    if record is None:
+        raise NotFoundError("Dispute not found.", code="unknown_dispute")
+    staged = await get_evidence(mirror.stripe, dispute_id)
+    fields = {**evidence_of(dict(record)), **staged.texts}
+    return Evidence(fields, submitted=staged.submissions > 0)
 
 
 @asynccontextmanager

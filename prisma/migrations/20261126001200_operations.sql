@@ -54,6 +54,42 @@ COMMENT ON COLUMN billing_key_usage.measure IS 'calls, or refunds: and the curre
 COMMENT ON COLUMN billing_key_usage.since IS 'The minute or the day of UTC that is counted';
 COMMENT ON COLUMN billing_key_usage.used IS 'Calls, or minor units of the currency';
 
+-- A session has the scopes of its key as they are, so it ends with the key. Of a key of the settings only a
+-- proof is kept: without the token it says nothing about the key.
+CREATE TABLE billing_console_sessions (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    token_hash bytea NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
+    key_id text REFERENCES billing_api_keys ON DELETE CASCADE,
+    key_proof bytea CHECK (octet_length(key_proof) = 32),
+    key_name text NOT NULL,
+    person text NOT NULL CHECK (person <> ''),
+    by_proxy boolean NOT NULL DEFAULT FALSE,
+    language text CHECK (language ~ '^[a-z]{2}$'),
+    time_zone text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    used_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    CHECK ((key_id IS NULL) <> (key_proof IS NULL)),
+    CHECK (expires_at > created_at)
+);
+CREATE INDEX billing_console_sessions_key_idx ON billing_console_sessions (key_id);
+CREATE INDEX billing_console_sessions_expiry_idx ON billing_console_sessions (expires_at);
+COMMENT ON TABLE billing_console_sessions IS 'Who is signed in to the console, and was in the latest month';
+COMMENT ON COLUMN billing_console_sessions.id IS 'Its id, not secret';
+COMMENT ON COLUMN billing_console_sessions.token_hash IS 'SHA-256 of what the browser has in its cookie, which is not stored';
+COMMENT ON COLUMN billing_console_sessions.key_id IS 'The key that was exchanged for it; null: one of the settings';
+COMMENT ON COLUMN billing_console_sessions.key_proof IS 'Of a key of the settings: SHA-256 of the token and the hash of the key';
+COMMENT ON COLUMN billing_console_sessions.key_name IS 'The name of the key when it began';
+COMMENT ON COLUMN billing_console_sessions.person IS 'Who it is, for the audit log';
+COMMENT ON COLUMN billing_console_sessions.by_proxy IS 'Whether a proxy said who it is';
+COMMENT ON COLUMN billing_console_sessions.language IS 'ISO 639-1; null: what the browser asks for';
+COMMENT ON COLUMN billing_console_sessions.time_zone IS 'A zone of the IANA database, in which times are shown; null: UTC';
+COMMENT ON COLUMN billing_console_sessions.created_at IS 'When it began';
+COMMENT ON COLUMN billing_console_sessions.used_at IS 'Latest use, to the minute';
+COMMENT ON COLUMN billing_console_sessions.expires_at IS 'When it ends at the latest';
+COMMENT ON COLUMN billing_console_sessions.ended_at IS 'When it was ended by hand; null: it was not';
+
 -- Rows are only added, and an attempt and its outcome are two; the view billing_audit_log brings
 -- them together. An outcome repeats the attempt, so that each row can be found and read by itself.
 CREATE TABLE billing_audit_entries (
@@ -267,5 +303,6 @@ DROP TABLE billing_audit_unsettled;
 DROP TABLE billing_audit_entries;
 DROP FUNCTION billing_audit_append_only();
 DROP FUNCTION billing_audit_list_unsettled();
+DROP TABLE billing_console_sessions;
 DROP TABLE billing_key_usage;
 DROP TABLE billing_api_keys;

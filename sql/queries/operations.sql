@@ -85,6 +85,16 @@ FROM provisioning_holds AS hold
 WHERE hold.lifted_at IS NULL
 ORDER BY hold.placed_at;
 
+-- name: get_hold(subscription_id)^
+-- An operator's suspension, if one is in force.
+SELECT
+    hold.reason,
+    hold.placed_by,
+    hold.placed_at
+FROM provisioning_holds AS hold
+WHERE hold.subscription_id = :subscription_id::uuid
+  AND hold.lifted_at IS NULL;
+
 -- name: list_services(subscription_id)
 SELECT
     service.product_type,

@@ -313,6 +313,16 @@ CROSS JOIN LATERAL (
 ) AS b
 ORDER BY b.since, b.trouble;
 
+-- name: list_subscription_trouble(subscription_id)
+SELECT
+    b.trouble,
+    b.object_id,
+    b.since,
+    b.detail
+FROM billing_trouble AS b
+WHERE b.subscription_id = :subscription_id::uuid
+ORDER BY b.since, b.trouble;
+
 -- name: list_customer_invoices(customer_id, most)
 -- The latest invoices at Stripe, with what was refunded of each; amounts in minor units.
 SELECT
@@ -322,10 +332,6 @@ SELECT
     i.stripe_status,
     i.stripe_created,
     lower(i.currency) AS currency,
-    coalesce((
-        SELECT sum((tax.value ->> 'amount')::bigint)
-        FROM jsonb_array_elements(i.taxes) AS tax
-    ), 0)::bigint AS total_tax,
     i.amount_due,
     i.amount_paid,
     i.amount_remaining,
@@ -367,4 +373,78 @@ CROSS JOIN LATERAL (
     LIMIT :most
 ) AS a
 ORDER BY a.began_at DESC
+LIMIT :most;
+
+-- name: list_customer_payments(customer_id, most)
+-- The latest attempts to charge them, with why one was declined, and for which invoice.
+SELECT
+    h.stripe_charge_id,
+    h.stripe_created,
+    h.amount,
+    h.amount_refunded,
+    h.currency,
+    h.status,
+    h.decline_reason,
+    coalesce(h.decline_code, h.failure_code) AS code,
+    h.card_brand,
+    h.card_last4,
+    billed.id AS invoice_id,
+    billed.stripe_number
+FROM stripe_customers AS k
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM stripe_charges AS charged
+    WHERE charged.stripe_customer_id = k.id
+    ORDER BY charged.stripe_created DESC
+    LIMIT :most
+) AS h
+LEFT JOIN LATERAL (
+    SELECT
+        i.id,
+        i.stripe_number
+    FROM invoice_payments AS p
+    JOIN invoices AS i
+        ON i.stripe_invoice_id = p.stripe_invoice_id
+    WHERE p.stripe_payment_intent_id = h.stripe_payment_intent_id
+    ORDER BY p.stripe_created
+    LIMIT 1
+) AS billed ON TRUE
+WHERE k.customer_id = :customer_id::uuid
+ORDER BY h.stripe_created DESC, h.stripe_charge_id
+LIMIT :most;
+
+-- name: list_customer_returns(customer_id, most)
+-- What was given back to them, the latest first: refunds, and credit notes with what they gave back.
+SELECT
+    'refund' AS kind,
+    r.stripe_refund_id AS id,
+    r.stripe_created,
+    r.amount,
+    r.currency,
+    r.status,
+    r.reason,
+    i.id AS invoice_id,
+    i.stripe_number
+FROM invoices AS i
+JOIN invoice_payments AS p
+    ON p.stripe_invoice_id = i.stripe_invoice_id
+JOIN stripe_refunds AS r
+    ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
+WHERE i.customer_id = :customer_id::uuid
+UNION ALL
+SELECT
+    'credit_note',
+    n.stripe_credit_note_id,
+    n.stripe_created,
+    n.amount,
+    n.currency,
+    n.status,
+    n.reason,
+    i.id,
+    i.stripe_number
+FROM invoices AS i
+JOIN stripe_credit_notes AS n
+    ON n.stripe_invoice_id = i.stripe_invoice_id
+WHERE i.customer_id = :customer_id::uuid
+ORDER BY stripe_created DESC, id
 LIMIT :most;

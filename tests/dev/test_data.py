@@ -17,7 +17,10 @@ def test_secrets_are_made_once_and_only_for_the_owner(tmp_path):
     assert DataFolder(tmp_path).stripe_secrets() == made
     assert made.secret_key.startswith("sk_test_")
     assert made.webhook_secret.startswith("whsec_")
-    assert stat.S_IMODE((tmp_path / "stripe.json").stat().st_mode) == 0o600
+    key = DataFolder(tmp_path).operators_key()
+    assert DataFolder(tmp_path).operators_key() == key
+    for name in ("stripe.json", "operator.key"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
 def test_a_shell_can_take_the_settings_over(tmp_path):

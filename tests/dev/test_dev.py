@@ -138,6 +138,7 @@ class Day:
     screens: tuple[str, str]
     ready: int
     allowed_origin: str | None
+    signed_in: int
     environment: Sequence[str]
     started: Mapping[int, str]
     stopped_with: tuple[int, int]
@@ -156,7 +157,7 @@ def day(run_dir: Path, worker_id: str) -> Iterator[Day]:
 async def _live_a_day(dev: Dev) -> Day:
     await dev.start(CORS_ORIGIN=SITE, APP_URL=f"{SITE}/billing")
     await dev.read_until(READY)
-    ready, allowed_origin = await _responses(dev)
+    ready, allowed_origin, signed_in = await _responses(dev)
     started = dev.processes()
     first_products = await fetch(dev.database_url, PRODUCTS)
     (api,) = [pid for pid, command in started.items() if command.endswith(" serve")]
@@ -175,6 +176,7 @@ async def _live_a_day(dev: Dev) -> Day:
         screens=(first_screen, dev.screen),
         ready=ready,
         allowed_origin=allowed_origin,
+        signed_in=signed_in,
         environment=environment,
         started=started,
         stopped_with=stopped_with,
@@ -182,13 +184,18 @@ async def _live_a_day(dev: Dev) -> Day:
     )
 
 
-async def _responses(dev: Dev) -> tuple[int, str | None]:
-    """Return the status of the health check, and the site that may use the API."""
+async def _responses(dev: Dev) -> tuple[int, str | None, int]:
+    """Return the status of the health check, the site that may use the API, and of a sign-in."""
     base = f"http://localhost:{dev.api}/api"
+    key = re.search(r"console .*the key (\S+)", dev.screen)
     async with aiohttp.ClientSession() as client:
+        form = {"person": "ada", "key": key[1] if key else ""}
+        console = f"http://localhost:{dev.api}/console/sign-in"
+        signed_in = await client.post(console, data=form, allow_redirects=False)
         ready = await client.get(f"{base}/health/ready")
         plans = await client.get(f"{base}/public/plans", headers={"Origin": SITE})
-        return ready.status, plans.headers.get("Access-Control-Allow-Origin")
+        allowed = plans.headers.get("Access-Control-Allow-Origin")
+        return ready.status, allowed, signed_in.status
 
 
 def test_everything_responds_once_it_says_so(day):
@@ -196,6 +203,10 @@ def test_everything_responds_once_it_says_so(day):
     assert "4242 4242 4242 4242" in day.screens[0]
     assert day.ready == 200
     assert len(day.started) == 4, "api, worker, sandbox, and what stops them if it is killed"
+
+
+def test_the_key_that_it_prints_opens_the_console(day):
+    assert day.signed_in == 303
 
 
 def test_the_migrations_are_one_line(day):

@@ -135,7 +135,10 @@ Id = Annotated[Line, Field(min_length=1, max_length=100)]
 OptionalId = Annotated[Annotated[Line, Field(max_length=100)] | None, Absent]
 Email = Annotated[str, Field(max_length=LONGEST_EMAIL), AfterValidator(normalise_email)]
 SearchText = Annotated[Line, Field(max_length=255)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+LONGEST_REASON = 500
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON)
+]
 """Why an operator does something, for the record."""
 
 

@@ -29,6 +29,11 @@ async def list_holds(conn: Connection) -> Sequence[asyncpg.Record]:
     return await _queries.list_holds.fetch(conn)
 
 
+async def get_hold(conn: Connection, subscription_id: UUID) -> asyncpg.Record | None:
+    """Return the suspension by an operator that is in force: reason, by whom, when."""
+    return await _queries.get_hold.fetch_one(conn, subscription_id=subscription_id)
+
+
 async def list_services(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
     """Return the desired and actual state of a subscription's services."""
     return await _queries.list_services.fetch(conn, subscription_id=subscription_id)

@@ -1,0 +1,1 @@
+"""The operators' console: pages under /console, over the same services as the API."""

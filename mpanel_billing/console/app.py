@@ -1,0 +1,84 @@
+"""Adds the console to the application."""
+
+import logging
+from http import HTTPStatus
+
+import asyncpg
+from aiohttp import hdrs, web
+
+from mpanel_billing.console.pages import RENDER, Done, Pages, redirect
+from mpanel_billing.console.render import error_page, set_up
+from mpanel_billing.console.routes import (
+    customers,
+    disputes,
+    files,
+    find,
+    plans,
+    sign_in,
+    subscriptions,
+    work,
+)
+from mpanel_billing.errors import BillingError, UnauthenticatedError
+from mpanel_billing.http.middleware import CONSOLE_PATH, Handler
+from mpanel_billing.telemetry.logs import REQUEST_ID
+
+logger = logging.getLogger(__name__)
+
+MODULES: tuple[Pages, ...] = (
+    sign_in.pages,
+    find.pages,
+    customers.pages,
+    subscriptions.pages,
+    plans.pages,
+    disputes.pages,
+    work.pages,
+)
+
+
+def add_console(app: web.Application) -> None:
+    """Add the pages of the console, and how they show errors."""
+    actions = {name: action for pages in MODULES for name, action in pages.actions.items()}
+    set_up(app, actions)
+    for pages in MODULES:
+        app.add_routes(pages)
+    app.add_routes(sign_in.routes)
+    app.add_routes(files.routes)
+    app.middlewares.append(show_errors)
+
+
+@web.middleware
+async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn exceptions under /console into pages."""
+    if not request.path.startswith(CONSOLE_PATH):
+        return await handler(request)
+    try:
+        return await handler(request)
+    except UnauthenticatedError:
+        return redirect(Done("/console/sign-in"))
+    except (BillingError, web.HTTPException, asyncpg.TransactionRollbackError) as error:
+        return _show(request, error)
+    except Exception as error:
+        logger.exception("a page failed unexpectedly")
+        return _show(request, error)
+
+
+def _show(request: web.Request, error: Exception) -> web.StreamResponse:
+    """Return the page of an error; details of unexpected ones only go to the log."""
+    code, sentence, status = "internal_error", "", HTTPStatus.INTERNAL_SERVER_ERROR
+    retry_after = None
+    if isinstance(error, BillingError):
+        code, sentence, status = error.code, error.message, error.status
+        retry_after = error.retry_after
+    elif isinstance(error, web.HTTPException):
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise error
+        code, sentence, status = "http_error", error.reason, HTTPStatus(error.status)
+    elif isinstance(error, asyncpg.TransactionRollbackError):
+        logger.warning("the database rolled a transaction back: %s", error)
+        code, status, retry_after = "busy", HTTPStatus.SERVICE_UNAVAILABLE, 1
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        sentence = ""
+    response = request.app[RENDER](request, error_page(code, sentence, status, REQUEST_ID.get()))
+    if retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(retry_after)
+    return response

@@ -1,0 +1,60 @@
+// Keys, the browser's time zone, and forms that are sent once. Every page works without it.
+"use strict";
+
+const PLACES = {
+  t: "/console/trouble",
+  e: "/console/events",
+  d: "/console/disputes",
+  o: "/console/debtors",
+  h: "/console/health",
+};
+const CHORD_MS = 1000;
+
+const help = document.querySelector("#help");
+let goesAt = 0;
+
+function isTyping(target) {
+  return target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const goes = event.timeStamp - goesAt < CHORD_MS;
+  goesAt = 0;
+  if (event.key === "/") {
+    const box = document.querySelector("#q");
+    if (!box) return;
+    event.preventDefault();
+    box.focus();
+    box.select();
+  } else if (event.key === "?") {
+    help?.showModal();
+  } else if (event.key === "g") {
+    goesAt = event.timeStamp;
+  } else if (goes && Object.hasOwn(PLACES, event.key)) {
+    location.assign(PLACES[event.key]);
+  }
+}
+
+document.addEventListener("keydown", onKey);
+
+for (const button of document.querySelectorAll("[data-help]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => help.showModal());
+}
+
+for (const form of document.querySelectorAll("[data-zone]")) {
+  form.elements.time_zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+}
+
+for (const form of document.querySelectorAll("[data-once]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "yes";
+  });
+}
+
+// A page that the browser kept is as it was before the form was sent.
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+});

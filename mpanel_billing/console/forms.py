@@ -1,0 +1,53 @@
+"""Reads what a person typed into a form. Pure."""
+
+import re
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.money import decimals_of
+
+_AMOUNT = re.compile(r"([0-9]{1,12})(?:[.,]([0-9]{1,3}))?")
+
+
+def read_amount(text: str, currency: str) -> int | None:
+    """Return an amount in minor units, from major ones such as 12.50 or 12,50; None for nothing.
+
+    InvalidRequestError for what is no amount of the currency: thousands have no separator, so that
+    no point can be read as two things.
+    """
+    if not text:
+        return None
+    match = _AMOUNT.fullmatch(text)
+    decimals = decimals_of(currency)
+    fraction = (match[2] or "") if match else ""
+    if match is None or len(fraction) > decimals:
+        example = "500" if not decimals else f"12.{'50'.ljust(decimals, '0')}"
+        raise InvalidRequestError(
+            f"{text!r} is not an amount in {currency.upper()}: write it like {example}.",
+            fields={"amount": "is not an amount"},
+        )
+    return int(match[1] + fraction.ljust(decimals, "0"))
+
+
+def write_amount(minor: int, currency: str) -> str:
+    """Return an amount as `read_amount` reads it."""
+    decimals = decimals_of(currency)
+    whole, fraction = divmod(minor, 10**decimals)
+    return f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
+
+
+def read_moment(text: str, zone: ZoneInfo) -> datetime:
+    """Return the time of a date or a date with a time, in UTC; InvalidRequestError.
+
+    They are of the zone; a date is its end.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequestError(
+            "Please enter a date like 2027-01-31.", fields={"ends": "is not a date"}
+        ) from None
+    if "T" not in text:
+        moment = moment.replace(hour=23, minute=59, second=59)
+    return moment.replace(tzinfo=zone).astimezone(UTC)

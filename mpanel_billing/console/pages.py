@@ -1,0 +1,191 @@
+"""Pages and actions: each is declared once, with the scope that it needs.
+
+    pages = Pages()
+
+    @pages.page("/console/find", scope="admin:read")
+    async def show_find(visit: Visit, given: Given) -> Page: ...
+
+    retry = pages.action("retry", "/console/subscriptions/{id}/retry", scope="admin:operate")
+
+    @retry.show
+    async def show_retry(visit: Visit, given: Given) -> Page: ...
+
+    @retry.do
+    async def do_retry(visit: Visit, given: Given) -> Done: ...
+
+An action shows its effect at its address (GET), and takes place when that page is confirmed
+(POST). Templates link to it by its name, and only if the key has the scope: what is shown and what
+is allowed come from the same declaration.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from aiohttp import hdrs, web
+
+from mpanel_billing.access.key import Scope
+from mpanel_billing.console.visit import Visit, require_own_form, require_visit
+from mpanel_billing.errors import BillingError, MalformedRequestError, NotFoundError
+from mpanel_billing.http.request import MAX_BODY_BYTES, read_bytes
+
+_MOST_FIELDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a person gave: the parts of the address, and the fields of a query or a form."""
+
+    path: Mapping[str, str]
+    fields: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        """Return a field without the blanks around it; empty if it was not given."""
+        return self.fields.get(name, "").strip()
+
+    @property
+    def id(self) -> UUID:
+        """Return the id in the address; NotFoundError if it is not one of ours."""
+        try:
+            return UUID(self.path["id"])
+        except ValueError:
+            raise NotFoundError("Not found.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A template with what it shows."""
+
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    status: HTTPStatus = HTTPStatus.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Where to go after an action, and what has happened: a name in the table `done` of words."""
+
+    address: str
+    notice: str | None = None
+
+
+Show = Callable[[Visit, Given], Awaitable[Page]]
+Do = Callable[[Visit, Given], Awaitable[Done]]
+Render = Callable[[web.Request, Page], web.Response]
+
+RENDER: web.AppKey[Render] = web.AppKey("render")
+"""Writes a page."""
+
+
+class Declared(NamedTuple):
+    """A route and the scope that it needs; None: somebody who is signed in."""
+
+    method: str
+    address: str
+    scope: Scope | None
+
+
+class Action:
+    """Something that is done after a page has shown its effect."""
+
+    def __init__(self, routes: "Pages", name: str, address: str, scope: Scope | None) -> None:
+        """Take its name, its address and the scope that it needs."""
+        self.name, self.address, self.scope = name, address, scope
+        self._routes = routes
+        self._show: Show | None = None
+
+    def show(self, handler: Show) -> Show:
+        """Declare what shows the effect; after an error it gets the form, and shows that too."""
+        self._show = handler
+        self._routes.page(self.address, scope=self.scope)(handler)
+        return handler
+
+    def do(self, handler: Do) -> Do:
+        """Declare what takes place."""
+
+        async def post(request: web.Request) -> web.Response:
+            visit = await require_visit(request, self.scope)
+            given = await read_form(request)
+            require_own_form(visit, given.fields)
+            try:
+                done = await handler(visit, given)
+            except BillingError as error:
+                return await self._refuse(visit, given, error)
+            return redirect(done)
+
+        self._routes.add(Declared(hdrs.METH_POST, self.address, self.scope), post)
+        return handler
+
+    async def _refuse(self, visit: Visit, given: Given, error: BillingError) -> web.Response:
+        """Show the page again with what is wrong; what it raises then is a page of its own."""
+        if self._show is None:
+            raise error
+        try:
+            page = await self._show(visit, given)
+        except BillingError:
+            raise error from None
+        shown = Page(page.template, {**page.values, "error": error}, error.status)
+        return visit.app[RENDER](visit.request, shown)
+
+
+class Pages:
+    """The routes of one module, for `web.Application.add_routes`."""
+
+    def __init__(self) -> None:
+        """Begin without routes."""
+        self.actions: dict[str, Action] = {}
+        self.declared: list[Declared] = []
+        self._routes: list[web.RouteDef] = []
+
+    def __iter__(self) -> Iterator[web.RouteDef]:
+        """Yield the routes in the order of their declaration."""
+        return iter(self._routes)
+
+    def page(self, address: str, *, scope: Scope | None) -> Callable[[Show], Show]:
+        """Declare a page."""
+
+        def declare(handler: Show) -> Show:
+            async def get(request: web.Request) -> web.Response:
+                visit = await require_visit(request, scope)
+                page = await handler(visit, Given(request.match_info, dict(request.query)))
+                return visit.app[RENDER](request, page)
+
+            self.add(Declared(hdrs.METH_GET, address, scope), get)
+            return handler
+
+        return declare
+
+    def action(self, name: str, address: str, *, scope: Scope | None) -> Action:
+        """Declare an action."""
+        action = self.actions[name] = Action(self, name, address, scope)
+        return action
+
+    def add(
+        self, declared: Declared, handler: Callable[[web.Request], Awaitable[web.Response]]
+    ) -> None:
+        """Add a route."""
+        self.declared.append(declared)
+        self._routes.append(web.RouteDef(declared.method, declared.address, handler, {}))
+
+
+def redirect(done: Done) -> web.Response:
+    """Go to another page, which says what has happened."""
+    address = f"{done.address}?done={done.notice}" if done.notice else done.address
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: address})
+
+
+async def read_form(request: web.Request) -> Given:
+    """Return what a form has sent; MalformedRequestError, and what `read_bytes` raises."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise MalformedRequestError("This is not a form.")
+    body = await read_bytes(request, MAX_BODY_BYTES)
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise MalformedRequestError("The form cannot be read.") from None
+    return Given(request.match_info, dict(pairs))

@@ -1,0 +1,162 @@
+"""Writes pages: the templates, and how they show times, amounts and states."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import hdrs, web
+from markupsafe import Markup
+
+from mpanel_billing.console.pages import RENDER, Action, Page
+from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
+from mpanel_billing.console.words import LANGUAGES, Words, choose_language, words_of
+from mpanel_billing.http.response_headers import HEADERS, NO_STORE
+from mpanel_billing.money import format_money
+
+FILES = Path(__file__).parent / "files"
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "same-origin",  # without any, browsers hide where a form was sent from
+    hdrs.CACHE_CONTROL: NO_STORE,
+}
+
+NONE = "\N{EN DASH}"
+
+_TONES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("active", "paid", "succeeded", "applied", "delivered", "done", "won", "issued", "ok"),
+        "good",
+    ),
+    **dict.fromkeys(
+        ("trialing", "pending", "open", "waiting", "received", "provisional", "attempted"), "open"
+    ),
+    **dict.fromkeys(
+        (
+            *("past_due", "unpaid", "suspended", "failed", "uncollectible", "given_up", "lost"),
+            *("needs_response", "warning_needs_response", "appeal_needs_response", "absent"),
+            *("incomplete", "terminated_late", "disputed"),
+        ),
+        "bad",
+    ),
+}
+"""How a state is coloured; what is not here is past or neutral. The word itself is always there."""
+
+
+def set_up(app: web.Application, actions: Mapping[str, Action]) -> None:
+    """Load the templates; `actions` are those that they may link to, by name."""
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        enable_async=False,
+    )
+    environment.globals["languages"] = LANGUAGES
+    environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
+    environment.filters["money"] = _money
+    environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
+
+    def render(request: web.Request, page: Page) -> web.Response:
+        visit = request.get(VISIT)
+        values = {**_common(request, visit, actions), **page.values}
+        response = aiohttp_jinja2.render_template(
+            page.template, request, values, status=page.status
+        )
+        response.headers.update(_PAGE_HEADERS)
+        keep_new_session(request, response)
+        return response
+
+    app[RENDER] = render
+
+
+def _common(
+    request: web.Request, visit: Visit | None, actions: Mapping[str, Action]
+) -> dict[str, Any]:
+    """Return what every template knows."""
+    words = visit.words if visit else words_of(choose_language(request, None))
+    shown = {
+        "t": words,
+        "language": words.language,
+        "path": request.path,
+        "visit": visit,
+        "error": None,
+        "q": "",
+        "notice": _notice(request, words),
+    }
+    if visit is None:
+        return shown
+    return shown | {
+        "may": visit.may,
+        "can": lambda name: visit.may(actions[name].scope),
+        "address_of": lambda name, id_: actions[name].address.replace("{id}", str(id_)),
+        "when": lambda moment: _when(visit, moment),
+        "day": lambda moment: _day(visit, moment),
+        "ago": lambda seconds: _ago(words, seconds),
+        "form_token": visit.form_token,
+    }
+
+
+def _notice(request: web.Request, words: Words) -> str | None:
+    """Return what an action has just done; a name that no action has says nothing."""
+    name = request.query.get("done")
+    return words.get(f"done.{name}", "") or None if name else None
+
+
+def _money(minor: int | None, currency: str | None) -> str:
+    if minor is None or not currency:
+        return NONE
+    return format_money(int(minor), currency)
+
+
+def _ago(words: Words, seconds: float | None) -> str:
+    """Return how long ago something was, in the unit that reads best."""
+    if seconds is None:
+        return words("health.unknown")
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return words(f"health.{unit}", n=int(seconds // size))
+    return words("health.seconds", n=int(seconds))
+
+
+_NONE = Markup('<span class="none">{}</span>').format(NONE)
+_TIME = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')
+
+
+def _when(visit: Visit, moment: datetime | None) -> Markup:
+    """Return a time in the person's zone, with the same in UTC at hand."""
+    return _time(visit, moment, "%Y-%m-%d %H:%M")
+
+
+def _day(visit: Visit, moment: datetime | None) -> Markup:
+    """Return the day of a time in the person's zone, with the time in UTC at hand."""
+    return _time(visit, moment, "%Y-%m-%d")
+
+
+def _time(visit: Visit, moment: datetime | None, form: str) -> Markup:
+    if moment is None:
+        return _NONE
+    exact = moment.astimezone(UTC)
+    shown = moment.astimezone(visit.zone).strftime(form)
+    return _TIME.format(exact.isoformat().replace("+00:00", "Z"), exact, shown)
+
+
+def _version(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def error_page(code: str, sentence: str, status: HTTPStatus, request_id: str | None) -> Page:
+    """Return the page of an error."""
+    values = {"code": code, "sentence": sentence, "status": int(status), "request_id": request_id}
+    return Page("error.html", values, status)

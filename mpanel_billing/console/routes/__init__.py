@@ -1,0 +1,1 @@
+"""The pages of the console, and what is done on them."""

@@ -1,0 +1,119 @@
+"""A customer on one page, and money given back to them."""
+
+from typing import Any, get_args
+from uuid import uuid4
+
+from mpanel_billing.console.forms import read_amount, write_amount
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.http import keys
+from mpanel_billing.provisioning import operations
+from mpanel_billing.search.customer import CustomerPage, read_customer, read_money
+from mpanel_billing.subscriptions.disputes import list_latest
+from mpanel_billing.subscriptions.invoice_records import Invoice
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, list_balances
+from mpanel_billing.subscriptions.money_back import list_notes_of, list_refunds_of
+from mpanel_billing.subscriptions.refunds import (
+    Reason,
+    RequestedRefund,
+    preview_refund,
+    refund_invoice,
+)
+
+pages = Pages()
+
+MOST_DISPUTES = 10
+MOST_TOLD = 5
+"""Subscriptions whose story a customer's page has; each has a page with all of its own."""
+MOST_ENTRIES = 60
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@pages.page("/console/customers/{id}", scope="admin:read")
+async def show_customer(visit: Visit, given: Given) -> Page:
+    """Show all of a customer; what they pay only to a key that may read it."""
+    pool = visit.app[keys.POOL]
+    shown = await read_customer(pool, str(given.id))
+    told = [row["subscription_id"] for row in shown.subscriptions[:MOST_TOLD]]
+    values: dict[str, Any] = {
+        "customer": shown.customer,
+        "shown": shown,
+        "timeline": await operations.list_latest(pool, told, MOST_ENTRIES),
+        "is_told_in_part": len(shown.subscriptions) > MOST_TOLD,
+        "money": None,
+    }
+    if visit.may("billing:read"):
+        values |= await _read_money(visit, shown)
+    return Page("customer.html", values)
+
+
+async def _read_money(visit: Visit, shown: CustomerPage) -> dict[str, Any]:
+    mirror, customer_id = visit.app[keys.MIRROR], shown.customer["id"]
+    named = CustomerRef(customer_id)
+    return {
+        "money": await read_money(mirror.pool, customer_id),
+        "balances": [one for one in await list_balances(mirror, named) if one.balance],
+        "disputes": await list_latest(mirror, named, MOST_DISPUTES),
+    }
+
+
+@pages.page("/console/invoices/{id}", scope="billing:read")
+async def show_invoice(visit: Visit, given: Given) -> Page:
+    """Show an invoice, and what was given back of it."""
+    mirror, nobody = visit.app[keys.MIRROR], CustomerRef()
+    invoice = await get_invoice(mirror, given.id, nobody)
+    values = {
+        "invoice": invoice,
+        "refunds": await list_refunds_of(mirror, given.id, nobody),
+        "notes": await list_notes_of(mirror, given.id, nobody),
+    }
+    return Page("invoice.html", values)
+
+
+refund = pages.action("refund", "/console/invoices/{id}/refund", scope="billing:refund")
+
+
+@refund.show
+async def show_refund(visit: Visit, given: Given) -> Page:
+    """Show what a refund of an amount, or of all that is left, gives back."""
+    mirror = visit.app[keys.MIRROR]
+    invoice = await get_invoice(mirror, given.id, CustomerRef())
+    values = {
+        "invoice": invoice,
+        "reasons": REASONS,
+        "reason": given.text("reason"),
+        "amount": given.text("amount"),
+        "preview": None,
+        "key": str(uuid4()),
+    }
+    try:
+        preview = await preview_refund(mirror, _request(visit, given, invoice, None))
+    except InvalidRequestError as error:
+        return Page("refund.html", {**values, "error": error}, error.status)
+    amount = write_amount(preview.amount, preview.currency)
+    return Page("refund.html", {**values, "preview": preview, "amount": amount})
+
+
+@refund.do
+async def do_refund(visit: Visit, given: Given) -> Done:
+    """Refund exactly the amount that was shown; the same form once, however often it is sent."""
+    mirror = visit.app[keys.MIRROR]
+    invoice = await get_invoice(mirror, given.id, CustomerRef())
+    if not given.text("amount"):
+        raise InvalidRequestError("Please enter an amount.")
+    await refund_invoice(mirror, _request(visit, given, invoice, given.text("key") or None))
+    return Done(f"/console/invoices/{given.id}", "refunded")
+
+
+def _request(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> RequestedRefund:
+    reason = next((one for one in REASONS if one == given.text("reason")), None)
+    return RequestedRefund(
+        visit.actor,
+        given.id,
+        CustomerRef(invoice.customer_id),
+        amount=read_amount(given.text("amount"), invoice.currency),
+        reason=reason,
+        key=key,
+    )

@@ -1,0 +1,60 @@
+"""Disputes by deadline, and the evidence for the bank."""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.http import keys
+from mpanel_billing.subscriptions.disputes import (
+    get_dispute,
+    give_evidence,
+    list_latest,
+    read_evidence,
+)
+from mpanel_billing.subscriptions.evidence import MOST as LONGEST
+from mpanel_billing.subscriptions.evidence import EvidenceField
+from mpanel_billing.subscriptions.lookup import CustomerRef
+
+pages = Pages()
+
+MOST = 100
+FIELDS: tuple[EvidenceField, ...] = get_args(EvidenceField)
+
+
+@pages.page("/console/disputes", scope="billing:read")
+async def show_disputes(visit: Visit, given: Given) -> Page:
+    """Show disputes: those that wait for an answer, the most urgent first, or all."""
+    only_open = given.text("all") == ""
+    mirror = visit.app[keys.MIRROR]
+    rows = await list_latest(mirror, CustomerRef(), MOST, only_open=only_open)
+    return Page("disputes.html", {"disputes": rows, "only_open": only_open})
+
+
+evidence = pages.action("evidence", "/console/disputes/{id}/evidence", scope="billing:refund")
+
+
+@evidence.show
+async def show_evidence(visit: Visit, given: Given) -> Page:
+    """Show the evidence that is staged, or else what our records say, to be edited."""
+    mirror, id_ = visit.app[keys.MIRROR], given.path["id"]
+    dispute = await get_dispute(mirror, id_, CustomerRef())
+    found = await read_evidence(mirror, id_)
+    texts = {**found.fields, **_texts(given)}
+    values = {"dispute": dispute, "texts": texts, "fields": FIELDS, "submitted": found.submitted}
+    return Page("evidence.html", {**values, "longest": LONGEST})
+
+
+@evidence.do
+async def do_evidence(visit: Visit, given: Given) -> Done:
+    """Stage the evidence at Stripe, or send it on to the bank, which takes it once."""
+    submit = given.text("submit") == "yes"
+    mirror, id_ = visit.app[keys.MIRROR], given.path["id"]
+    await get_dispute(mirror, id_, CustomerRef())
+    await give_evidence(mirror, id_, _texts(given), visit.actor, submit=submit)
+    notice = "evidence_submitted" if submit else "evidence_staged"
+    return Done(f"/console/disputes/{id_}/evidence", notice)
+
+
+def _texts(given: Given) -> Mapping[str, str]:
+    return {name: text[:LONGEST] for name in FIELDS if (text := given.text(name))}

@@ -1,0 +1,106 @@
+"""Another plan or term for a subscription: exactly what was previewed, or nothing."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import uuid4
+
+from mpanel_billing.catalogue.model import Catalogue
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.errors import BillingError, InvalidRequestError
+from mpanel_billing.http import keys
+from mpanel_billing.subscriptions.change_plan import (
+    PlanChangePreview,
+    change_plan,
+    preview_plan_change,
+)
+from mpanel_billing.subscriptions.item_changes import PlanRequest
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.subscriptions.promise import read_promise, sign_promise
+from mpanel_billing.subscriptions.records import Subscription
+
+pages = Pages()
+
+
+class Offer(NamedTuple):
+    """A plan for a term, as it can be chosen; `amount` is in minor units."""
+
+    value: str
+    name: str
+    billing_cycle: str
+    amount: int
+
+
+change = pages.action("change_plan", "/console/subscriptions/{id}/plan", scope="billing:change")
+
+
+@change.show
+async def show_change(visit: Visit, given: Given) -> Page:
+    """Show what can be chosen; for a choice what is charged now, and from then on."""
+    held = await _subscription(visit, given)
+    values = {
+        "subscription": held,
+        "offers": _offers(await visit.app[keys.CATALOGUE].get_catalogue(), held.currency),
+        "plan": given.text("plan"),
+        "previewed": None,
+        "token": "",
+        "key": str(uuid4()),
+    }
+    if not given.text("plan"):
+        return Page("plan.html", values)
+    try:
+        previewed = await _preview(visit, given, held)
+    except BillingError as error:
+        return Page("plan.html", {**values, "error": error}, error.status)
+    signed = sign_promise(visit.app[keys.PREVIEW_SIGNER], previewed.promise)
+    return Page("plan.html", {**values, "previewed": previewed, "token": signed.token})
+
+
+@change.do
+async def do_change(visit: Visit, given: Given) -> Done:
+    """Make the change that was shown; ConflictError if something has changed since."""
+    held = await _subscription(visit, given)
+    token = given.text("token")
+    promise = read_promise(visit.app[keys.PREVIEW_SIGNER], token, held.id)
+    await change_plan(
+        visit.app[keys.MIRROR],
+        visit.app[keys.DRIVERS],
+        _request(visit, given, held),
+        promise.plan,
+        promise,
+        pay_first=given.text("pay_first") == "yes",
+    )
+    return Done(f"/console/subscriptions/{held.id}", "plan_changed")
+
+
+async def _preview(visit: Visit, given: Given, held: Subscription) -> PlanChangePreview:
+    code, _, cycle = given.text("plan").partition(":")
+    if not code or not cycle:
+        raise InvalidRequestError("Please choose a plan.")
+    return await preview_plan_change(
+        visit.app[keys.MIRROR],
+        visit.app[keys.DRIVERS],
+        _request(visit, given, held),
+        PlanRequest(code, cycle),
+    )
+
+
+async def _subscription(visit: Visit, given: Given) -> Subscription:
+    return await get_subscription(visit.app[keys.MIRROR], given.id, CustomerRef())
+
+
+def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
+    key = given.text("key") or None
+    return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
+
+
+def _offers(catalogue: Catalogue, currency: str) -> Sequence[Offer]:
+    return [
+        Offer(
+            f"{plan.code}:{price.billing_cycle}", plan.name, price.billing_cycle, price.unit_amount
+        )
+        for plan in catalogue.plans.values()
+        for price in plan.prices
+        if price.billing_cycle and price.currency == currency
+    ]

@@ -1,0 +1,199 @@
+"""A subscription with its whole story, and what an operator does to it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+from uuid import uuid4
+
+from mpanel_billing.console.forms import read_moment
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.errors import ConflictError, InvalidRequestError
+from mpanel_billing.http import keys
+from mpanel_billing.http.schemas.base import LONGEST_REASON
+from mpanel_billing.provisioning import operations
+from mpanel_billing.search.customer import read_trouble
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest, Feedback, cancel
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.trials import change_trial, preview_trial
+
+pages = Pages()
+
+_ONE = "/console/subscriptions/{id}"
+_TRIAL_DAYS = 7
+"""What an extension of a trial is proposed to be."""
+
+FEEDBACK: tuple[Feedback, ...] = get_args(Feedback)
+
+
+@pages.page(_ONE, scope="admin:read")
+async def show_subscription(visit: Visit, given: Given) -> Page:
+    """Show a subscription: items, services, trouble, and everything on record, newest first."""
+    pool = visit.app[keys.POOL]
+    values = await _facts(visit, given)
+    story = await operations.list_timeline(pool, given.id)
+    return Page("subscription.html", {**values, "timeline": story[::-1]})
+
+
+async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
+    """Return what every page about a subscription shows."""
+    pool = visit.app[keys.POOL]
+    return {
+        "subscription": await _subscription(visit, given),
+        "services": await operations.list_services(pool, given.id),
+        "hold": await operations.get_hold(pool, given.id),
+        "leniency": await operations.list_leniency(pool, given.id),
+        "trouble": await read_trouble(pool, given.id),
+        "retention_days": visit.app[keys.SETTINGS].retention_days,
+    }
+
+
+async def _subscription(visit: Visit, given: Given) -> Subscription:
+    return await get_subscription(visit.app[keys.MIRROR], given.id, CustomerRef())
+
+
+def _page_of(given: Given) -> str:
+    return f"/console/subscriptions/{given.id}"
+
+
+retry = pages.action("retry", f"{_ONE}/retry", scope="admin:operate")
+
+
+@retry.show
+async def show_retry(visit: Visit, given: Given) -> Page:
+    """Show which services are not as they should be."""
+    return Page("retry.html", await _facts(visit, given))
+
+
+@retry.do
+async def do_retry(visit: Visit, given: Given) -> Done:
+    """Try again now what failed, was refused or was skipped."""
+    await operations.retry(visit.app[keys.POOL], given.id, visit.actor)
+    return Done(_page_of(given), "retried")
+
+
+suspend = pages.action("suspend", f"{_ONE}/suspend", scope="admin:operate")
+
+
+@suspend.show
+async def show_suspend(visit: Visit, given: Given) -> Page:
+    """Show which services stop."""
+    values = await _facts(visit, given)
+    if values["hold"]:
+        raise ConflictError("An operator has already suspended this subscription.")
+    return Page("suspend.html", {**values, "reason": given.text("reason")})
+
+
+@suspend.do
+async def do_suspend(visit: Visit, given: Given) -> Done:
+    """Suspend all services until it is lifted."""
+    await operations.suspend(
+        visit.app[keys.POOL],
+        given.id,
+        reason=_reason(given),
+        operator=visit.actor.person or visit.actor.name,
+        by=visit.actor,
+    )
+    return Done(_page_of(given), "suspended")
+
+
+lift = pages.action("lift", f"{_ONE}/lift", scope="admin:operate")
+
+
+@lift.show
+async def show_lift(visit: Visit, given: Given) -> Page:
+    """Show what comes back."""
+    values = await _facts(visit, given)
+    if not values["hold"]:
+        raise ConflictError("No operator has suspended this subscription.")
+    return Page("lift.html", values)
+
+
+@lift.do
+async def do_lift(visit: Visit, given: Given) -> Done:
+    """Lift an operator's suspension."""
+    operator = visit.actor.person or visit.actor.name
+    await operations.lift(visit.app[keys.POOL], given.id, operator=operator, by=visit.actor)
+    return Done(_page_of(given), "lifted")
+
+
+cancellation = pages.action("cancel", f"{_ONE}/cancel", scope="billing:change")
+
+
+@cancellation.show
+async def show_cancel(visit: Visit, given: Given) -> Page:
+    """Show what ends when, for each way to cancel."""
+    values = await _facts(visit, given)
+    _require_running(values["subscription"])
+    asked = {name: given.text(name) for name in ("ends", "feedback", "reason")}
+    return Page("cancel.html", {**values, **asked, "feedbacks": FEEDBACK, "key": str(uuid4())})
+
+
+@cancellation.do
+async def do_cancel(visit: Visit, given: Given) -> Done:
+    """Cancel at the end of the term, or now without giving anything back."""
+    ends = given.text("ends")
+    if ends not in {"period_end", "now"}:
+        raise InvalidRequestError("Please choose when it is to end.")
+    held = await _subscription(visit, given)
+    await cancel(
+        visit.app[keys.MIRROR],
+        _request(visit, given, held),
+        at_period_end=ends == "period_end",
+        reason=given.text("reason")[:LONGEST_REASON] or None,
+        feedback=next((one for one in FEEDBACK if one == given.text("feedback")), None),
+    )
+    return Done(_page_of(given), "cancelled")
+
+
+trial = pages.action("extend_trial", f"{_ONE}/trial", scope="billing:refund")
+
+
+@trial.show
+async def show_trial(visit: Visit, given: Given) -> Page:
+    """Show what another end of the trial means."""
+    values = await _facts(visit, given)
+    held: Subscription = values["subscription"]
+    if held.stripe_status != "trialing" or held.trial_end is None:
+        raise ConflictError("This subscription is not in a trial.", code="not_in_trial")
+    proposed = max(held.trial_end, datetime.now(UTC)) + timedelta(days=_TRIAL_DAYS)
+    ends = given.text("ends") or f"{proposed.astimezone(visit.zone):%Y-%m-%d}"
+    values |= {"ends": ends, "reason": given.text("reason"), "preview": None, "key": str(uuid4())}
+    try:
+        ends_at = read_moment(ends, visit.zone)
+        preview = await preview_trial(visit.app[keys.MIRROR], _request(visit, given, held), ends_at)
+    except (InvalidRequestError, ConflictError) as error:
+        return Page("trial.html", {**values, "error": error}, error.status)
+    return Page("trial.html", {**values, "preview": preview})
+
+
+@trial.do
+async def do_trial(visit: Visit, given: Given) -> Done:
+    """Let the trial end at the time that was shown."""
+    held = await _subscription(visit, given)
+    ends_at = read_moment(given.text("ends"), visit.zone)
+    await change_trial(
+        visit.app[keys.MIRROR], _request(visit, given, held), ends_at, reason=_reason(given)
+    )
+    return Done(_page_of(given), "trial_extended")
+
+
+def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
+    return ChangeRequest(
+        visit.actor, held.id, CustomerRef(held.customer_id), given.text("key") or None
+    )
+
+
+def _require_running(held: Subscription) -> None:
+    if held.is_over:
+        raise ConflictError("This subscription has ended.", code="subscription_ended")
+
+
+def _reason(given: Given) -> str:
+    reason = given.text("reason")
+    if not 1 <= len(reason) <= LONGEST_REASON:
+        raise InvalidRequestError(
+            f"Please say why, in up to {LONGEST_REASON} characters.",
+            fields={"reason": "is missing"},
+        )
+    return reason

@@ -1,0 +1,51 @@
+"""What the console says, in each of its languages."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
+"""The languages by their ISO 639-1 codes, each in its own; the first is what others get."""
+
+_DEFAULT = next(iter(LANGUAGES))
+
+
+class Words:
+    """The catalogue of one language: `words("find.title")`."""
+
+    def __init__(self, language: str) -> None:
+        """Read the catalogue of a language of LANGUAGES."""
+        self.language = language
+        self._texts = texts_of(language)
+
+    def __call__(self, name: str, **values: object) -> str:
+        """Return a text with its values filled in; KeyError for a name that it does not have."""
+        return self._texts[name].format(**values) if values else self._texts[name]
+
+    def get(self, name: str, otherwise: str) -> str:
+        """Return a text, or another one if the catalogue does not have it."""
+        return self._texts.get(name, otherwise)
+
+
+@cache
+def texts_of(language: str) -> Mapping[str, str]:
+    """Return the texts of a language by their names, such as `find.title`."""
+    tables = tomllib.loads((Path(__file__).parent / f"{language}.toml").read_text("utf-8"))
+    return {f"{table}.{key}": text for table, of in tables.items() for key, text in of.items()}
+
+
+@cache
+def words_of(language: str) -> Words:
+    """Return the catalogue of a language."""
+    return Words(language)
+
+
+def choose_language(request: web.Request, chosen: str | None) -> str:
+    """Return the language that a person has chosen, or else that their browser asks for first."""
+    asked = [chosen or ""]
+    accepted = request.headers.get(hdrs.ACCEPT_LANGUAGE, "").split(",")
+    asked += [part.partition(";")[0].partition("-")[0].strip().lower() for part in accepted]
+    return next((one for one in asked if one in LANGUAGES), _DEFAULT)

@@ -1,0 +1,114 @@
+-- What waits for a person, as lists of the console.
+
+-- name: list_trouble(kind, most)
+-- The oldest first, of one kind or of all, with the command that the runbook begins with.
+WITH listed AS MATERIALIZED (
+    SELECT
+        b.trouble,
+        b.subscription_id,
+        b.object_id,
+        b.since,
+        b.detail
+    FROM billing_trouble AS b
+    WHERE :kind::text IS NULL
+       OR b.trouble = :kind::text
+    ORDER BY b.since
+    LIMIT :most
+)
+SELECT
+    listed.trouble,
+    k.meaning,
+    k.settled_by,
+    k.command,
+    listed.subscription_id,
+    listed.object_id,
+    listed.since,
+    listed.detail,
+    s.customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer
+FROM listed
+JOIN billing_trouble_kinds AS k
+    ON k.kind = listed.trouble
+LEFT JOIN subscriptions AS s
+    ON s.id = listed.subscription_id
+LEFT JOIN customers AS c
+    ON c.id = s.customer_id
+ORDER BY listed.since, listed.trouble, listed.object_id;
+
+-- name: list_watched(kind, most)
+-- What Stripe or time settles, the oldest first, of one kind or of all.
+WITH listed AS MATERIALIZED (
+    SELECT
+        b.trouble,
+        b.subscription_id,
+        b.object_id,
+        b.since,
+        b.detail
+    FROM billing_watch AS b
+    WHERE :kind::text IS NULL
+       OR b.trouble = :kind::text
+    ORDER BY b.since
+    LIMIT :most
+)
+SELECT
+    listed.trouble,
+    k.meaning,
+    k.settled_by,
+    k.command,
+    listed.subscription_id,
+    listed.object_id,
+    listed.since,
+    listed.detail,
+    s.customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer
+FROM listed
+JOIN billing_trouble_kinds AS k
+    ON k.kind = listed.trouble
+LEFT JOIN subscriptions AS s
+    ON s.id = listed.subscription_id
+LEFT JOIN customers AS c
+    ON c.id = s.customer_id
+ORDER BY listed.since, listed.trouble, listed.object_id;
+
+-- name: list_debtors(livemode, most)
+-- Open invoices whose payment has failed or is late; whom Stripe tries next comes first, and whom it does
+-- not try again last. In the order of the index, so that it ends after `most`.
+SELECT
+    i.id,
+    i.stripe_number,
+    i.stripe_invoice_id,
+    i.amount_due,
+    i.amount_remaining,
+    lower(i.currency) AS currency,
+    i.due_at,
+    i.attempt_count,
+    i.next_payment_attempt,
+    i.subscription_id,
+    i.hosted_invoice_url,
+    c.id AS customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer,
+    why.reason
+FROM invoices AS i
+LEFT JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+LEFT JOIN customers AS c
+    ON c.id = coalesce(i.customer_id, s.customer_id)
+LEFT JOIN LATERAL (
+    SELECT d.reason
+    FROM (
+        SELECT p.stripe_payment_intent_id
+        FROM invoice_payments AS p
+        WHERE p.stripe_invoice_id = i.stripe_invoice_id
+        ORDER BY p.stripe_created DESC
+        LIMIT 1
+    ) AS latest
+    CROSS JOIN LATERAL billing_declined_v1(
+        s.stripe_customer_id, i.stripe_created, latest.stripe_payment_intent_id, i.amount_remaining
+    ) AS d
+) AS why ON TRUE
+WHERE i.stripe_status = 'open'
+  AND i.livemode = :livemode::boolean
+  AND i.amount_remaining > 0
+  AND (i.attempt_count > 0 OR i.due_at <= now())
+ORDER BY i.next_payment_attempt, i.id
+LIMIT :most;

@@ -1,0 +1,213 @@
+"""The console in a real browser: every page, light and dark, small and wide, by keyboard."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer, unused_port
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from mpanel_billing.database.pool import Pool
+from mpanel_billing.settings import Settings
+from stripe_sandbox import Sandbox
+from stripe_sandbox.client import SandboxClient
+from tests.browser.conftest import Browser
+from tests.console.conftest import KEY, Ids, make_console
+from tests.service import WEBHOOK_SECRET, make_settings
+from tests.sold import Sold
+
+pytestmark = pytest.mark.browser
+
+SCREENSHOTS = os.environ.get("CONSOLE_SCREENSHOTS")
+"""A folder for a picture of each page, to look at."""
+
+WIDTHS = {"small": 360, "wide": 1280}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An operator in front of a browser, with something that is sold and something broken."""
+
+    url: str
+    pool: Pool
+    ids: Ids
+    browser: Browser
+
+    async def open(self, path: str) -> None:
+        await self.browser.open(self.url + path)
+
+    @property
+    def subscription(self) -> str:
+        return f"/console/subscriptions/{self.ids.subscription}"
+
+    @property
+    def invoice(self) -> str:
+        return f"/console/invoices/{self.ids.invoice}"
+
+
+@pytest.fixture
+def settings(database_url: str, sandbox: Sandbox) -> Settings:
+    port = unused_port()
+    return make_settings(
+        database_url=database_url,
+        stripe_api_base=sandbox.url,
+        app_url=f"http://127.0.0.1:{port}",
+        port=port,
+        admin_api_keys=KEY,
+        billing_api_keys=KEY,
+    )
+
+
+@pytest.fixture
+async def desk(
+    *,
+    settings: Settings,
+    sandbox: Sandbox,
+    stripe: SandboxClient,
+    pool: Pool,
+    sold_once: Sold,
+    browser: Browser,
+    aiohttp_server: Callable[..., Awaitable[TestServer]],
+) -> Desk:
+    server = await aiohttp_server(make_console(settings), port=settings.port)
+    sandbox.add_webhook(str(server.make_url("/api/webhooks/stripe")), WEBHOOK_SECRET)
+    await pool.execute(
+        "UPDATE tenant_services SET stopped = 'refused', attempts = 5, actual = 'absent',"
+        " external_ref = NULL, last_error = 'The disk of this server is full: no space left on"
+        " device /dev/vda1' WHERE product_type = 'hosting'"
+    )
+    await pool.execute(
+        "UPDATE stripe_events SET status = 'failed', last_error = 'invoice in_1 is of another"
+        " world', next_attempt_at = now() WHERE type = 'invoice.paid'"
+    )
+    row = await pool.fetchrow(
+        "SELECT s.customer_id, i.id"
+        " FROM subscriptions AS s JOIN invoices AS i ON i.subscription_id = s.id"
+    )
+    assert row
+    ids = Ids(sold_once.subscription_id, str(row["customer_id"]), str(row["id"]))
+    desk = Desk(str(settings.app_url).rstrip("/"), pool, ids, browser)
+    await desk.open("/console")
+    await browser.fill("#person", "ada.lovelace")
+    await browser.fill("#key", KEY)
+    await browser.click("button.primary")
+    await browser.find("#results")
+    return desk
+
+
+async def all_pages(desk: Desk) -> list[str]:
+    event = await desk.pool.fetchval("SELECT id FROM stripe_events WHERE status = 'failed'")
+    return [
+        "/console/find?q=ada",
+        f"/console/customers/{desk.ids.customer}",
+        desk.subscription,
+        f"{desk.subscription}/retry",
+        f"{desk.subscription}/suspend",
+        f"{desk.subscription}/cancel",
+        f"{desk.subscription}/plan",
+        f"{desk.subscription}/plan?plan=business:annually",
+        desk.invoice,
+        f"{desk.invoice}/refund?amount=2.50",
+        f"{desk.invoice}/refund?amount=nothing",
+        "/console/trouble",
+        "/console/watch",
+        "/console/events",
+        f"/console/events/{event}",
+        f"/console/events/{event}/replay",
+        "/console/deliveries",
+        "/console/debtors",
+        "/console/disputes",
+        "/console/health",
+        "/console/sessions",
+        "/console/preferences",
+        "/console/nothing-here",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_fits_every_screen_and_is_accessible(desk: Desk, scheme: str) -> None:
+    from axe_core_python import selenium as axe
+
+    checker, browser = axe.Axe(), desk.browser
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    await asyncio.to_thread(browser.driver.execute_cdp_cmd, "Emulation.setEmulatedMedia", features)
+    for size, width in WIDTHS.items():
+        await browser.resize(width, 800)
+        for number, path in enumerate(await all_pages(desk)):
+            await desk.open(path)
+            wide = await browser.run("return document.documentElement.scrollWidth")
+            assert wide <= width, (path, width)
+            found = await asyncio.to_thread(checker.run, browser.driver)
+            seen = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+            assert seen == [], (path, size)
+            if SCREENSHOTS:
+                await _picture(browser, f"{number:02}-{size}-{scheme}.png", width)
+
+
+async def _picture(browser: Browser, name: str, width: int) -> None:
+    height = await browser.run("return document.documentElement.scrollHeight")
+    await browser.resize(width, min(height, 3000))
+    await browser.screenshot(Path(SCREENSHOTS or ".") / name)
+    await browser.resize(width, 800)
+
+
+async def test_nothing_of_a_page_is_refused_by_its_policy(desk: Desk) -> None:
+    await asyncio.to_thread(desk.browser.driver.get_log, "browser")
+    for path in ("/console/find?q=ada", desk.subscription, "/console/trouble"):
+        await desk.open(path)
+    said = await asyncio.to_thread(desk.browser.driver.get_log, "browser")
+    assert [one["message"] for one in said if one["level"] != "INFO"] == []
+
+
+async def test_who_types_finds_without_sending_anything(desk: Desk) -> None:
+    await desk.open("/console/find")
+    box = await desk.browser.find("#q")
+    await asyncio.to_thread(box.send_keys, "lovel")
+    assert "Ada Lovelace" in await desk.browser.text_of("#results article")
+    # what is typed next is still searched for: the box is the same one
+    await asyncio.to_thread(box.send_keys, "xyz")
+    assert "Nothing found" in await desk.browser.text_of("#results p.none")
+
+
+async def test_the_keyboard_alone_finds_a_customer_and_shows_the_keys(desk: Desk) -> None:
+    await desk.open("/console/trouble")
+    body = await desk.browser.find("body")
+    await asyncio.to_thread(body.send_keys, "?")
+    assert "Find" in await desk.browser.text_of("dialog[open]")
+    await asyncio.to_thread(body.send_keys, Keys.ESCAPE)
+    await desk.browser.until(
+        lambda driver: not driver.find_elements(By.CSS_SELECTOR, "dialog[open]")
+    )
+    await asyncio.to_thread(body.send_keys, "/")
+    assert await desk.browser.run("return document.activeElement.id") == "q"
+    box = await desk.browser.find("#q")
+    await asyncio.to_thread(box.send_keys, "ada@example.com", Keys.ENTER)
+    assert "Ada Lovelace" in await desk.browser.text_of("#results article")
+
+
+async def test_without_scripts_a_part_is_refunded(desk: Desk) -> None:
+    driver = desk.browser.driver
+    off = {"value": True}
+    await asyncio.to_thread(driver.execute_cdp_cmd, "Emulation.setScriptExecutionDisabled", off)
+    try:
+        await desk.open(f"/console/find?q={desk.ids.customer}")
+        await _follow(desk, "#results article h2 a")
+        await _follow(desk, "a[href$='/refund']")
+        await desk.browser.fill("#amount", "2.50")
+        await _follow(desk, "form.stack button")
+        assert "$2.50 goes back" in await desk.browser.text_of(".effect")
+        await _follow(desk, "form.confirm button.danger")
+        assert "Refunded." in await desk.browser.text_of("[role=status]")
+    finally:
+        on = {"value": False}
+        await asyncio.to_thread(driver.execute_cdp_cmd, "Emulation.setScriptExecutionDisabled", on)
+    assert await desk.pool.fetchval("SELECT amount_refunded FROM invoices") == 250
+
+
+async def _follow(desk: Desk, selector: str) -> None:
+    element = await desk.browser.find(selector)
+    await asyncio.to_thread(element.click)

@@ -1,0 +1,84 @@
+"""Changes that are previewed: of the plan, of the end of a trial; and evidence for a bank."""
+
+from datetime import timedelta
+from typing import Any
+
+from stripe_sandbox import Sandbox
+from tests.console.conftest import Console, Ids
+
+
+async def test_a_plan_is_changed_exactly_as_it_was_shown(console: Console, ids: Ids) -> None:
+    path = f"/console/subscriptions/{ids.subscription}/plan"
+    first = await console.open(path)
+    assert "What happens" not in first.text
+    shown = await console.open(f"{path}?plan=business:monthly")
+    assert "The change is made at once." in shown.text
+    assert "Charged now: $2.00" in shown.text
+    fields = {name: shown.field(name) for name in ("token", "key")}
+    done = await console.post(path, shown, plan="business:monthly", **fields)
+    assert (done.status, done.headers["Location"].endswith("done=plan_changed")) == (303, True)
+    page = await console.open(f"/console/subscriptions/{ids.subscription}")
+    assert "Business" in page.text
+    assert (await console.post(path, shown, plan="business:monthly", **fields)).status == 303
+    paid = await console.service.pool.fetchval("SELECT sum(amount_paid) FROM invoices")
+    assert paid == 1298 + 200
+
+
+async def test_what_was_shown_and_is_no_longer_true_is_not_done(console: Console, ids: Ids) -> None:
+    path = f"/console/subscriptions/{ids.subscription}/plan"
+    shown = await console.open(f"{path}?plan=business:monthly")
+    other = await console.open(f"{path}?plan=premium:monthly")
+    for page, plan in ((other, "premium:monthly"), (shown, "business:monthly")):
+        fields = {name: page.field(name) for name in ("token", "key")}
+        last = await console.post(path, page, plan=plan, **fields)
+    assert last.status == 409
+    assert "Charged now" in last.text  # as it is now
+    unknown = await console.open(f"{path}?plan=none:monthly")
+    assert unknown.status in {404, 422}
+    forged = await console.post(path, shown, plan="business:monthly", token="made-up")
+    assert forged.status == 422
+
+
+async def test_a_trial_is_extended_to_the_day_that_was_shown(
+    console: Console, order_a: dict[str, Any]
+) -> None:
+    service = console.service
+    order_a |= {"trialActive": True, "customer": {"name": "Grace", "email": "grace@example.com"}}
+    bought = await service.buy(order_a)
+    page = f"/console/subscriptions/{bought['subscriptionId']}"
+    assert f"{page}/trial" in (await console.open(page)).links
+    before = await service.pool.fetchval("SELECT max(trial_end) FROM subscriptions")
+    proposed = await console.open(f"{page}/trial")
+    assert proposed.field("ends") == f"{before + timedelta(days=7):%Y-%m-%d}"
+    assert "Charged now: $0.00" in proposed.text
+    shorter = await console.open(f"{page}/trial?ends=2020-01-01")
+    assert (shorter.status, "can be extended by up to" in shorter.text) == (409, True)
+    ends = f"{before + timedelta(days=10):%Y-%m-%d}"
+    shown = await console.open(f"{page}/trial?ends={ends}")
+    fields = {"ends": ends, "key": shown.field("key")}
+    assert (await console.post(f"{page}/trial", shown, **fields)).status == 422  # no reason
+    done = await console.post(f"{page}/trial", shown, reason="moves slowly", **fields)
+    assert done.status == 303, done.text
+    after = await service.pool.fetchval("SELECT max(trial_end) FROM subscriptions")
+    assert f"{after:%Y-%m-%d %H:%M:%S}" == f"{ends} 23:59:59"
+
+
+async def test_evidence_is_staged_and_then_sent_on_once(console: Console, sandbox: Sandbox) -> None:
+    service = console.service
+    charge = await service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+    id_ = await service.stripe.dispute(charge)
+    await service.stripe.wait_idle()
+    path = f"/console/disputes/{id_}/evidence"
+    assert path in (await console.open("/console/disputes")).links
+    shown = await console.open(path)
+    assert "Ada Lovelace" in shown.html
+    staged = await console.post(path, shown, customer_purchase_ip="192.0.2.7")
+    assert staged.headers["Location"].endswith("done=evidence_staged")
+    again = await console.open(path)
+    assert "192.0.2.7" in again.html
+    sent = await console.post(path, again, submit="yes")
+    assert sent.headers["Location"].endswith("done=evidence_submitted")
+    assert "takes no more" in (await console.open(path)).text
+    late = await console.post(path, again, uncategorized_text="and another thing")
+    assert late.status == 409
+    assert path not in (await console.open("/console/disputes")).links

@@ -1,0 +1,57 @@
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mpanel_billing.console.forms import read_amount, read_moment, write_amount
+from mpanel_billing.console.zones import find_zone, zone_of
+from mpanel_billing.errors import InvalidRequestError
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "minor"),
+    [
+        ("12.50", "usd", 1250),
+        ("12,5", "eur", 1250),
+        ("12", "usd", 1200),
+        ("0.01", "usd", 1),
+        ("500", "jpy", 500),
+        ("1.250", "kwd", 1250),
+        ("", "usd", None),
+    ],
+)
+def test_an_amount_is_read_exactly(text, currency, minor):
+    assert read_amount(text, currency) == minor
+    if minor is not None:
+        assert read_amount(write_amount(minor, currency), currency) == minor
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [
+        ("1,250", "usd"),
+        ("1.250,00", "eur"),
+        ("-5", "usd"),
+        ("5 $", "usd"),
+        ("1.5", "jpy"),
+        ("1e3", "usd"),
+        ("\u0661\u0662", "usd"),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(text, currency):
+    with pytest.raises(InvalidRequestError, match="is not an amount"):
+        read_amount(text, currency)
+
+
+def test_a_day_ends_in_the_zone_of_the_person():
+    assert read_moment("2027-01-31", ZoneInfo("Europe/Berlin")) == datetime(
+        2027, 1, 31, 22, 59, 59, tzinfo=UTC
+    )
+    with pytest.raises(InvalidRequestError):
+        read_moment("31.01.2027", ZoneInfo("UTC"))
+
+
+@pytest.mark.parametrize("name", ["../etc/passwd", "Europe", "", "No/Where", "a" * 200, "/UTC"])
+def test_what_is_no_zone_is_utc(name):
+    assert find_zone(name) is None
+    assert zone_of(name).key == "UTC"

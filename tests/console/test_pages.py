@@ -1,0 +1,286 @@
+"""What the pages show, and what is done on them."""
+
+import json
+import re
+
+import pytest
+
+from mpanel_billing.console.routes.work import MOST
+from stripe_sandbox import Sandbox
+from tests.console.conftest import Console, Ids, signed_in
+from tests.inline_worker import InlineWorker
+from tests.service import Service
+
+
+async def audited(service: Service, action: str) -> list[tuple[str, str, str]]:
+    rows = await service.pool.fetch(
+        "SELECT person, target_id, outcome FROM billing_audit_log WHERE action = $1", action
+    )
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("text", ["ada@example.com", "ada", "Lovelace", "{subscription}"])
+async def test_a_customer_is_found_by_what_is_known_of_them(
+    console: Console, ids: Ids, text: str
+) -> None:
+    asked = text.format(subscription=ids.subscription)
+    shown = await console.open(f"/console/find?q={asked}")
+    assert "Ada Lovelace" in shown.text
+    assert f"/console/customers/{ids.customer}" in shown.links
+
+
+async def test_what_is_searched_for_and_not_found_is_said_and_never_markup(
+    console: Console,
+) -> None:
+    shown = await console.open("/console/find?q=<script>alert(1)</script>")
+    assert "Nothing found for <script>alert(1)</script>." in shown.text
+    assert "<script>alert" not in shown.html
+
+
+async def test_a_page_has_all_of_a_customer(console: Console, ids: Ids) -> None:
+    shown = await console.open(f"/console/customers/{ids.customer}")
+    assert shown.status == 200
+    for part in ("Ada Lovelace", "ada@example.com", "cus_", "starter", "hosting active"):
+        assert part in shown.text, part
+    for part in ("$12.98", "visa ···· 4242", "The whole story", "checkout.session.completed"):
+        assert part in shown.text, part
+    assert "The subscription goes on" not in shown.text
+    assert len(shown.html.encode()) < 60_000
+
+
+async def test_every_page_is_small_strict_and_not_stored(console: Console, ids: Ids) -> None:
+    for path in (
+        "/console/find",
+        f"/console/customers/{ids.customer}",
+        f"/console/subscriptions/{ids.subscription}",
+        f"/console/invoices/{ids.invoice}",
+        "/console/trouble",
+        "/console/events?status=applied",
+        "/console/none-of-these",
+    ):
+        shown = await console.open(path)
+        assert len(shown.html.encode()) < 60_000, path
+        policy = shown.headers["Content-Security-Policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert shown.headers["Cache-Control"] == "no-store"
+        assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", shown.html), path
+
+
+async def test_a_retry_shows_what_is_wrong_and_is_on_record(
+    console: Console, ids: Ids, worker: InlineWorker
+) -> None:
+    service = console.service
+    await service.pool.execute(
+        "UPDATE tenant_services SET actual = 'absent', external_ref = NULL, stopped = 'refused',"
+        " attempts = 5, last_error = 'no space left' WHERE product_type = 'hosting'"
+    )
+    trouble = await console.open("/console/trouble")
+    path = f"/console/subscriptions/{ids.subscription}/retry"
+    assert path in trouble.links
+    shown = await console.open(path)
+    assert "hosting: absent → active · last error: no space left" in shown.text
+    done = await console.post(path, shown)
+    assert done.headers["Location"].endswith("?done=retried")
+    after = await console.open(done.headers["Location"])
+    assert "The worker tries again now." in after.text
+    assert await audited(service, "subscription.retry") == [
+        ("ada.lovelace", ids.subscription, "done")
+    ]
+    await worker.catch_up()
+    assert (
+        await service.pool.fetchval(
+            "SELECT actual FROM tenant_services WHERE product_type = 'hosting'"
+        )
+        == "active"
+    )
+
+
+async def test_a_suspension_needs_a_reason_and_is_lifted(
+    console: Console, ids: Ids, worker: InlineWorker
+) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    shown = await console.open(f"{page}/suspend")
+    assert "hosting: active → suspended" in shown.text
+    without = await console.post(f"{page}/suspend", shown, reason="  ")
+    assert (without.status, "Please say why" in without.text) == (422, True)
+    done = await console.post(f"{page}/suspend", shown, reason="sends <b>spam</b>")
+    assert done.status == 303
+    await worker.catch_up()
+    held = await console.open(page)
+    assert "sends <b>spam</b> (ada.lovelace)" in held.text
+    assert f"{page}/lift" in held.links
+    assert f"{page}/suspend" not in held.links
+    twice = await console.post(f"{page}/suspend", shown, reason="again")
+    assert (twice.status, "already suspended" in twice.text) == (409, True)
+    back = await console.open(f"{page}/lift")
+    assert "hosting: comes back" in back.text
+    assert (await console.post(f"{page}/lift", back)).status == 303
+    await worker.catch_up()
+    assert "hosting active" in " ".join(
+        (await console.open(f"/console/customers/{ids.customer}")).text.split()
+    )
+    assert await audited(console.service, "subscription.lift")
+
+
+async def test_a_part_is_refunded_once_however_often_the_form_is_sent(
+    console: Console, ids: Ids
+) -> None:
+    path = f"/console/invoices/{ids.invoice}/refund"
+    shown = await console.open(f"{path}?amount=2.50&reason=duplicate")
+    assert "$2.50 goes back to where it was paid from." in shown.text
+    assert "$10.48 of the invoice is kept." in shown.text
+    fields = {"amount": "2.50", "reason": "duplicate", "key": shown.field("key")}
+    for _ in range(2):
+        assert (await console.post(path, shown, **fields)).status == 303
+    await console.service.stripe.wait_idle()
+    row = await console.service.row("SELECT amount_refunded FROM invoices")
+    assert row["amount_refunded"] == 250
+    after = await console.open(f"/console/invoices/{ids.invoice}")
+    assert "$2.50" in after.text
+    assert "duplicate" in after.text
+    assert ("ada.lovelace", ids.invoice, "done") in await audited(console.service, "invoice.refund")
+
+
+@pytest.mark.parametrize("amount", ["1000", "1,234.00", "zero"])
+async def test_what_cannot_be_refunded_is_said_and_cannot_be_confirmed(
+    console: Console, ids: Ids, amount: str
+) -> None:
+    path = f"/console/invoices/{ids.invoice}/refund"
+    shown = await console.open(f"{path}?amount={amount}")
+    assert shown.status == 422
+    assert 'method="post" action="/console/invoices' not in shown.html
+    page = await console.open("/console/preferences")
+    assert (await console.post(path, page, amount=amount)).status == 422
+
+
+async def test_the_ceiling_of_a_key_holds_for_refunds_in_the_console(
+    service: Service, ids: Ids
+) -> None:
+    from mpanel_billing.access.repository import Limits
+
+    desk = await signed_in(service, "billing", limits=Limits(refunds_per_day=100))
+    path = f"/console/invoices/{ids.invoice}/refund"
+    shown = await desk.open(f"{path}?amount=2.50")
+    refused = await desk.post(path, shown, amount="2.50", key=shown.field("key"))
+    assert refused.status == 429
+    assert "This key may refund $1.00 a day." in refused.text
+
+
+async def test_a_cancellation_says_what_ends_when(console: Console, ids: Ids) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    shown = await console.open(f"{page}/cancel")
+    assert "Services run until" in shown.text
+    assert "The next term is not charged. ($" in shown.text
+    unsure = await console.post(f"{page}/cancel", shown, key=shown.field("key"))
+    assert (unsure.status, "Please choose when" in unsure.text) == (422, True)
+    done = await console.post(
+        f"{page}/cancel",
+        shown,
+        ends="period_end",
+        feedback="too_expensive",
+        reason="found another",
+        key=shown.field("key"),
+    )
+    assert done.status == 303
+    after = await console.open(page)
+    assert "none, as it stands" in after.text
+    assert await console.service.pool.fetchval("SELECT cancel_at_period_end FROM subscriptions")
+
+
+async def test_a_failed_event_shows_its_error_first_and_is_replayed(console: Console) -> None:
+    pool = console.service.pool
+    id_ = await pool.fetchval(
+        "UPDATE stripe_events SET status = 'failed', applied_at = NULL, last_error = 'no luck',"
+        " next_attempt_at = now() + interval '1 day'"
+        " WHERE type = 'invoice.paid' RETURNING id"
+    )
+    listed = await console.open("/console/events")
+    assert "no luck" in listed.text
+    shown = await console.open(f"/console/events/{id_}")
+    assert shown.text.index("no luck") < shown.text.index("Payload")
+    assert '"object": "event"' in shown.text
+    done = await console.confirm(f"/console/events/{id_}/replay")
+    assert done.status == 303, done.text
+    assert (await console.open("/console/events")).text.count("invoice.paid") == 0
+    assert await audited(console.service, "event.replay") == [("ada.lovelace", id_, "done")]
+
+
+async def test_who_owes_is_listed_with_the_reason_and_the_next_attempt(
+    console: Console, sandbox: Sandbox
+) -> None:
+    assert "Nobody owes anything." in (await console.open("/console/debtors")).text
+    await console.service.pool.execute(
+        "UPDATE invoices SET stripe_status = 'open', amount_remaining = 1098, amount_paid = 0,"
+        " attempt_count = 2, next_payment_attempt = now() + interval '3 days'"
+    )
+    shown = await console.open("/console/debtors")
+    assert "Ada Lovelace" in shown.text
+    assert "$10.98" in shown.text
+
+
+@pytest.mark.parametrize(
+    "path", ["trouble", "watch", "events", "deliveries", "debtors", "disputes", "disputes?all=1"]
+)
+async def test_an_empty_list_says_so(console: Console, path: str) -> None:
+    shown = await console.open(f"/console/{path}")
+    assert shown.status == 200
+    assert 'class="none"' in shown.html
+
+
+async def test_a_long_list_is_cut_and_stays_small(console: Console) -> None:
+    payload = json.dumps({"id": "evt", "object": "event"})
+    await console.service.pool.execute(
+        "INSERT INTO stripe_events (id, type, livemode, status, payload, received_at, last_error,"
+        " next_attempt_at) SELECT 'evt_' || n, 'invoice.paid', FALSE, 'failed', $1::jsonb, now(),"
+        " repeat('x', 300), now() FROM generate_series(1, 300) AS n",
+        json.loads(payload),
+    )
+    for path in ("/console/events", "/console/trouble"):
+        shown = await console.open(path)
+        assert shown.html.count("<tr>") == MOST + 1
+        assert len(shown.html.encode()) < 60_000 * 2
+
+
+async def test_whether_everything_runs_is_shown(console: Console) -> None:
+    shown = await console.open("/console/health")
+    assert "Worker last seen" in shown.text
+    assert shown.status == 200
+
+
+async def test_an_unknown_page_is_a_page_and_a_fault_tells_nothing(
+    console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = await console.open("/console/nothing-here")
+    assert (missing.status, "That did not work" in missing.text) == (404, True)
+    wrong = await console.open("/console/customers/not-an-id")
+    assert wrong.status == 404
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("secret of the inside")
+
+    monkeypatch.setattr("mpanel_billing.console.routes.work.list_trouble", fail)
+    broken = await console.open("/console/trouble")
+    assert broken.status == 500
+    assert "secret" not in broken.html
+    assert "Something went wrong on our side" in broken.text
+    assert "secret of the inside" in caplog.text
+
+
+async def test_a_times_zone_is_the_persons_and_utc_is_at_hand(console: Console, ids: Ids) -> None:
+    page = await console.open("/console/preferences")
+    await console.post("/console/preferences", page, time_zone="Pacific/Kiritimati")
+    shown = await console.open(f"/console/invoices/{ids.invoice}")
+    found = re.search(r'<time datetime="([^"]+)Z" title="([^"]+) UTC">([^<]+)</time>', shown.html)
+    assert found
+    assert found[1].replace("T", " ").partition(".")[0] == found[2]
+    assert found[3] not in found[2]  # 14 hours later
+
+
+async def test_files_are_served_with_their_types_and_others_are_not(console: Console) -> None:
+    for name, kind in (("console.css", "text/css"), ("htmx.min.js", "text/javascript")):
+        answer = await console.send("GET", f"/console/files/{name}?v=1")
+        assert answer.content_type == kind
+        assert "immutable" in answer.headers["Cache-Control"]
+    for name in ("htmx.LICENSE", "..%2Fapp.py", "none.js"):
+        assert (await console.send("GET", f"/console/files/{name}")).status == 404
