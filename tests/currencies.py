@@ -32,6 +32,16 @@ prices = { monthly = 1299 }
 prices_in = { jpy = { monthly = 1985 }, kwd = { monthly = 3990 } }
 
 [[plans]]
+code = "tried"
+name = "Tried"
+description = "With a trial."
+category = "hosting"
+product_types = ["hosting"]
+trial_days = 14
+prices = { monthly = 999 }
+prices_in = { jpy = { monthly = 1500 } }
+
+[[plans]]
 code = "local"
 name = "Local"
 description = "For dollars only."

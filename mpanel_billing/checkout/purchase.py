@@ -160,7 +160,7 @@ def charge_rows(purchase: Purchase) -> list[Row]:
         rows.append(
             {
                 "kind": "discount",
-                "code": priced.coupon.stripe_promotion_code or priced.coupon.code,
+                "code": priced.coupon.redeemed_by or priced.coupon.code,
                 "description": priced.coupon.name,
                 "price_id": None,
                 "domain": None,

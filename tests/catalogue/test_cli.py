@@ -22,6 +22,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from stripe_sandbox import SandboxConfig, running_sandbox
 from tests.commands import run_command
+from tests.currencies import SHOP
 from tests.processes import SERVICE, service_environment
 
 Run = Callable[..., Result]
@@ -42,6 +43,17 @@ def test_a_right_file_is_counted() -> None:
     result = CliRunner().invoke(app, ["check", str(DEFAULT_CATALOGUE)])
     assert result.exit_code == 0
     assert "7 plans, 6 add-ons, 4 domains, 0 fees, 1 coupons: ok" in result.output
+
+
+def test_a_file_with_currencies_says_what_each_leaves_out(tmp_path: Path) -> None:
+    file = tmp_path / "currencies.toml"
+    file.write_text(SHOP)
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 0
+    assert result.output.splitlines()[1:] == [
+        "in jpy: all but local, BUCK",
+        "in kwd: all but tried, local, domain-com, BUCK",
+    ]
 
 
 def test_a_wrong_file_is_an_error_that_names_the_line(tmp_path: Path) -> None:

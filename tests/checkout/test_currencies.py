@@ -10,6 +10,7 @@ from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.currencies import sell_in_currencies
+from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service, make_settings
 
 QUOTE = "/api/checkout/quote"
@@ -144,3 +145,16 @@ async def test_stripe_has_one_coupon_for_each_sum(service: Service, gateway: Str
     with pytest.raises(stripe.InvalidRequestError):
         await gateway.client.v1.coupons.retrieve_async("FIVE_kwd")
     assert await find_drift(service.pool, client, livemode=False) == ["coupon FIVE_kwd is missing"]
+
+
+async def test_after_a_trial_the_amount_in_its_currency_is_taken_off(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    body = order_a | {"currency": "jpy", "couponCode": "FIVE", "planId": "tried"}
+    quoted = await post(service, QUOTE, body | {"trialActive": True})
+    await service.buy(body | {"trialActive": True})
+    await worker.catch_up()
+    await service.stripe.advance_time(await service.stripe.now() + 15 * 86_400)
+    await worker.catch_up()
+    paid = await service.pool.fetchval("SELECT max(amount_paid) FROM invoices")
+    assert paid == quoted["dueAfterTrial"] == 1500 + 747 - 750

@@ -48,6 +48,8 @@ async def gets_discounts(backend: Backend, id_: str, life: Amounts) -> dict[str,
     path = f"subscriptions/{id_}"
     five = await backend.done(f"{path}/preview-apply-coupon", {"couponCode": "FIVE"})
     await backend.done(f"{path}/apply-coupon", {"couponCode": "FIVE"})
+    off = await backend.done(f"{path}/preview-remove-coupon", {"coupon": "FIVE"})
+    assert off["preview"]["nextTotalThen"] == five["preview"]["nextTotal"]
     assert (await renew(backend, id_))["amountPaid"] == five["preview"]["nextTotalThen"]
     assert (await backend.post(f"{path}/apply-coupon", {"couponCode": "BUCK"})).status == 409
     offer = (await backend.get(f"{path}/retention-offer")).body["offer"]
@@ -55,6 +57,26 @@ async def gets_discounts(backend: Backend, id_: str, life: Amounts) -> dict[str,
     await backend.done(f"{path}/take-offer", {})
     latest = await renew(backend, id_)
     assert latest["amountPaid"] == offer["nextCharge"]
+    return latest
+
+
+async def is_taxed(backend: Backend, id_: str) -> dict[str, Any]:
+    """Put 7.7 % on top from now on; return the next invoice, whose sums add up everywhere."""
+    stripe_id, _ = await backend.stripe_ids(id_)
+    v1 = backend.worker.gateway.client.v1
+    rate = await v1.tax_rates.create_async(
+        {"display_name": "VAT", "percentage": 7.7, "inclusive": False}
+    )
+    await v1.subscriptions.update_async(stripe_id, {"default_tax_rates": [rate.id]})
+    latest = await renew(backend, id_)
+    row = await backend.service.row(
+        "SELECT currency, amount_invoiced, subtotal, tax_amount, total FROM invoices"
+        " WHERE id::text = $1",
+        latest["id"],
+    )
+    assert row["subtotal"] + row["tax_amount"] == row["total"]
+    assert row["total"] == money.to_decimal(row["amount_invoiced"], row["currency"])
+    assert row["tax_amount"] > 0
     return latest
 
 
@@ -107,7 +129,10 @@ async def test_a_whole_life(backend: Backend, order_a: dict[str, Any], life: Amo
     latest = await renew(backend, id_)
     assert latest["amountPaid"] == upcoming["amountDue"] > life.work
 
-    latest = await gets_discounts(backend, id_, life)
+    refused = await backend.post(f"{path}/preview-change", premium | {"planId": "local"})
+    assert (refused.status, refused.body["code"]) == (422, "currency_not_sold")
+    await gets_discounts(backend, id_, life)
+    latest = await is_taxed(backend, id_)
 
     # money back: a part to the card, a part to the balance, the rest of the term at the end
     if life.odd is not None:
