@@ -71,6 +71,8 @@ class DatabaseSettings(CatalogueSettings):
     keep_job_log_days: int = Field(default=7, ge=1, le=36_500)
     # the last attempt to deliver one is made after three days
     keep_messages_days: int = Field(default=90, ge=4, le=36_500)
+    # longer than the longest term that is billed by usage
+    keep_usage_days: int = Field(default=400, ge=400, le=36_500)
     keep_audit_days: int = Field(default=3650, ge=90, le=36_500)
     audit_database_url: SecretStr | None = None
     # a recovery link works for 30 days after the day of the payment page
@@ -269,6 +271,7 @@ class Settings(DatabaseSettings, StripeSettings):
 
     reconcile_hour: Annotated[int, Field(ge=0, le=23)] | Literal["off"] = 3
     reconcile_requests_per_second: float = Field(default=10, gt=0, le=100)
+    usage_requests_per_second: float = Field(default=20, gt=0, le=1000)
 
     tenant_domain_suffix: str | None = None
     reserved_domains: Path | None = None

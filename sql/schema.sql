@@ -122,6 +122,16 @@ END
 $$;
 COMMENT ON FUNCTION billing_announce_catalogue() IS 'Tells web processes that products or prices have changed';
 
+CREATE FUNCTION billing_announce_meter_events() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('billing_usage', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_announce_meter_events() IS 'Tells workers that there is usage to send';
+
 CREATE FUNCTION billing_apply_snapshots_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb, headers jsonb, waits boolean) RETURNS text[]
     LANGUAGE plpgsql
     AS $$
@@ -3348,6 +3358,47 @@ CREATE FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) 
 $$;
 COMMENT ON FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) IS 'A tenant as messages tell it, with the services whose accounts exist';
 
+CREATE FUNCTION billing_waiting_usage_v1() RETURNS TABLE(id uuid, next_attempt_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+    WITH RECURSIVE firsts AS (
+        (
+            SELECT
+                e.id,
+                e.stripe_customer_id,
+                e.meter,
+                e.next_attempt_at
+            FROM billing_meter_events AS e
+            WHERE e.state = 'waiting'
+            ORDER BY e.stripe_customer_id, e.meter, e.number
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT
+            following.id,
+            following.stripe_customer_id,
+            following.meter,
+            following.next_attempt_at
+        FROM firsts
+        CROSS JOIN LATERAL (
+            SELECT
+                e.id,
+                e.stripe_customer_id,
+                e.meter,
+                e.next_attempt_at
+            FROM billing_meter_events AS e
+            WHERE e.state = 'waiting'
+              AND (e.stripe_customer_id, e.meter) > (firsts.stripe_customer_id, firsts.meter)
+            ORDER BY e.stripe_customer_id, e.meter, e.number
+            LIMIT 1
+        ) AS following
+    )
+    SELECT
+        firsts.id,
+        firsts.next_attempt_at
+    FROM firsts
+$$;
+
 CREATE FUNCTION billing_without_objects_v1(snapshots jsonb, object_ids text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -4939,7 +4990,7 @@ CREATE TABLE billing_api_keys (
     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
     CONSTRAINT billing_api_keys_networks_check CHECK ((cardinality(networks) > 0)),
     CONSTRAINT billing_api_keys_refunds_per_day_check CHECK ((refunds_per_day >= 0)),
-    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:transfer-out'::text, 'billing:any-customer'::text])))
+    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
 );
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
@@ -5468,6 +5519,8 @@ CREATE TABLE prices (
     purpose text,
     currency text NOT NULL,
     unit_amount bigint NOT NULL,
+    meter text,
+    tiers jsonb,
     lookup_key text NOT NULL,
     stripe_price_id text,
     livemode boolean,
@@ -5477,6 +5530,8 @@ CREATE TABLE prices (
     CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
     CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
     CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
+    CONSTRAINT prices_check2 CHECK (((meter IS NULL) = (tiers IS NULL))),
+    CONSTRAINT prices_check3 CHECK (((meter IS NULL) OR ((billing_cycle IS NOT NULL) AND (unit_amount = 0)))),
     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
@@ -5487,7 +5542,9 @@ COMMENT ON COLUMN prices.product_id IS 'What is sold';
 COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
 COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
 COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term; 0 if it is billed by usage';
+COMMENT ON COLUMN prices.meter IS 'The meter whose usage it bills after each term; null: it is billed before';
+COMMENT ON COLUMN prices.tiers IS 'What a unit costs up to which usage in a term, as Stripe has it (graduated); amounts are decimals of minor units';
 COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
 COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
 COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
@@ -5523,6 +5580,7 @@ CREATE TABLE products (
     features text[] DEFAULT '{}'::text[],
     resources jsonb DEFAULT '{}'::jsonb,
     display_order integer DEFAULT 0,
+    usage jsonb,
     stripe_product_id text,
     livemode boolean,
     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
@@ -5544,6 +5602,7 @@ COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
 COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
 COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
 COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
+COMMENT ON COLUMN products.usage IS 'Of an add-on that is billed by usage: its meter, unit and what is included; null: it has a price';
 COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
 COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
 
@@ -5844,6 +5903,76 @@ ALTER TABLE billing_messages ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDE
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE billing_meter_events (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    number bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    stripe_customer_id text NOT NULL,
+    livemode boolean NOT NULL,
+    value bigint NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    first_tried_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    settled_by text,
+    settled_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_meter_events_check CHECK (((state = 'sent'::text) = (sent_at IS NOT NULL))),
+    CONSTRAINT billing_meter_events_check1 CHECK ((num_nonnulls(settled_at, settled_by, settled_reason) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT billing_meter_events_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT billing_meter_events_state_check CHECK ((state = ANY ('{waiting,sent,late,refused}'::text[])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE billing_meter_events IS 'What Stripe is told of usage: the records of one subscription, meter and hour that came together';
+COMMENT ON COLUMN billing_meter_events.id IS 'Ours; the identifier at Stripe';
+COMMENT ON COLUMN billing_meter_events.number IS 'The order in which those of a customer and meter are sent';
+COMMENT ON COLUMN billing_meter_events.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_meter_events.meter IS 'What was used';
+COMMENT ON COLUMN billing_meter_events.stripe_customer_id IS 'cus_... that Stripe bills for it';
+COMMENT ON COLUMN billing_meter_events.livemode IS 'Whether it is for Stripe''s live mode';
+COMMENT ON COLUMN billing_meter_events.value IS 'The sum of its records, or the latest of them, as the meter adds up';
+COMMENT ON COLUMN billing_meter_events.used_at IS 'When the latest of its records was used: all of them are in the same term';
+COMMENT ON COLUMN billing_meter_events.state IS 'waiting; sent: Stripe has it; late: the invoice of its term was final before; refused: Stripe does not take it';
+COMMENT ON COLUMN billing_meter_events.first_tried_at IS 'When it was first tried since Stripe certainly did not have it; an identifier is known there for a day';
+COMMENT ON COLUMN billing_meter_events.failures IS 'Tries in a row whose outcome is unknown';
+COMMENT ON COLUMN billing_meter_events.last_error IS 'Why the latest try failed, or what Stripe refused; null: it did not';
+COMMENT ON COLUMN billing_meter_events.next_attempt_at IS 'When it may be tried; a claim moves it on, so that a dead worker costs a minute';
+COMMENT ON COLUMN billing_meter_events.sent_at IS 'When Stripe took it, by Stripe''s clock; of one that was found there, ours';
+COMMENT ON COLUMN billing_meter_events.settled_at IS 'When an operator had dealt with one that is late or refused; null: it is trouble';
+COMMENT ON COLUMN billing_meter_events.settled_by IS 'Who had';
+COMMENT ON COLUMN billing_meter_events.settled_reason IS 'What became of it: charged otherwise, or given away';
+COMMENT ON COLUMN billing_meter_events.created_at IS 'When its records came';
+
+ALTER TABLE billing_meter_events ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_meter_events_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE billing_meters (
+    event_name text NOT NULL,
+    aggregation text NOT NULL,
+    stripe_meter_id text,
+    livemode boolean,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_meters_aggregation_check CHECK ((aggregation = ANY (ARRAY['sum'::text, 'last'::text]))),
+    CONSTRAINT billing_meters_check CHECK (((stripe_meter_id IS NULL) = (livemode IS NULL)))
+);
+COMMENT ON TABLE billing_meters IS 'What is metered; Stripe''s meters cannot change how they add up, and neither can these';
+COMMENT ON COLUMN billing_meters.event_name IS 'Its name in the catalogue, and in meter events at Stripe';
+COMMENT ON COLUMN billing_meters.aggregation IS 'sum: what was used adds up; last: the latest value of a term counts';
+COMMENT ON COLUMN billing_meters.stripe_meter_id IS 'mtr_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN billing_meters.livemode IS 'Whether stripe_meter_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN billing_meters.created_at IS 'When this row was created';
 
 CREATE TABLE billing_moves (
     id bigint NOT NULL,
@@ -7188,6 +7317,26 @@ UNION ALL
             ELSE (r.failures >= 3)
         END)
 UNION ALL
+ SELECT 'usage_not_billed'::text AS trouble,
+    e.subscription_id,
+    (e.id)::text AS object_id,
+    e.created_at AS since,
+    concat(e.value, ' of ', e.meter, ' until ', to_char((e.used_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text), ' UTC: ',
+        CASE e.state
+            WHEN 'late'::text THEN 'the invoice of that term was final'::text
+            ELSE e.last_error
+        END) AS detail
+   FROM billing_meter_events e
+  WHERE ((e.state = ANY ('{late,refused}'::text[])) AND (e.settled_at IS NULL))
+UNION ALL
+ SELECT 'usage_unsent'::text AS trouble,
+    e.subscription_id,
+    (e.id)::text AS object_id,
+    e.created_at AS since,
+    concat(e.value, ' of ', e.meter, ': ', e.last_error) AS detail
+   FROM billing_meter_events e
+  WHERE ((e.state = 'waiting'::text) AND (e.failures > 0) AND (e.created_at < (now() - '01:00:00'::interval)))
+UNION ALL
  SELECT 'receiver_disabled'::text AS trouble,
     NULL::uuid AS subscription_id,
     r.name AS object_id,
@@ -7245,7 +7394,7 @@ UNION ALL
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver, a message or a server';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a meter event, a receiver, a message or a server';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
 COMMENT ON COLUMN billing_trouble.detail IS 'Description';
 
@@ -7573,7 +7722,7 @@ CREATE TABLE billing_retention (
     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     pruned_rows bigint DEFAULT 0 NOT NULL,
     pruned_at timestamp with time zone,
-    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text, 'access_data'::text])))
+    CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text, 'access_data'::text, 'usage'::text, 'meter_events'::text])))
 );
 COMMENT ON TABLE billing_retention IS 'What is pruned by age, and the progress';
 COMMENT ON COLUMN billing_retention.subject IS 'What is pruned; how long it is kept is a setting (KEEP_..._DAYS)';
@@ -7638,13 +7787,33 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('server_left'::text,'trouble'::text,'A server that has accounts is not in PROVISIONING_SERVICES any more: its accounts get no commands. object_id is the server.'::text,'naming it there again and restarting the workers; or, once it is named, moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('server_failing'::text,'trouble'::text,'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.'::text,'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('move_failed'::text,'trouble'::text,'A server has refused what a move of an account needs, or has not done it for a day. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or calling the move off with provision stay'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('move_waits'::text,'trouble'::text,'An account has been made at another server, and for three days nobody has said that its data was moved. object_id is the product type.'::text,'moving the data and provision moved; or calling the move off with provision stay'::text,'mpanel-billing provision moves'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('server_left'::text,'trouble'::text,'A server that has accounts is not in PROVISIONING_SERVICES any more: its accounts get no commands. object_id is the server.'::text,'naming it there again and restarting the workers; or, once it is named, moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('server_failing'::text,'trouble'::text,'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.'::text,'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('move_failed'::text,'trouble'::text,'A server has refused what a move of an account needs, or has not done it for a day. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or calling the move off with provision stay'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('move_waits'::text,'trouble'::text,'An account has been made at another server, and for three days nobody has said that its data was moved. object_id is the product type.'::text,'moving the data and provision moved; or calling the move off with provision stay'::text,'mpanel-billing provision moves'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('usage_not_billed'::text,'trouble'::text,'Usage came after the invoice of its term was final, or Stripe does not take it: nobody is billed for it. object_id is the meter event.'::text,'usage settle, once it is charged otherwise (charge), or given away'::text,'mpanel-billing usage settle EVENT --reason TEXT'::text), ('usage_unsent'::text,'trouble'::text,'For an hour, Stripe could not be told of usage. object_id is the meter event; what the customer used of that meter since waits behind it.'::text,'the worker, once the cause that detail names is fixed'::text,NULL::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
 COMMENT ON COLUMN billing_trouble_kinds.meaning IS 'What is wrong, or under way';
 COMMENT ON COLUMN billing_trouble_kinds.settled_by IS 'What makes the line go away';
 COMMENT ON COLUMN billing_trouble_kinds.command IS 'The command to begin with; null: none';
+
+CREATE TABLE billing_usage (
+    id text NOT NULL,
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    quantity bigint NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    meter_event_id uuid NOT NULL,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_usage_id_check CHECK (((length(id) >= 1) AND (length(id) <= 100)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE billing_usage IS 'Usage as it was reported: one row for each record, whatever becomes of it at Stripe';
+COMMENT ON COLUMN billing_usage.id IS 'The reporter''s: the same record again is not counted again';
+COMMENT ON COLUMN billing_usage.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_usage.meter IS 'What was used';
+COMMENT ON COLUMN billing_usage.quantity IS 'How much; negative: a correction';
+COMMENT ON COLUMN billing_usage.used_at IS 'When it was used, as it was reported';
+COMMENT ON COLUMN billing_usage.meter_event_id IS 'The row of billing_meter_events that tells Stripe; no reference: both come in one statement, and go by age';
+COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
 
 CREATE VIEW billing_watch AS
  SELECT 'dunning'::text AS trouble,
@@ -8316,6 +8485,15 @@ ALTER TABLE ONLY billing_message_sequences
 ALTER TABLE ONLY billing_messages
     ADD CONSTRAINT billing_messages_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_meter_events
+    ADD CONSTRAINT billing_meter_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY billing_meters
+    ADD CONSTRAINT billing_meters_pkey PRIMARY KEY (event_name);
+
+ALTER TABLE ONLY billing_meters
+    ADD CONSTRAINT billing_meters_stripe_meter_id_key UNIQUE (stripe_meter_id);
+
 ALTER TABLE ONLY billing_moves
     ADD CONSTRAINT billing_moves_pkey PRIMARY KEY (id);
 
@@ -8381,6 +8559,9 @@ ALTER TABLE ONLY billing_takeovers
 
 ALTER TABLE ONLY billing_trials
     ADD CONSTRAINT billing_trials_pkey PRIMARY KEY (subscription_id);
+
+ALTER TABLE ONLY billing_usage
+    ADD CONSTRAINT billing_usage_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY catalogue_edits
     ADD CONSTRAINT catalogue_edits_pkey PRIMARY KEY (product_id);
@@ -8640,6 +8821,16 @@ CREATE UNIQUE INDEX billing_messages_position_key ON billing_messages USING btre
 
 CREATE UNIQUE INDEX billing_messages_sequence_key ON billing_messages USING btree (subscription_id, sequence);
 
+CREATE INDEX billing_meter_events_created_idx ON billing_meter_events USING btree (created_at);
+
+CREATE INDEX billing_meter_events_failing_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = 'waiting'::text) AND (failures > 0));
+
+CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = ANY ('{late,refused}'::text[])) AND (settled_at IS NULL));
+
+CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events USING btree (subscription_id, meter, used_at);
+
+CREATE INDEX billing_meter_events_waiting_idx ON billing_meter_events USING btree (stripe_customer_id, meter, number) WHERE (state = 'waiting'::text);
+
 CREATE UNIQUE INDEX billing_moves_open_key ON billing_moves USING btree (subscription_id, product_type) WHERE (finished_at IS NULL);
 
 CREATE INDEX billing_moves_subscription_idx ON billing_moves USING btree (subscription_id, product_type);
@@ -8712,6 +8903,10 @@ CREATE INDEX billing_trials_person_idx ON billing_trials USING btree (person_has
 
 CREATE INDEX billing_trials_second_idx ON billing_trials USING btree (subscription_id) WHERE (earlier_subscription_id IS NOT NULL);
 
+CREATE INDEX billing_usage_received_idx ON billing_usage USING btree (received_at);
+
+CREATE INDEX billing_usage_subscription_idx ON billing_usage USING btree (subscription_id);
+
 CREATE INDEX billing_users_email_idx ON users USING btree (lower((email)::text));
 
 CREATE INDEX checkout_sessions_open_idx ON checkout_sessions USING btree (updated_at) WHERE (status = ANY (ARRAY['creating'::text, 'open'::text]));
@@ -8759,6 +8954,8 @@ CREATE UNIQUE INDEX pgqueuer_unique_dedupe_key ON pgqueuer USING btree (dedupe_k
 CREATE INDEX pgqueuer_updated_id_id1_idx ON pgqueuer USING btree (updated, id DESC) INCLUDE (id) WHERE (status = 'picked'::pgqueuer_status);
 
 CREATE UNIQUE INDEX prices_lookup_key_key ON prices USING btree (lookup_key) WHERE active;
+
+CREATE INDEX prices_meter_idx ON prices USING btree (meter);
 
 CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, purpose, ''::text)) WHERE active;
 
@@ -8847,6 +9044,8 @@ CREATE STATISTICS provisioning_work_undone_stats ON (version > done_version) FRO
 CREATE TRIGGER billing_announce_catalogue AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON prices FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_catalogue();
 
 CREATE TRIGGER billing_announce_catalogue AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON products FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_catalogue();
+
+CREATE TRIGGER billing_announce_meter_events AFTER INSERT ON billing_meter_events FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_meter_events();
 
 CREATE TRIGGER billing_audit_append_only BEFORE DELETE OR UPDATE ON billing_audit_entries FOR EACH ROW EXECUTE FUNCTION billing_audit_append_only();
 
@@ -9033,6 +9232,9 @@ ALTER TABLE ONLY orders
 
 ALTER TABLE ONLY orders
     ADD CONSTRAINT orders_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY prices
+    ADD CONSTRAINT prices_meter_fkey FOREIGN KEY (meter) REFERENCES billing_meters(event_name);
 
 ALTER TABLE ONLY prices
     ADD CONSTRAINT prices_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;

@@ -28,6 +28,7 @@ Scope = Literal[
     "billing:portal",
     "billing:access-data",
     "billing:transfer-out",
+    "billing:usage",
     "billing:any-customer",
 ]
 

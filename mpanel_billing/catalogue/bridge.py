@@ -8,6 +8,7 @@ from typing import Any
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Price, Product
+from mpanel_billing.catalogue.usage import describe_usage
 from mpanel_billing.errors import NotFoundError
 
 Body = dict[str, Any]
@@ -95,8 +96,28 @@ def _product(product: Product, currency: str) -> Body:
         "billing_cycles": {name: price for name, price in prices.items() if price is not None},
         "features": list(product.features),
         "resources": dict(product.resources),
+        "usage": _usage(product, currency),
         "is_active": True,
         "display_order": product.display_order,
+    }
+
+
+def _usage(product: Product, currency: str) -> Body | None:
+    """Return what an add-on with usage costs by the unit; its `billing_cycles` are 0."""
+    tiers = next((p.tiers for p in product.prices if p.tiers and p.currency == currency), ())
+    if product.usage is None or not tiers:
+        return None
+    return {
+        "unit": product.usage.unit,
+        "included": product.usage.included,
+        "tiers": [
+            {
+                "up_to": tier.up_to,
+                "unit_price": float(money.to_decimal(1, currency) * tier.unit_amount),
+            }
+            for tier in tiers
+        ],
+        "text": describe_usage(product.usage, tiers, currency),
     }
 
 

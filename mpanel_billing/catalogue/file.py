@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from mpanel_billing.catalogue import line_numbers
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.catalogue.sums import Found, find_odd_sums
+from mpanel_billing.catalogue.usage_in_file import odd_usage
 from mpanel_billing.errors import BillingError, field_name
 
 _MINOR_UNITS = "must be a whole number of minor units (1299 for $12.99)"
@@ -87,7 +88,13 @@ def parse_catalogue(text: str, *, name: str = "catalogue") -> CatalogueFile:
     except ValidationError as error:
         raise _located(name, text, map(_from_pydantic, error.errors())) from None
     found = list(
-        chain(_repeated_codes(file), find_odd_sums(file), _odd_plans(file), _odd_coupons(file))
+        chain(
+            _repeated_codes(file),
+            find_odd_sums(file),
+            _odd_plans(file),
+            odd_usage(file),
+            _odd_coupons(file),
+        )
     )
     if found:
         raise _located(name, text, found)

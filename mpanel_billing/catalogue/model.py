@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
+from mpanel_billing.catalogue.usage import Tier, Usage
+
 ProductKind = Literal["plan", "addon", "domain", "fee"]
 CouponDuration = Literal["once", "repeating", "forever"]
 PricePurpose = Literal["transfer", "renewal", "redemption"]
@@ -18,7 +20,8 @@ PricePurpose = Literal["transfer", "renewal", "redemption"]
 class Price:
     """What a product costs for one term, or once if `billing_cycle` is None.
 
-    `purpose` is None for what it costs to buy the product.
+    `purpose` is None for what it costs to buy the product. One with `tiers` is billed by usage,
+    after the term: its `unit_amount` is 0.
 
     `id` is that of our row; `stripe_price_id` is None until the catalogue has been pushed in this
     mode; `unit_amount` is in minor units of `currency` (lower case) for the whole term.
@@ -31,6 +34,7 @@ class Price:
     currency: str
     unit_amount: int
     purpose: PricePurpose | None = None
+    tiers: tuple[Tier, ...] = ()
     version: str = field(default="", compare=False)
 
 
@@ -42,6 +46,7 @@ class Product:
     Of plans: a customer may have `max_per_customer` of them at a time, None without a limit;
     `card_required`, even if nothing is due; `free_domain`: a long term includes the order's first
     domain; `allowed_changes`: the plans it may be changed to, None for any.
+    An add-on with `usage` is billed by what was used.
     """
 
     id: UUID
@@ -62,6 +67,7 @@ class Product:
     free_domain: bool = False
     allowed_changes: tuple[str, ...] | None = None
     max_quantity: int = 1
+    usage: Usage | None = None
 
     def price_for(
         self, cycle: str | None, currency: str, purpose: PricePurpose | None = None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from mpanel_billing.catalogue.usage import Aggregation, Tier
+
 
 @dataclass(frozen=True, slots=True)
 class StripeProduct:
@@ -18,7 +20,10 @@ class StripeProduct:
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """The immutable terms of a Price; without an interval it is paid once."""
+    """The immutable terms of a Price; without an interval it is paid once.
+
+    With `tiers` it is billed by the usage of a meter.
+    """
 
     product_id: str
     lookup_key: str | None
@@ -26,6 +31,17 @@ class PriceTerms:
     unit_amount: int | None
     interval: str | None
     interval_count: int | None
+    meter_id: str | None = None
+    tiers: tuple[Tier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StripeMeter:
+    """A Meter that is active; its event name and how it adds up cannot change."""
+
+    id: str
+    event_name: str
+    aggregation: Aggregation | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,14 @@ class CatalogueGateway(Protocol):
 
     async def update_product(self, product: StripeProduct, key: str) -> None:
         """Set name, description and `active` of a product."""
+
+    async def list_active_meters(self) -> list[StripeMeter]:
+        """Return every active meter of the account."""
+
+    async def create_meter(
+        self, event_name: str, aggregation: Aggregation, name: str, key: str
+    ) -> StripeMeter:
+        """Create a meter; its events name a customer and a value."""
 
     async def list_active_prices(self) -> list[StripePrice]:
         """Return every active price of the account."""

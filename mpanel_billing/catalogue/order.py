@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import SecretStr
 
 from mpanel_billing.catalogue.model import Coupon, Price, Product, ProductKind
+from mpanel_billing.catalogue.usage import Usage
 
 DomainMode = Literal["new-or-transfer", "register", "transfer", "existing", "subdomain", "later"]
 When = Literal["at_checkout", "after_trial"]
@@ -60,6 +61,12 @@ class OrderLine:
     when: When
     domain: str | None = None
     quantity: int = 1
+    usage: Usage | None = None
+
+    @property
+    def metered(self) -> bool:
+        """Whether it is billed by usage, after each term: it has no quantity then."""
+        return bool(self.price.tiers)
 
     @property
     def amount(self) -> int:
@@ -112,6 +119,11 @@ class PricedOrder:
         """Whether it is sold to a limited number of orders, of anyone or of one customer."""
         counted = self.coupon is not None and self.coupon.counted
         return counted or self.plan.max_per_customer is not None
+
+    @property
+    def metered(self) -> bool:
+        """Whether something of it is billed by usage: Stripe counts that for a customer."""
+        return any(line.metered for line in self.lines)
 
     @property
     def subtotal(self) -> int:

@@ -1,11 +1,13 @@
 """The catalogue as a table for the terminal, and as JSON for scripts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, get_args
 
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Coupon, PricePurpose, Product
+from mpanel_billing.catalogue.usage import tier_rows
 
 
 def catalogue_table(catalogue: Catalogue) -> str:
@@ -85,6 +87,7 @@ def _product_json(product: Product) -> dict[str, Any]:
         "card_required": product.card_required,
         "free_domain": product.free_domain,
         "allowed_changes": product.allowed_changes,
+        "usage": product.usage and asdict(product.usage),
         "stripe_product_id": product.stripe_product_id,
         "prices": [
             {
@@ -93,6 +96,7 @@ def _product_json(product: Product) -> dict[str, Any]:
                 "purpose": price.purpose,
                 "currency": price.currency,
                 "unit_amount": price.unit_amount,
+                "tiers": tier_rows(price.tiers),
                 "stripe_price_id": price.stripe_price_id,
             }
             for price in product.prices
@@ -104,7 +108,9 @@ def _product_cells(product: Product, currency: str, words: Sequence[str | None])
     prices = [price for price in product.prices if price.currency == currency]
     pushed = sum(price.stripe_price_id is not None for price in prices)
     amounts = {
-        price.billing_cycle or price.purpose: money.format_money(price.unit_amount, currency)
+        price.billing_cycle or price.purpose: "by usage"
+        if price.tiers
+        else money.format_money(price.unit_amount, currency)
         for price in prices
     }
     return [

@@ -191,6 +191,7 @@ def _recurring_lines(products: Iterable[Product], order: Order, when: When) -> I
             recurring=True,
             when=when,
             quantity=order.quantities.get(product.code, 1),
+            usage=product.usage,
         )
 
 

@@ -1,7 +1,8 @@
 """Push the catalogue from the database to Stripe.
 
-Everything is looked up before it is created: a product by its id, a price by its id or lookup
-key, a coupon by its code. So a push that failed halfway is simply run again.
+Everything is looked up before it is created: a product by its id, a meter by its event name, a
+price by its id or lookup key, a coupon by its code. So a push that failed
+halfway is simply run again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -18,10 +19,16 @@ from mpanel_billing.catalogue.offers import (
     CatalogueGateway,
     PriceTerms,
     StripeCoupon,
+    StripeMeter,
     StripePrice,
     StripeProduct,
 )
-from mpanel_billing.catalogue.repository import CouponToPush, PriceToPush, ProductToPush
+from mpanel_billing.catalogue.repository import (
+    CouponToPush,
+    MeterToPush,
+    PriceToPush,
+    ProductToPush,
+)
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
@@ -32,7 +39,7 @@ REDEEMABLE_AFTER_EXPIRY = timedelta(hours=25)
 
 @dataclass(slots=True)
 class Pushed:
-    """What a push changed in Stripe: ids or codes of products, prices and coupons."""
+    """What a push changed in Stripe: ids or codes of products, meters, prices and coupons."""
 
     created: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
@@ -83,6 +90,7 @@ async def _push_all(pool: Pool, gateway: CatalogueGateway, livemode: bool, done:
         try:
             push = _Push(conn, gateway, livemode, done, uuid4().hex)
             products = await _push_products(push)
+            await _push_meters(push)
             await _push_prices(push, {one.id: wanted_product(one).id for one in products})
             await _push_coupons(push, stripe_ids(products))
         finally:
@@ -129,6 +137,31 @@ async def _push_product(
     elif found[wanted.id] != wanted:
         await push.gateway.update_product(wanted, push.key("update-product", product.id))
         push.done.updated.append(product.code)
+
+
+async def _push_meters(push: _Push) -> None:
+    wanted = await repository.list_meters_to_push(push.conn)
+    if not wanted:
+        return
+    found = {meter.event_name: meter for meter in await push.gateway.list_active_meters()}
+    pushed = {meter.event_name: await _push_meter(push, meter, found) for meter in wanted}
+    await repository.set_stripe_meter_ids(push.conn, pushed, push.livemode)
+
+
+async def _push_meter(push: _Push, meter: MeterToPush, found: Mapping[str, StripeMeter]) -> str:
+    """Find or create a meter and return its id."""
+    name = meter.event_name
+    current = found.get(name)
+    if current is None:
+        key = push.key("create-meter", name)
+        current = await push.gateway.create_meter(name, meter.aggregation, meter.name, key)
+        push.done.created.append(name)
+    elif current.aggregation != meter.aggregation:
+        raise ConflictError(
+            f"Stripe has an active meter {name} ({current.id}) whose aggregation is "
+            f"{current.aggregation}: name another meter in the catalogue, or deactivate that one."
+        )
+    return current.id
 
 
 async def _push_prices(push: _Push, product_ids: Mapping[UUID, str]) -> None:
@@ -200,9 +233,11 @@ def wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
         product_id=product_id,
         lookup_key=price.lookup_key,
         currency=price.currency,
-        unit_amount=price.unit_amount,
+        unit_amount=None if price.tiers else price.unit_amount,
         interval=cycle.interval if cycle else None,
         interval_count=cycle.interval_count if cycle else None,
+        meter_id=price.stripe_meter_id,
+        tiers=price.tiers,
     )
 
 

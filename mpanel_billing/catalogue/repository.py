@@ -11,6 +11,7 @@ import asyncpg
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Coupon, CouponDuration, Price, Product
 from mpanel_billing.catalogue.rows import Row
+from mpanel_billing.catalogue.usage import Aggregation, Tier, Usage, read_tiers
 from mpanel_billing.database.queries import Connection, load_queries
 
 DEFAULT_CURRENCY = "usd"
@@ -46,7 +47,7 @@ class ProductToPush:
 class PriceToPush:
     """A price that Stripe should have, on sale or not.
 
-    `in_use`: a subscription that lives has it.
+    `in_use`: a subscription that lives has it. One with `tiers` is billed by usage.
     """
 
     id: UUID
@@ -54,10 +55,21 @@ class PriceToPush:
     billing_cycle: str | None
     currency: str
     unit_amount: int
+    tiers: tuple[Tier, ...]
+    stripe_meter_id: str | None
     lookup_key: str
     active: bool
     in_use: bool
     stripe_price_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterToPush:
+    """A meter that Stripe should have; `name` is that of what is sold by it."""
+
+    event_name: str
+    aggregation: Aggregation
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,12 @@ async def retire_products(conn: Connection, kept: Iterable[str]) -> tuple[str, .
     return tuple(row["code"] for row in rows)
 
 
+async def insert_meters(conn: Connection, rows: Sequence[Row]) -> dict[str, str]:
+    """Note what is metered; return the meters that add up another way by now, with that."""
+    changed = await _queries.insert_meters.fetch(conn, meters=rows)
+    return {row["event_name"]: row["aggregation"] for row in changed}
+
+
 async def replace_prices(
     conn: Connection, rows: Sequence[Row]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -159,7 +177,12 @@ async def list_products_to_push(conn: Connection, livemode: bool) -> tuple[Produ
 async def list_prices_to_push(conn: Connection, livemode: bool) -> tuple[PriceToPush, ...]:
     """Return the prices on sale, and those off sale that Stripe has in this mode."""
     rows = await _queries.list_prices_to_push.fetch(conn, livemode=livemode)
-    return tuple(PriceToPush(**row) for row in rows)
+    return tuple(PriceToPush(**{**row, "tiers": read_tiers(row["tiers"])}) for row in rows)
+
+
+async def list_meters_to_push(conn: Connection) -> tuple[MeterToPush, ...]:
+    """Return the meters of what is on sale."""
+    return tuple(MeterToPush(**row) for row in await _queries.list_meters_to_push.fetch(conn))
 
 
 async def list_coupons_to_push(conn: Connection) -> tuple[CouponToPush, ...]:
@@ -174,6 +197,15 @@ async def set_stripe_product_ids(
     """Store the prod_... of each of our products."""
     await _queries.set_stripe_product_ids.execute(
         conn, ids=list(stripe_ids), stripe_ids=list(stripe_ids.values()), livemode=livemode
+    )
+
+
+async def set_stripe_meter_ids(
+    conn: Connection, stripe_ids: Mapping[str, str], livemode: bool
+) -> None:
+    """Store the mtr_... of each of our meters."""
+    await _queries.set_stripe_meter_ids.execute(
+        conn, event_names=list(stripe_ids), stripe_ids=list(stripe_ids.values()), livemode=livemode
     )
 
 
@@ -220,6 +252,7 @@ def _product(row: Row) -> Product:
         free_domain=row["free_domain"],
         allowed_changes=None if allowed is None else tuple(allowed),
         max_quantity=row["max_quantity"],
+        usage=Usage(**row["usage"]) if row["usage"] else None,
     )
 
 
@@ -236,6 +269,7 @@ def _price(row: Row) -> Price:
         currency=row["currency"],
         unit_amount=row["unit_amount"],
         purpose=row["purpose"],
+        tiers=read_tiers(row["tiers"]),
         version=row.get("version", ""),
     )
 

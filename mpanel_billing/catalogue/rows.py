@@ -6,12 +6,14 @@ from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import ProductKind
 from mpanel_billing.catalogue.schema import (
+    AddonEntry,
     AnyProductEntry,
     CatalogueFile,
     EntryAmount,
     PlanEntry,
     RecurringEntry,
 )
+from mpanel_billing.catalogue.usage import tier_rows
 
 Row = dict[str, Any]
 """One row as JSON: columns by name."""
@@ -31,11 +33,33 @@ def price_rows(file: CatalogueFile) -> list[Row]:
             "purpose": amount.purpose,
             "currency": amount.currency,
             "unit_amount": amount.amount,
+            "meter": _meter(entry) if amount.tiers else None,
+            "tiers": tier_rows(amount.tiers),
             "lookup_key": f"{entry.product_code}_{amount.word}_{amount.currency}",
         }
         for _, _, entry in file.products()
         for amount in entry.amounts(file.currency)
     ]
+
+
+def meter_rows(file: CatalogueFile) -> list[Row]:
+    """Return each meter as a row of `billing_meters`."""
+    return [
+        {"event_name": addon.usage.meter, "aggregation": addon.usage.aggregation}
+        for addon in file.addons
+        if addon.usage
+    ]
+
+
+def _meter(entry: AnyProductEntry) -> str | None:
+    return entry.usage.meter if isinstance(entry, AddonEntry) and entry.usage else None
+
+
+def _usage(entry: AnyProductEntry) -> Row | None:
+    """Return what `products.usage` says."""
+    if not isinstance(entry, AddonEntry) or entry.usage is None:
+        return None
+    return entry.usage.model_dump(include={"meter", "aggregation", "unit", "included"})
 
 
 def coupon_rows(file: CatalogueFile) -> list[Row]:
@@ -82,6 +106,7 @@ def _product_row(kind: ProductKind, entry: AnyProductEntry, currency: str) -> Ro
         "features": recurring.features if recurring else (),
         "resources": recurring.resources if recurring else {},
         "display_order": entry.display_order,
+        "usage": _usage(entry),
         **_mpanel_columns(kind, entry, currency),
     }
 

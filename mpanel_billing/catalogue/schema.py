@@ -1,13 +1,16 @@
 """The shape of a catalogue file."""
 
-from collections.abc import Iterator, Mapping, Sized
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -17,6 +20,7 @@ from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.line_numbers import Path
 from mpanel_billing.catalogue.model import DOMAIN_PREFIX, PricePurpose, ProductKind
+from mpanel_billing.catalogue.usage import Aggregation, Tier
 
 ItemT = TypeVar("ItemT")
 SizedT = TypeVar("SizedT", bound=Sized)
@@ -44,6 +48,21 @@ def _is_not_empty(items: SizedT) -> SizedT:
     return items
 
 
+def _read_unit_amount(value: object) -> object:
+    """Take a whole number, or text for a fraction: what TOML calls a float is not exact."""
+    if isinstance(value, str) and _FRACTION.fullmatch(value):
+        return Decimal(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    msg = (
+        f'must be minor units, a fraction of them in quotes ("0.5" for half a cent), not {value!r}'
+    )
+    raise ValueError(msg)
+
+
+_FRACTION = re.compile(r"[0-9]{1,8}(\.[0-9]{1,12})?")
+"""Stripe takes twelve decimals."""
+
 Many = Annotated[tuple[ItemT, ...], Field(strict=False)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
 Tld = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$", max_length=56)]
@@ -53,6 +72,9 @@ Sentence = Annotated[str, StringConstraints(min_length=1, max_length=250, strip_
 Amount = Annotated[int, Field(ge=0, le=money.LARGEST_AMOUNT)]
 Sum = Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)]
 Limit = Annotated[int, Field(gt=0, le=2**31 - 1)]
+UnitAmount = Annotated[
+    Decimal, BeforeValidator(_read_unit_amount), Field(ge=0, le=money.LARGEST_AMOUNT)
+]
 Currency = Annotated[str, AfterValidator(_is_currency)]
 Cycle = Annotated[str, AfterValidator(_is_cycle)]
 CyclePrices = Annotated[dict[Cycle, Amount], AfterValidator(_is_not_empty)]
@@ -76,7 +98,7 @@ class EntryAmount:
     """One amount of an entry: its place in the file, its term (None: paid once), its value.
 
     `word` distinguishes the entry's amounts in one currency: the term, `once`, `setup` or the
-    `purpose`.
+    `purpose`. With `tiers` it is billed by usage.
     """
 
     path: Path
@@ -85,6 +107,7 @@ class EntryAmount:
     currency: str
     amount: int
     purpose: PricePurpose | None = None
+    tiers: tuple[Tier, ...] = ()
 
 
 class Entry(BaseModel):
@@ -149,8 +172,54 @@ class PlanEntry(RecurringEntry):
     allowed_changes: Many[Code] | None = None
 
 
+class TierEntry(Entry):
+    """What each unit costs up to so many in a term, in minor units; without `up_to` all others."""
+
+    up_to: Limit | None = None
+    unit_amount: UnitAmount
+
+
+Tiers = Annotated[Many[TierEntry], AfterValidator(_is_not_empty)]
+
+
+class UsageEntry(Entry):
+    """How an add-on is metered, and what its units cost; each term includes some.
+
+    `tiers` count from 0, so that what is included is part of the first ones.
+    """
+
+    meter: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+    aggregation: Aggregation = "sum"
+    unit: Annotated[str, StringConstraints(min_length=1, max_length=20, strip_whitespace=True)]
+    included: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    terms: Annotated[Many[Cycle], AfterValidator(_is_not_empty)]
+    tiers: Tiers
+    tiers_in: dict[Currency, Tiers] = Field(default_factory=dict)
+
+    def amounts(self, currency: str) -> Iterator[EntryAmount]:
+        """Yield a price for each term and currency."""
+        for code, path, tiers in _by_currency(currency, "tiers", self.tiers, self.tiers_in):
+            for cycle in self.terms:
+                priced = tuple(self._with_included(tiers))
+                yield EntryAmount(("usage", *path), cycle, cycle, code, 0, tiers=priced)
+
+    def _with_included(self, tiers: Iterable[TierEntry]) -> Iterator[Tier]:
+        if self.included:
+            yield Tier(self.included, Decimal(0))
+        yield from (Tier(tier.up_to, tier.unit_amount) for tier in tiers)
+
+
 class AddonEntry(RecurringEntry):
-    """A recurring extra to a plan."""
+    """A recurring extra to a plan: at a price, or with `usage` at what was used."""
+
+    prices: dict[Cycle, Amount] = Field(default_factory=dict)
+    usage: UsageEntry | None = None
+
+    def amounts(self, currency: str) -> Iterator[EntryAmount]:
+        """Yield the amounts; `currency` is the file's."""
+        yield from super().amounts(currency)
+        if self.usage and not self.prices:
+            yield from self.usage.amounts(currency)
 
 
 class OneTimeEntry(ProductEntry):

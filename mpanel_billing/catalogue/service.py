@@ -8,7 +8,7 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.edit import CatalogueEdit, compare_catalogues
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.rows import coupon_rows, price_rows, product_rows
+from mpanel_billing.catalogue.rows import coupon_rows, meter_rows, price_rows, product_rows
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
@@ -38,6 +38,12 @@ class CatalogueChangedError(BillingError):
     """Another apply came between the preview of an edit and the edit."""
 
     code = "catalogue_changed"
+
+
+class MeterChangedError(BillingError):
+    """A meter of the file adds up another way than before, which Stripe cannot change either."""
+
+    code = "meter_changed"
 
 
 class _PreviewedError(Exception):
@@ -114,6 +120,12 @@ async def _apply_products(conn: Connection, file: CatalogueFile) -> Changes:
 
 
 async def _apply_prices(conn: Connection, file: CatalogueFile) -> Changes:
+    changed = await repository.insert_meters(conn, meter_rows(file))
+    if changed:
+        meter, before = next(iter(changed.items()))
+        raise MeterChangedError(
+            f"the aggregation of the meter {meter} is {before} and cannot change: name another one"
+        )
     rows = price_rows(file)
     inserted, retired = await repository.replace_prices(conn, rows)
     upserted = repository.Upserted(

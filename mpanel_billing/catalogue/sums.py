@@ -5,7 +5,13 @@ from itertools import chain
 
 from mpanel_billing import money
 from mpanel_billing.catalogue.line_numbers import Path
-from mpanel_billing.catalogue.schema import CatalogueFile, CouponEntry, Entry, RecurringEntry
+from mpanel_billing.catalogue.schema import (
+    AddonEntry,
+    CatalogueFile,
+    CouponEntry,
+    Entry,
+    RecurringEntry,
+)
 
 Found = tuple[Path, str]
 """The path of a field, and what is wrong with it."""
@@ -42,6 +48,8 @@ def list_unsold(file: CatalogueFile) -> Mapping[str, tuple[str, ...]]:
 
 
 def _sold_in(entry: Entry, currency: str) -> bool:
+    if isinstance(entry, AddonEntry) and entry.usage:
+        return currency in entry.usage.tiers_in
     field = "prices_in" if isinstance(entry, RecurringEntry) else "price_in"
     return currency in getattr(entry, field)
 

@@ -140,7 +140,7 @@ def item_rows(purchase: Purchase) -> list[Row]:
         {
             "price_id": line.price.id,
             "stripe_price_id": line.price.stripe_price_id,
-            "quantity": line.quantity,
+            "quantity": None if line.metered else line.quantity,
             "unit_amount": line.price.unit_amount,
             "currency": line.price.currency,
         }

@@ -171,7 +171,11 @@ def _line_items(purchase: Purchase) -> list[Params]:
     for line in purchase.priced.lines:
         if line.price.stripe_price_id is None:
             raise CatalogueNotPushedError(line.price.lookup_key)
-    return [{"price": line.price.stripe_price_id, "quantity": line.quantity} for line in sold_now]
+    return [
+        {"price": line.price.stripe_price_id}
+        | ({} if line.metered else {"quantity": line.quantity})
+        for line in sold_now
+    ]
 
 
 def _redeemed(purchase: Purchase) -> str | None:

@@ -21,6 +21,8 @@ _NAMES = {
     "messages": "messages",
     "unpaid_orders": "unpaid orders",
     "access_data": "access data",
+    "usage": "usage records",
+    "meter_events": "meter events",
 }
 
 

@@ -84,6 +84,7 @@ class Passed(TypedDict, total=False):
 
     limit: Group
     body_optional: bool
+    most_bytes: int
     calls_stripe: bool
     by_currency: bool
     refusals: Refusals
@@ -341,7 +342,7 @@ def _body_reader(
         if optional and not request.can_read_body:
             sent = {}
         else:
-            sent = await read_json(request, strict=strict)
+            sent = await read_json(request, strict=strict, most=operation.most_bytes)
         return {"json": sent, "body": validate(model, sent, labels)}
 
     return read_body

@@ -24,6 +24,7 @@ from mpanel_billing.errors import (
 from mpanel_billing.http.access import NetworkRefusedError, ScopeMissingError
 from mpanel_billing.http.rate_limits import Group, RateLimitedError
 from mpanel_billing.http.request import (
+    MAX_BODY_BYTES,
     BodyTooLargeError,
     Path,
     SlowBodyError,
@@ -61,8 +62,8 @@ class Operation:
 
     `scope` is that of the key it needs; with `key_optional` it can be called without a key too.
     `limit` is the rate limit that calls without a key count against. With `body_optional` a
-    missing body is an empty object. `by_currency`: what it returns depends on the header
-    Accept-Currency. `calls_stripe` adds Stripe's errors to `refusals`.
+    missing body is an empty object; it has at most `most_bytes`. `by_currency`: what it returns
+    depends on the header Accept-Currency. `calls_stripe` adds Stripe's errors to `refusals`.
     """
 
     tag: Tag
@@ -79,6 +80,7 @@ class Operation:
     headers: type[BaseModel] | None = None
     body: type[BaseModel] | Content | None = None
     body_optional: bool = False
+    most_bytes: int = MAX_BODY_BYTES
     calls_stripe: bool = False
     by_currency: bool = False
     refusals: Refusals = field(default_factory=dict)

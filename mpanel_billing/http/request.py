@@ -209,8 +209,8 @@ def read_query(request: web.Request, *, strict: bool) -> dict[str, str]:
     return _once_each(query.items()) if strict else dict(query)
 
 
-async def read_json(request: web.Request, *, strict: bool) -> Any:
-    """Return the JSON value in the body.
+async def read_json(request: web.Request, *, strict: bool, most: int = MAX_BODY_BYTES) -> Any:
+    """Return the JSON value in the body, of at most so many bytes.
 
     UnsupportedMediaTypeError for another content type, and what `read_bytes` raises;
     MalformedRequestError for invalid JSON; InvalidRequestError, if `strict`, for an object that
@@ -223,7 +223,7 @@ async def read_json(request: web.Request, *, strict: bool) -> Any:
         )
     try:
         return json.loads(
-            await read_bytes(request, MAX_BODY_BYTES),
+            await read_bytes(request, most),
             parse_constant=_refuse_constant,
             object_pairs_hook=_once_each if strict else None,
         )

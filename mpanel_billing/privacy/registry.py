@@ -24,6 +24,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_domain_renewals": _words("params last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
+    "billing_meter_events": _words("settled_reason"),
     "billing_moves": _words("external_ref former_ref request last_error"),
     "billing_reconcile_drift": _words("ours found"),
     "billing_registrar_calls": _words("request response error"),
@@ -107,6 +108,9 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_key_usage": _words("key_id measure"),
     "billing_leniency": _words("set_by"),
     # names and addresses are only added when a message is sent
+    "billing_meters": _words("event_name aggregation stripe_meter_id"),
+    "billing_meter_events": _words("meter stripe_customer_id state last_error settled_by"),
+    "billing_usage": _words("id meter"),
     "billing_messages": _words("id type object_id transition data"),
     "billing_moves": _words(
         "product_type from_server to_server state begun_by confirmed_by cancelled_by abandoned_by"
@@ -154,10 +158,10 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "pgqueuer_log": _words("entrypoint"),
     "pgqueuer_schedules": _words("expression entrypoint"),
     "pgqueuer_statistics": _words("entrypoint"),
-    "prices": _words("billing_cycle purpose currency lookup_key stripe_price_id"),
+    "prices": _words("billing_cycle purpose currency meter tiers lookup_key stripe_price_id"),
     "products": _words(
         "name description type billing_cycle currency status metadata code kind product_types"
-        " category features resources stripe_product_id allowed_changes"
+        " category features resources stripe_product_id allowed_changes usage"
     ),
     "provisioning_holds": _words("placed_by lifted_by"),
     "provisioning_log": _words("product_type driver server action idempotency_key outcome"),

@@ -24,6 +24,8 @@ _BATCHES = {
     "job_log": _queries.prune_job_log,
     "messages": _queries.prune_messages,
     "access_data": _queries.prune_access_data,
+    "usage": _queries.prune_usage,
+    "meter_events": _queries.prune_meter_events,
 }
 
 COUNTED_UP_TO = 100_000
@@ -41,6 +43,8 @@ class Ages:
     messages: int
     unpaid_orders: int
     access_data: int
+    usage: int
+    meter_events: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ def ages_of(settings: DatabaseSettings) -> Ages:
         messages=settings.keep_messages_days,
         unpaid_orders=settings.keep_unpaid_orders_days,
         access_data=settings.keep_access_data_days,
+        usage=settings.keep_usage_days,
+        meter_events=settings.keep_usage_days,
     )
 
 

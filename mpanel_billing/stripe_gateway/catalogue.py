@@ -1,10 +1,17 @@
-"""Products, prices and coupons in Stripe, for pushing the catalogue."""
+"""Products, meters, prices and coupons in Stripe, for pushing the catalogue."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mpanel_billing.catalogue.offers import PriceTerms, StripeCoupon, StripePrice, StripeProduct
+from mpanel_billing.catalogue.offers import (
+    PriceTerms,
+    StripeCoupon,
+    StripeMeter,
+    StripePrice,
+    StripeProduct,
+)
+from mpanel_billing.catalogue.usage import Aggregation, Tier
 from mpanel_billing.errors import StripeObjectMissingError
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
@@ -61,18 +68,45 @@ class StripeCatalogue:
                 {"idempotency_key": key},
             )
 
+    async def list_active_meters(self) -> list[StripeMeter]:
+        """Return every active meter of the account."""
+        async with translated():
+            page = await self._v1.billing.meters.list_async(
+                {"status": "active", "limit": PAGE_SIZE}
+            )
+            return [_meter(meter) async for meter in page.auto_paging_iter()]
+
+    async def create_meter(
+        self, event_name: str, aggregation: Aggregation, name: str, key: str
+    ) -> StripeMeter:
+        """Create a meter; its events name a customer and a value."""
+        async with translated():
+            return _meter(
+                await self._v1.billing.meters.create_async(
+                    {
+                        "display_name": name,
+                        "event_name": event_name,
+                        "default_aggregation": {"formula": aggregation},
+                    },
+                    {"idempotency_key": key},
+                )
+            )
+
     async def list_active_prices(self) -> list[StripePrice]:
         """Return every active price of the account."""
         async with translated():
-            page = await self._v1.prices.list_async({"active": True, "limit": PAGE_SIZE})
+            # Stripe leaves out tiers unless it is asked for them
+            page = await self._v1.prices.list_async(
+                {"active": True, "limit": PAGE_SIZE, "expand": ["data.tiers"]}
+            )
             return [_price(price) async for price in page.auto_paging_iter()]
 
     async def create_price(self, terms: PriceTerms, key: str) -> StripePrice:
         """Create a price; its lookup key moves to it from the price that had it."""
         async with translated():
-            return _price(
-                await self._v1.prices.create_async(_price_params(terms), {"idempotency_key": key})
-            )
+            params = _price_params(terms)
+            params["expand"] = ["tiers"]
+            return _price(await self._v1.prices.create_async(params, {"idempotency_key": key}))
 
     async def retire_price(self, price_id: str, key: str) -> None:
         """Deactivate a price; existing subscriptions keep it."""
@@ -122,8 +156,20 @@ def _price(price: "stripe.Price") -> StripePrice:
             unit_amount=price.unit_amount,
             interval=recurring.interval if recurring else None,
             interval_count=recurring.interval_count if recurring else None,
+            meter_id=recurring.meter if recurring else None,
+            tiers=_tiers(price),
         ),
     )
+
+
+def _tiers(price: "stripe.Price") -> tuple[Tier, ...]:
+    """Return the tiers of one that is billed by usage."""
+    found = price.to_dict().get("tiers") or () if price.recurring and price.recurring.meter else ()
+    return tuple(Tier(one["up_to"], Decimal(one["unit_amount_decimal"] or 0)) for one in found)
+
+
+def _meter(meter: "stripe.billing.Meter") -> StripeMeter:
+    return StripeMeter(meter.id, meter.event_name, meter.default_aggregation.formula)
 
 
 def _coupon(coupon: "stripe.Coupon") -> StripeCoupon:
@@ -147,7 +193,6 @@ def _price_params(terms: PriceTerms) -> "PriceCreateParams":
     params: PriceCreateParams = {
         "product": terms.product_id,
         "currency": terms.currency,
-        "unit_amount": terms.unit_amount or 0,
         "transfer_lookup_key": True,
     }
     if terms.lookup_key:
@@ -157,6 +202,17 @@ def _price_params(terms: PriceTerms) -> "PriceCreateParams":
             "interval": terms.interval,
             "interval_count": terms.interval_count or 1,
         }
+    if not terms.tiers:
+        params["unit_amount"] = terms.unit_amount or 0
+        return params
+    if terms.interval and terms.meter_id:
+        params["recurring"] |= {"usage_type": "metered", "meter": terms.meter_id}
+    params["billing_scheme"] = "tiered"
+    params["tiers_mode"] = "graduated"
+    params["tiers"] = [
+        {"up_to": tier.up_to or "inf", "unit_amount_decimal": tier.unit_amount}
+        for tier in terms.tiers
+    ]
     return params
 
 

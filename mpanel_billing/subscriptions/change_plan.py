@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mpanel_billing.catalogue.model import Product
+from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.checkout.limits import plan_limit_reached
 from mpanel_billing.database.pool import acquired
@@ -199,6 +199,7 @@ async def _load_by(
     catalogue = await load_catalogue(conn, livemode=mirror.livemode)
     change = plan_change(held, plan, catalogue)
     await _refuse_one_too_many(conn, held, catalogue.plans[plan.plan_code], mirror.livemode)
+    await _refuse_shared_meter(conn, held, catalogue, change)
     return held, _unless_planned(held, change)
 
 
@@ -235,6 +236,25 @@ async def _refuse_one_too_many(
     )
     if others >= plan.max_per_customer:
         raise plan_limit_reached(plan)
+
+
+async def _refuse_shared_meter(
+    conn: Connection, held: Subscription, catalogue: Catalogue, change: PlanChange
+) -> None:
+    """Refuse a new add-on with usage beside another subscription of the same Stripe customer.
+
+    Usage at Stripe is a customer's, so that both could be billed for it.
+    """
+    had = {item.code for item in held.addons}
+    new = [catalogue.addons[code] for code in change.addon_codes if code not in had]
+    metered = next((addon.name for addon in new if addon.usage), None)
+    if metered and await repository.subscriptions.has_others_at_stripe(conn, held.id):
+        raise ConflictError(
+            f"{metered} is billed by usage, and this subscription shares its customer at Stripe "
+            "with another one. Order it with a plan of its own.",
+            code="usage_not_apart",
+            fields={"addonIds": "cannot be added to this subscription"},
+        )
 
 
 async def _prepare(

@@ -24,6 +24,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     Changed,
     ChangeRequest,
     Feedback,
+    billing_usage,
     cancellation_details,
     make_change,
     refresh,
@@ -101,7 +102,7 @@ async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Cha
         given = found[-1][1]
         back = {"refunds": dict(given.refunds), "credits": dict(given.credits)}
         details = cancellation_details(ending.reason, ending.feedback)
-        return {AT_ONCE: True, GIVEN_BACK: back, **details}
+        return {AT_ONCE: True, GIVEN_BACK: back, **billing_usage(held), **details}
 
     async def give(change: Change) -> None:
         await _give(mirror, request.by, change)

@@ -212,22 +212,22 @@ def _item_changes(
         code = request.plan_code if item.kind == "plan" else item.code
         line = wanted.pop(code, None) if code else None
         same = item.code == code and item.billing_cycle == request.billing_cycle
-        quantity = quantities.get(code or "", item.quantity)
-        more = {} if quantity == item.quantity else {"quantity": quantity}
+        had = 1 if item.metered else item.quantity
+        quantity = quantities.get(code or "", had)
+        more = {} if quantity == had else {"quantity": quantity}
         if same and _stays(item, request):
             params = {"id": item.stripe_id, **more} if more else None
             amount = (item.unit_amount or 0) * (quantity or 0)
             yield _ItemChange(params, code, amount, quantity or 0, item)
         elif line is not None:
-            # Stripe sets the quantity to 1 with a price, unless it is told another
             quantity = quantity or 1
-            params = {"id": item.stripe_id, "price": _stripe_price(line), "quantity": quantity}
+            params = {"id": item.stripe_id, **_priced(line, quantity)}
             yield _ItemChange(params, code, line.price.unit_amount * quantity, quantity)
         else:
             yield _ItemChange({"id": item.stripe_id, "deleted": True}, None, 0)
     for line in wanted.values():
         quantity = quantities.get(line.code, 1)
-        params = {"price": _stripe_price(line), "quantity": quantity}
+        params = _priced(line, quantity)
         yield _ItemChange(params, line.code, line.price.unit_amount * quantity, quantity)
 
 
@@ -256,6 +256,15 @@ def _refuse_quantities(
 
 def _stays(item: Item, request: PlanRequest) -> bool:
     return item.kind != "addon" or request.addon_codes is None or item.code in request.addon_codes
+
+
+def _priced(line: OrderLine, quantity: int) -> dict[str, Any]:
+    """Return price and quantity: Stripe sets that to 1 with a price, unless it is told another.
+
+    What is billed by usage has none.
+    """
+    params = {"price": _stripe_price(line)}
+    return params if line.metered else {**params, "quantity": quantity}
 
 
 def _stripe_price(line: OrderLine) -> str:

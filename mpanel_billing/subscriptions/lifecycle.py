@@ -137,10 +137,15 @@ async def cancel(
         details = cancellation_details(reason, feedback)
         if at_period_end:
             return {"cancel_at_period_end": True, **details, **releasing(held)}
-        return {AT_ONCE: True, **details}
+        return {AT_ONCE: True, **billing_usage(held), **details}
 
     asked = {"atPeriodEnd": at_period_end, "reason": reason, "feedback": feedback}
     return await make_change(mirror, request, "cancel", asked, decide)
+
+
+def billing_usage(held: Subscription) -> dict[str, Any]:
+    """Return the params by which Stripe bills what was used of a subscription that ends now."""
+    return {"invoice_now": True} if any(item.metered for item in held.items) else {}
 
 
 def cancellation_details(reason: str | None, feedback: Feedback | None) -> dict[str, Any]:

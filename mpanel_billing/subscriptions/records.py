@@ -24,6 +24,7 @@ class Item:
     `code`, `kind` and `name` are those of the catalogue product, None for a price outside the
     catalogue. `billing_cycle` is None for a term that we do not sell. From `coming_at` on it costs
     `coming_unit_amount`, Stripe's `coming_price`, which was announced; None: the price stays.
+    A `metered` one is billed by usage, and has no quantity.
     """
 
     id: UUID
@@ -39,6 +40,7 @@ class Item:
     coming_price: str | None = None
     coming_unit_amount: int | None = None
     coming_at: datetime | None = None
+    metered: bool = False
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
@@ -57,6 +59,7 @@ class Item:
             coming_price=fields["coming_price"],
             coming_unit_amount=fields["coming_unit_amount"],
             coming_at=_moment(fields["coming_at"]),
+            metered=fields["metered"],
         )
 
 

@@ -60,6 +60,8 @@ from mpanel_billing.subscriptions.service_ends import finish_service_ends
 from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, count_job
 from mpanel_billing.telemetry.pool import open_pool, sampled
 from mpanel_billing.telemetry.process_manager import signal_ready, stopping_with_pm2
+from mpanel_billing.usage.sending import CHANNEL as USAGE_CHANNEL
+from mpanel_billing.usage.sending import UsageSender
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.domains import (
     renewal_rules_of,
@@ -189,10 +191,21 @@ async def _open_queue(
         woken = asyncio.Event()
         await queue.connection.add_listener(CHANNEL, lambda _: woken.set())
         await stack.enter_async_context(background(sender.run(woken)))
+        await _send_usage(stack, queue, pool, gateway, settings)
         await trigger_undone(pool, clock)
         logger.info("worker ready")
         signal_ready()
         yield queue
+
+
+async def _send_usage(
+    stack: AsyncExitStack, queue: PgQueuer, pool: Pool, gateway: StripeGateway, settings: Settings
+) -> None:
+    """Send usage in the background for as long as the queue is open."""
+    pace = Pace(settings.usage_requests_per_second)
+    sender, reported = UsageSender(pool, gateway, pace, settings.livemode), asyncio.Event()
+    await queue.connection.add_listener(USAGE_CHANNEL, lambda _: reported.set())
+    await stack.enter_async_context(background(sender.run(reported)))
 
 
 def _provisioning(

@@ -22,6 +22,7 @@ ALTER TABLE products
     ADD COLUMN IF NOT EXISTS features text[] DEFAULT '{}',
     ADD COLUMN IF NOT EXISTS resources jsonb DEFAULT '{}',
     ADD COLUMN IF NOT EXISTS display_order integer DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS usage jsonb,
     ADD COLUMN IF NOT EXISTS stripe_product_id text,
     ADD COLUMN IF NOT EXISTS livemode boolean;
 
@@ -41,6 +42,7 @@ FROM (VALUES
     ('features', 'Selling points on the plan''s card'),
     ('resources', 'Limits that provisioning passes on: disk, mailboxes, ...'),
     ('display_order', 'Place in the marketing site''s lists, in ascending order'),
+    ('usage', 'Of an add-on that is billed by usage: its meter, unit and what is included; null: it has a price'),
     ('stripe_product_id', 'prod_... in the mode that livemode names'),
     ('livemode', 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed')
 ) AS described (column_name, description);
@@ -52,6 +54,21 @@ CREATE UNIQUE INDEX billing_products_code_key ON products (code);
 CREATE UNIQUE INDEX billing_products_stripe_product_key ON products (stripe_product_id)
 WHERE code IS NOT NULL;
 
+CREATE TABLE billing_meters (
+    event_name text PRIMARY KEY,
+    aggregation text NOT NULL CHECK (aggregation IN ('sum', 'last')),
+    stripe_meter_id text UNIQUE,
+    livemode boolean,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK ((stripe_meter_id IS NULL) = (livemode IS NULL))
+);
+COMMENT ON TABLE billing_meters IS 'What is metered; Stripe''s meters cannot change how they add up, and neither can these';
+COMMENT ON COLUMN billing_meters.event_name IS 'Its name in the catalogue, and in meter events at Stripe';
+COMMENT ON COLUMN billing_meters.aggregation IS 'sum: what was used adds up; last: the latest value of a term counts';
+COMMENT ON COLUMN billing_meters.stripe_meter_id IS 'mtr_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN billing_meters.livemode IS 'Whether stripe_meter_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN billing_meters.created_at IS 'When this row was created';
+
 CREATE TABLE prices (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     product_id uuid NOT NULL REFERENCES products ON DELETE CASCADE,
@@ -61,6 +78,8 @@ CREATE TABLE prices (
     purpose text CHECK (purpose IN ('transfer', 'renewal', 'redemption')),
     currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     unit_amount bigint NOT NULL CHECK (unit_amount >= 0),
+    meter text REFERENCES billing_meters,
+    tiers jsonb,
     lookup_key text NOT NULL,
     stripe_price_id text UNIQUE,
     livemode boolean,
@@ -68,7 +87,9 @@ CREATE TABLE prices (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK ((stripe_price_id IS NULL) = (livemode IS NULL)),
-    CHECK (purpose IS NULL OR billing_cycle IS NULL)
+    CHECK (purpose IS NULL OR billing_cycle IS NULL),
+    CHECK ((meter IS NULL) = (tiers IS NULL)),
+    CHECK (meter IS NULL OR (billing_cycle IS NOT NULL AND unit_amount = 0))
 );
 -- A price never changes: a new amount is a new row, and at most one of them is on sale.
 CREATE UNIQUE INDEX prices_on_sale_key ON prices (product_id, currency, coalesce(billing_cycle, purpose, ''))
@@ -76,13 +97,16 @@ WHERE active;
 CREATE UNIQUE INDEX prices_lookup_key_key ON prices (lookup_key)
 WHERE active;
 CREATE INDEX prices_product_idx ON prices (product_id);
+CREATE INDEX prices_meter_idx ON prices (meter);
 COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
 COMMENT ON COLUMN prices.id IS 'Our id';
 COMMENT ON COLUMN prices.product_id IS 'What is sold';
 COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
 COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
 COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term; 0 if it is billed by usage';
+COMMENT ON COLUMN prices.meter IS 'The meter whose usage it bills after each term; null: it is billed before';
+COMMENT ON COLUMN prices.tiers IS 'What a unit costs up to which usage in a term, as Stripe has it (graduated); amounts are decimals of minor units';
 COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
 COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
 COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
@@ -172,6 +196,7 @@ DROP FUNCTION billing_announce_catalogue();
 DROP TABLE catalogue_edits;
 DROP TABLE coupons;
 DROP TABLE prices;
+DROP TABLE billing_meters;
 DROP INDEX billing_products_stripe_product_key;
 DROP INDEX billing_products_code_key;
 SELECT billing_revert_additions('20261126000300');

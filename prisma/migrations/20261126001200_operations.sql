@@ -12,7 +12,7 @@ CREATE TABLE billing_api_keys (
         AND scopes <@ ARRAY[
             'admin', 'admin:read', 'admin:operate', 'admin:money',
             'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:access-data', 'billing:transfer-out',
-            'billing:any-customer'
+            'billing:usage', 'billing:any-customer'
         ]
     ),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -278,7 +278,7 @@ COMMENT ON COLUMN billing_reconcile_drift.found_at IS 'When it was found';
 CREATE TABLE billing_retention (
     subject text PRIMARY KEY CHECK (subject IN (
         'event_payloads', 'events', 'provisioning_log', 'idempotency_keys', 'job_log', 'messages', 'unpaid_orders',
-        'access_data'
+        'access_data', 'usage', 'meter_events'
     )),
     pruned_until timestamptz NOT NULL DEFAULT '-infinity',
     pruned_rows bigint NOT NULL DEFAULT 0,
@@ -291,7 +291,7 @@ COMMENT ON COLUMN billing_retention.pruned_rows IS 'Rows pruned by all runs toge
 COMMENT ON COLUMN billing_retention.pruned_at IS 'When a run last finished';
 INSERT INTO billing_retention (subject)
 VALUES ('event_payloads'), ('events'), ('provisioning_log'), ('idempotency_keys'), ('job_log'), ('messages'), ('unpaid_orders'),
-    ('access_data');
+    ('access_data'), ('usage'), ('meter_events');
 
 -- migrate:down
 DROP TABLE billing_retention;

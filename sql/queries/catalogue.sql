@@ -1,7 +1,7 @@
 -- The catalogue: products, prices, coupons. Products of this service have a code; mPanel's have
 -- none.
 
--- Tables: products, prices, coupons, catalogue_edits
+-- Tables: products, billing_meters, prices, coupons, catalogue_edits
 --
 -- CREATE TABLE products (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -31,6 +31,7 @@
 --     features text[] DEFAULT '{}'::text[],
 --     resources jsonb DEFAULT '{}'::jsonb,
 --     display_order integer DEFAULT 0,
+--     usage jsonb,
 --     stripe_product_id text,
 --     livemode boolean,
 --     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
@@ -43,6 +44,18 @@
 -- CREATE UNIQUE INDEX billing_products_code_key ON products USING btree (code);
 -- CREATE UNIQUE INDEX billing_products_stripe_product_key ON products USING btree (stripe_product_id) WHERE (code IS NOT NULL);
 --
+-- CREATE TABLE billing_meters (
+--     event_name text NOT NULL,
+--     aggregation text NOT NULL,
+--     stripe_meter_id text,
+--     livemode boolean,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_meters_aggregation_check CHECK ((aggregation = ANY (ARRAY['sum'::text, 'last'::text]))),
+--     CONSTRAINT billing_meters_check CHECK (((stripe_meter_id IS NULL) = (livemode IS NULL)))
+-- );
+-- ALTER TABLE ONLY billing_meters ADD CONSTRAINT billing_meters_pkey PRIMARY KEY (event_name);
+-- ALTER TABLE ONLY billing_meters ADD CONSTRAINT billing_meters_stripe_meter_id_key UNIQUE (stripe_meter_id);
+--
 -- CREATE TABLE prices (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
 --     product_id uuid NOT NULL,
@@ -50,6 +63,8 @@
 --     purpose text,
 --     currency text NOT NULL,
 --     unit_amount bigint NOT NULL,
+--     meter text,
+--     tiers jsonb,
 --     lookup_key text NOT NULL,
 --     stripe_price_id text,
 --     livemode boolean,
@@ -59,14 +74,18 @@
 --     CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
 --     CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
 --     CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
+--     CONSTRAINT prices_check2 CHECK (((meter IS NULL) = (tiers IS NULL))),
+--     CONSTRAINT prices_check3 CHECK (((meter IS NULL) OR ((billing_cycle IS NOT NULL) AND (unit_amount = 0)))),
 --     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
 --     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
 -- );
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_stripe_price_id_key UNIQUE (stripe_price_id);
+-- ALTER TABLE ONLY prices ADD CONSTRAINT prices_meter_fkey FOREIGN KEY (meter) REFERENCES billing_meters(event_name);
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_product_id_fkey FOREIGN KEY (product_id) REFERENCES products(id) ON DELETE CASCADE;
 -- CREATE UNIQUE INDEX prices_lookup_key_key ON prices USING btree (lookup_key) WHERE active;
+-- CREATE INDEX prices_meter_idx ON prices USING btree (meter);
 -- CREATE UNIQUE INDEX prices_on_sale_key ON prices USING btree (product_id, currency, COALESCE(billing_cycle, purpose, ''::text)) WHERE active;
 -- CREATE INDEX prices_product_idx ON prices USING btree (product_id);
 --
@@ -135,6 +154,7 @@ WITH prices_on_sale AS (
                 'purpose', prices.purpose,
                 'currency', prices.currency,
                 'unit_amount', prices.unit_amount,
+                'tiers', prices.tiers,
                 -- as billing_begin_order_v1 has it
                 'version', concat_ws('/', prices.livemode, prices.stripe_price_id, sold.updated_at)
             )
@@ -165,6 +185,7 @@ products_on_sale AS (
                 'features', products.features,
                 'resources', products.resources,
                 'display_order', products.display_order,
+                'usage', products.usage,
                 'currency', lower(products.currency),
                 'stripe_product_id', CASE
                     WHEN products.livemode = :livemode::boolean THEN products.stripe_product_id
@@ -260,7 +281,8 @@ INSERT INTO products (
     category,
     features,
     resources,
-    display_order
+    display_order,
+    usage
 )
 SELECT
     entry.code,
@@ -283,7 +305,8 @@ SELECT
     entry.category,
     entry.features,
     entry.resources,
-    entry.display_order
+    entry.display_order,
+    entry.usage
 FROM jsonb_to_recordset(:products::jsonb) AS entry (
     code text,
     kind text,
@@ -304,7 +327,8 @@ FROM jsonb_to_recordset(:products::jsonb) AS entry (
     category text,
     features text [],
     resources jsonb,
-    display_order integer
+    display_order integer,
+    usage jsonb
 )
 ON CONFLICT (code) DO UPDATE
 SET
@@ -328,6 +352,7 @@ SET
     features = excluded.features,
     resources = excluded.resources,
     display_order = excluded.display_order,
+    usage = excluded.usage,
     updated_at = CURRENT_TIMESTAMP
 WHERE (
     products.kind,
@@ -349,7 +374,8 @@ WHERE (
     products.category,
     products.features,
     products.resources,
-    products.display_order
+    products.display_order,
+    products.usage
 ) IS DISTINCT FROM (
     excluded.kind,
     excluded.name,
@@ -370,7 +396,8 @@ WHERE (
     excluded.category,
     excluded.features,
     excluded.resources,
-    excluded.display_order
+    excluded.display_order,
+    excluded.usage
 )
 RETURNING
     products.code,
@@ -387,6 +414,34 @@ WHERE products.code IS NOT NULL
   AND products.code <> ALL(:codes::text[])
 RETURNING products.code;
 
+-- name: insert_meters(meters)
+-- Those that are new. Returns the names of the others that add up another way, which is final.
+WITH wanted AS (
+    SELECT
+        entry.event_name,
+        entry.aggregation
+    FROM jsonb_to_recordset(:meters::jsonb) AS entry (event_name text, aggregation text)
+),
+inserted AS (
+    INSERT INTO billing_meters (event_name, aggregation)
+    SELECT
+        wanted.event_name,
+        wanted.aggregation
+    FROM wanted
+    ORDER BY wanted.event_name
+    ON CONFLICT (event_name) DO NOTHING
+    RETURNING event_name
+)
+SELECT
+    known.event_name,
+    known.aggregation
+FROM wanted
+JOIN billing_meters AS known
+    ON known.event_name = wanted.event_name
+WHERE known.aggregation <> wanted.aggregation
+  AND known.event_name NOT IN (SELECT inserted.event_name FROM inserted)
+ORDER BY known.event_name;
+
 -- name: retire_prices(prices)
 -- Takes all prices off sale that do not equal a wanted one exactly.
 WITH wanted AS (
@@ -395,12 +450,16 @@ WITH wanted AS (
         entry.billing_cycle,
         entry.currency,
         entry.unit_amount,
+        entry.meter,
+        entry.tiers,
         entry.lookup_key
     FROM jsonb_to_recordset(:prices::jsonb) AS entry (
         code text,
         billing_cycle text,
         currency text,
         unit_amount bigint,
+        meter text,
+        tiers jsonb,
         lookup_key text
     )
 )
@@ -418,6 +477,8 @@ WHERE products.id = prices.product_id
         AND wanted.billing_cycle IS NOT DISTINCT FROM prices.billing_cycle
         AND wanted.currency = prices.currency
         AND wanted.unit_amount = prices.unit_amount
+        AND wanted.meter IS NOT DISTINCT FROM prices.meter
+        AND wanted.tiers IS NOT DISTINCT FROM prices.tiers
         AND wanted.lookup_key = prices.lookup_key
   )
 RETURNING prices.lookup_key;
@@ -431,6 +492,8 @@ INSERT INTO prices (
     purpose,
     currency,
     unit_amount,
+    meter,
+    tiers,
     lookup_key
 )
 SELECT
@@ -439,6 +502,8 @@ SELECT
     entry.purpose,
     entry.currency,
     entry.unit_amount,
+    entry.meter,
+    entry.tiers,
     entry.lookup_key
 FROM jsonb_to_recordset(:prices::jsonb) AS entry (
     code text,
@@ -446,6 +511,8 @@ FROM jsonb_to_recordset(:prices::jsonb) AS entry (
     purpose text,
     currency text,
     unit_amount bigint,
+    meter text,
+    tiers jsonb,
     lookup_key text
 )
 JOIN products ON products.code = entry.code
@@ -604,6 +671,27 @@ WHERE products.code IS NOT NULL
   )
 ORDER BY products.display_order, products.code;
 
+-- name: list_meters_to_push()
+-- Those of prices on sale, by what is sold.
+SELECT DISTINCT
+    meter.event_name,
+    meter.aggregation,
+    sold.name
+FROM billing_meters AS meter
+JOIN prices ON prices.meter = meter.event_name AND prices.active
+JOIN products AS sold
+    ON sold.id = prices.product_id
+ORDER BY meter.event_name;
+
+-- name: set_stripe_meter_ids(event_names, stripe_ids, livemode)!
+UPDATE billing_meters AS meter
+SET
+    stripe_meter_id = pushed.stripe_id,
+    livemode = :livemode::boolean
+FROM unnest(:event_names::text[], :stripe_ids::text[]) AS pushed (event_name, stripe_id)
+WHERE meter.event_name = pushed.event_name
+  AND (meter.stripe_meter_id, meter.livemode) IS DISTINCT FROM (pushed.stripe_id, :livemode::boolean);
+
 -- name: list_prices_to_push(livemode)
 -- What is on sale, and what was and Stripe knows.
 SELECT
@@ -612,6 +700,10 @@ SELECT
     prices.billing_cycle,
     prices.currency,
     prices.unit_amount,
+    prices.tiers,
+    CASE
+        WHEN meter.livemode = :livemode::boolean THEN meter.stripe_meter_id
+    END AS stripe_meter_id,
     prices.lookup_key,
     prices.active,
     EXISTS (
@@ -627,6 +719,8 @@ SELECT
     END AS stripe_price_id
 FROM prices
 JOIN products ON products.id = prices.product_id
+LEFT JOIN billing_meters AS meter
+    ON meter.event_name = prices.meter
 WHERE prices.active
    OR prices.livemode = :livemode::boolean
 ORDER BY products.display_order, prices.lookup_key, prices.created_at;

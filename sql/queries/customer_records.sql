@@ -245,7 +245,8 @@ LEFT JOIN LATERAL (
                 'current_period_end', i.current_period_end,
                 'coming_price', coming.stripe_price_id,
                 'coming_unit_amount', coming.unit_amount,
-                'coming_at', c.effective_at
+                'coming_at', c.effective_at,
+                'metered', p.meter IS NOT NULL
             )
             ORDER BY product.kind = 'plan' DESC NULLS LAST, product.code, i.id
         ) AS items

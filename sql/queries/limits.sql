@@ -302,3 +302,16 @@ WHERE s.customer_id = :customer_id::uuid
             AND p.effective_at >= s.current_period_end
       )
   );
+
+-- name: has_others_at_stripe(subscription_id)$
+-- Ended ones count too: what was used in their time would be billed again.
+SELECT EXISTS (
+    SELECT 1
+    FROM subscriptions AS s
+    JOIN subscriptions AS other
+        ON other.customer_id = s.customer_id
+        AND other.stripe_customer_id = s.stripe_customer_id
+        AND other.id <> s.id
+        AND other.status <> 'expired'
+    WHERE s.id = :subscription_id::uuid
+);

@@ -434,6 +434,13 @@ blanked_leniency AS (
        OR customer_id = ANY(:customers::uuid[])
     RETURNING id
 ),
+blanked_usage AS (
+    UPDATE billing_meter_events
+    SET settled_reason = 'erased'
+    WHERE subscription_id = ANY(:subscriptions::uuid[])
+      AND settled_reason IS NOT NULL
+    RETURNING id
+),
 blanked_holds AS (
     UPDATE provisioning_holds
     SET reason = 'erased'
@@ -591,6 +598,8 @@ FROM (
     SELECT 'billing_deleted_subscriptions', (SELECT count(*) FROM blanked_deleted)
     UNION ALL
     SELECT 'billing_leniency', (SELECT count(*) FROM blanked_leniency)
+    UNION ALL
+    SELECT 'billing_meter_events', (SELECT count(*) FROM blanked_usage)
     UNION ALL
     SELECT 'provisioning_holds', (SELECT count(*) FROM blanked_holds)
     UNION ALL
@@ -898,6 +907,16 @@ SELECT jsonb_build_object(
         FROM billing_leniency AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
            OR t.customer_id = ANY(:customers::uuid[])
+    ),
+    'billing_meter_events', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_meter_events AS t
+        WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_usage', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_usage AS t
+        WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
     'provisioning_holds', (
         SELECT jsonb_agg(to_jsonb(t))

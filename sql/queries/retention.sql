@@ -9,7 +9,7 @@
 --     pruned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
 --     pruned_rows bigint DEFAULT 0 NOT NULL,
 --     pruned_at timestamp with time zone,
---     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text, 'access_data'::text])))
+--     CONSTRAINT billing_retention_subject_check CHECK ((subject = ANY (ARRAY['event_payloads'::text, 'events'::text, 'provisioning_log'::text, 'idempotency_keys'::text, 'job_log'::text, 'messages'::text, 'unpaid_orders'::text, 'access_data'::text, 'usage'::text, 'meter_events'::text])))
 -- );
 -- ALTER TABLE ONLY billing_retention ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
@@ -145,6 +145,47 @@ WITH pruned AS (
         WHERE m.created_at >= :since::timestamptz
           AND m.created_at < now() - make_interval(days => :keep_days::integer)
         ORDER BY m.created_at
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING created_at
+)
+SELECT
+    count(*) AS rows,
+    max(pruned.created_at) AS until
+FROM pruned;
+
+-- name: prune_usage(keep_days, since)^
+-- A record that is older than 35 days is refused: after its row is gone it cannot be counted again.
+WITH pruned AS (
+    DELETE FROM billing_usage
+    WHERE ctid = ANY(ARRAY(
+        SELECT u.ctid
+        FROM billing_usage AS u
+        WHERE u.received_at >= :since::timestamptz
+          AND u.received_at < now() - make_interval(days => :keep_days::integer)
+        ORDER BY u.received_at
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING received_at
+)
+SELECT
+    count(*) AS rows,
+    max(pruned.received_at) AS until
+FROM pruned;
+
+-- name: prune_meter_events(keep_days, since)^
+-- What waits, and what nobody has settled, stays.
+WITH pruned AS (
+    DELETE FROM billing_meter_events
+    WHERE ctid = ANY(ARRAY(
+        SELECT e.ctid
+        FROM billing_meter_events AS e
+        WHERE e.created_at >= :since::timestamptz
+          AND e.created_at < now() - make_interval(days => :keep_days::integer)
+          AND (e.state = 'sent' OR e.settled_at IS NOT NULL)
+        ORDER BY e.created_at
         LIMIT 1000
         FOR UPDATE SKIP LOCKED
     ))
@@ -292,7 +333,7 @@ SELECT
     max(pruned.created_at) AS until
 FROM pruned;
 
--- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, messages, unpaid_orders, access_data)^
+-- name: count_prunable(event_payloads, events, provisioning_log, idempotency_keys, job_log, messages, unpaid_orders, access_data, usage, meter_events)^
 -- Rows older than that many days, each kind counted up to 100,001: counting all can take minutes.
 SELECT
     (
@@ -384,7 +425,26 @@ SELECT
               AND s.status IN ('provisional', 'expired')
             LIMIT 100001
         ) AS old
-    ) AS unpaid_orders;
+    ) AS unpaid_orders,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM billing_usage AS u
+            WHERE u.received_at < now() - make_interval(days => :usage::integer)
+            LIMIT 100001
+        ) AS old
+    ) AS usage,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM billing_meter_events AS e
+            WHERE e.created_at < now() - make_interval(days => :meter_events::integer)
+              AND (e.state = 'sent' OR e.settled_at IS NOT NULL)
+            LIMIT 100001
+        ) AS old
+    ) AS meter_events;
 
 -- name: list_prunings()
 SELECT

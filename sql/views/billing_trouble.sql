@@ -795,6 +795,30 @@ WHERE (r.last_error IS NOT NULL OR r.state = 'paid')
   END
 UNION ALL
 SELECT
+    'usage_not_billed',
+    e.subscription_id,
+    e.id::text,
+    e.created_at,
+    concat(
+        e.value, ' of ', e.meter, ' until ', to_char(e.used_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ' UTC: ',
+        CASE e.state WHEN 'late' THEN 'the invoice of that term was final' ELSE e.last_error END
+    )
+FROM billing_meter_events AS e
+WHERE e.state = ANY ('{late,refused}')
+  AND e.settled_at IS NULL
+UNION ALL
+SELECT
+    'usage_unsent',
+    e.subscription_id,
+    e.id::text,
+    e.created_at,
+    concat(e.value, ' of ', e.meter, ': ', e.last_error)
+FROM billing_meter_events AS e
+WHERE e.state = 'waiting'
+  AND e.failures > 0
+  AND e.created_at < now() - interval '1 hour'
+UNION ALL
+SELECT
     'receiver_disabled',
     NULL,
     r.name,
@@ -875,6 +899,6 @@ WHERE m.finished_at IS NULL
 COMMENT ON VIEW billing_trouble IS 'What a person must act on; empty if all is well. What Stripe or time settles is in billing_watch';
 COMMENT ON COLUMN billing_trouble.trouble IS 'Its kind; billing_trouble_kinds says what it means and what settles it';
 COMMENT ON COLUMN billing_trouble.subscription_id IS 'The subscription concerned; null: none is known';
-COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a receiver, a message or a server';
+COMMENT ON COLUMN billing_trouble.object_id IS 'The object concerned: an id at Stripe, a product type, an entry of the audit log, a meter event, a receiver, a message or a server';
 COMMENT ON COLUMN billing_trouble.since IS 'When it began';
 COMMENT ON COLUMN billing_trouble.detail IS 'Description';

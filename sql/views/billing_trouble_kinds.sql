@@ -283,6 +283,20 @@ FROM (
         'mpanel-billing refund INVOICE'
     ),
     (
+        'usage_not_billed',
+        'trouble',
+        'Usage came after the invoice of its term was final, or Stripe does not take it: nobody is billed for it. object_id is the meter event.',
+        'usage settle, once it is charged otherwise (charge), or given away',
+        'mpanel-billing usage settle EVENT --reason TEXT'
+    ),
+    (
+        'usage_unsent',
+        'trouble',
+        'For an hour, Stripe could not be told of usage. object_id is the meter event; what the customer used of that meter since waits behind it.',
+        'the worker, once the cause that detail names is fixed',
+        NULL
+    ),
+    (
         'receiver_disabled',
         'trouble',
         'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.',

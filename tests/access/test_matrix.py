@@ -23,6 +23,13 @@ from tests.service import Service, make_app, make_settings
 CHOSEN = {"domain": {"mode": "register", "value": "lovelace.com"}}
 CREDIT = {"move": "add", "amount": 500, "currency": "usd", "reason": "for the outage"}
 CHARGE = {"description": "Migration", "unitAmount": 4900}
+USED = {
+    "id": "of-nobody",
+    "subscriptionId": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+    "meter": "traffic",
+    "quantity": 1,
+    "timestamp": "2027-01-31T12:00:00Z",
+}
 BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/subscriptions/{id}/preview-change": {
         "planId": "premium",
@@ -49,13 +56,18 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/subscriptions/{id}/preview-remove-coupon": {"coupon": "WELCOME10"},
     "/api/billing/subscriptions/{id}/remove-coupon": {"coupon": "WELCOME10"},
     "/api/billing/subscriptions/{id}/take-offer": {"reason": "stays for less"},
+    "/api/billing/usage": {"records": [USED]},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""
 
 LISTS = frozenset({"/api/billing/subscriptions", "/api/billing/invoices"})
 """Without an id in the path: they return what is Bob's."""
 
-OF_OWNER = {("GET", "/api/billing/balance"), ("GET", "/api/billing/disputes")}
+OF_OWNER = {
+    ("GET", "/api/billing/balance"),
+    ("GET", "/api/billing/disputes"),
+    ("POST", "/api/billing/usage"),
+}
 """They take no id at all, and return what is Bob's."""
 
 UNCOUNTED = ("billing_api_keys", "billing_key_usage")

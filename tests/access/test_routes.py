@@ -40,6 +40,7 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/domains/{id}/transfer-out"),
     ("POST", "/api/billing/domains/{id}/verify"),
     ("POST", "/api/billing/subscriptions/{id}/services/{product_type}/access-data"),
+    ("POST", "/api/billing/usage"),
 }
 """They need a trial, an offer, an open invoice, a draft, a dispute, a lost domain, a registrar or a
 Stripe, or
@@ -47,7 +48,7 @@ leave an entry for each refund: test_one_off_charges.py, test_endings.py, test_r
 test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_disputes.py,
 test_replaced_domains.py and test_domain_renewals.py of tests/subscriptions. A check of a proof
 leaves none: nameservers decide (tests/checkout/test_domain_proofs.py). Access data needs a service
-(tests/provisioning/test_access_data.py)."""
+(tests/provisioning/test_access_data.py). Usage has rows of its own (tests/usage)."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -73,6 +74,7 @@ SCOPE_OF = {
         "POST",
         "/api/billing/subscriptions/{id}/services/{product_type}/access-data",
     ): "billing:access-data",
+    ("POST", "/api/billing/usage"): "billing:usage",
 }
 """What does more than read or change; the rest follows from the area and the method."""
 
@@ -91,8 +93,15 @@ MOVED = {"move": "add", "amount": 100, "currency": "usd", "reason": "an outage"}
 CHARGED = {"description": "Migration", "unitAmount": 4900}
 RENEWED = {"autoRenew": True}
 BILLED = {"currency": "usd", "lines": [CHARGED]}
-FOR_ALL = ("GET", "/api/billing/disputes")
-"""A list that does without a customer."""
+FOR_ALL = {("GET", "/api/billing/disputes"), ("POST", "/api/billing/usage")}
+"""A list that does without a customer, and records, each of which names a subscription."""
+USED = {
+    "id": "of-nobody",
+    "subscriptionId": ID,
+    "meter": "traffic",
+    "quantity": 1,
+    "timestamp": "2027-01-31T12:00:00Z",
+}
 KEPT = {"reason": "refunded by bank transfer"}
 SETTLED = {"outcome": "done", "reason": "seen at Stripe"}
 CALLING_STRIPE = {
@@ -125,6 +134,7 @@ REQUIRED = {
     ("POST", "/api/billing/invoices"): BILLED,
     ("POST", "/api/billing/balance"): MOVED,
     ("POST", "/api/billing/preview-balance"): MOVED,
+    ("POST", "/api/billing/usage"): {"records": [USED]},
 }
 """What a body needs besides the customer."""
 
@@ -186,7 +196,7 @@ async def test_who_does_not_name_the_customer_needs_a_key_for_any(
         wide = await issue(narrow, "billing:any-customer", name=f"wide-{number}")
         for text in (wide.text, BILLING_KEY):
             status, answer = await ask(client, route, bearer(text), REQUIRED.get(route, {}))
-            assert status in ({200} if route == FOR_ALL else {404, 422}), (route, answer)
+            assert status in ({200} if route in FOR_ALL else {404, 422}), (route, answer)
 
 
 class Record:

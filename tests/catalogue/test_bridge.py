@@ -54,6 +54,7 @@ def test_a_product_shows_the_cycles_that_it_is_sold_for(catalogue: Catalogue) ->
             "billing_cycles": {"annual": 9.99, "biennial": 19.98, "triennial": 29.97},
             "features": [],
             "resources": {},
+            "usage": None,
             "is_active": True,
             "display_order": 110,
         },

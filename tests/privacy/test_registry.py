@@ -34,6 +34,11 @@ INSERT INTO subscription_charges (subscription_id, position, kind, code, descrip
 INSERT INTO billing_domain_renewals
     (domain_id, expires_on, amount, currency, livemode, pay_by, state)
     SELECT id, '2030-01-01', 1, 'usd', FALSE, now(), 'withdrawn' FROM billing_domains LIMIT 1;
+INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, meter_event_id)
+    VALUES ('a', $2, 'traffic', 1, now(), gen_random_uuid());
+INSERT INTO billing_meter_events (subscription_id, meter, stripe_customer_id, livemode, value,
+    used_at, state, settled_at, settled_by, settled_reason)
+    VALUES ($2, 'traffic', $1, FALSE, 1, now(), 'late', now(), 'grace', 'a test');
 INSERT INTO idempotency_keys (key, request_hash, subscription_id, status, response)
     VALUES ('a', '', $2, 200, '{}');
 INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, currency, reason,

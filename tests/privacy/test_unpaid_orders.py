@@ -1,5 +1,6 @@
 """Orders that were never paid lose their personal data after KEEP_UNPAID_ORDERS_DAYS."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.inline_worker import InlineWorker
 from tests.privacy.conftest import ADA, NEEDLES, places_of
 from tests.service import Service
 
-AGES = Ages(36_500, 36_500, 36_500, 36_500, 36_500, 36_500, unpaid_orders=90)
+AGES = replace(Ages(*[36_500] * len(fields(Ages))), unpaid_orders=90)
 DOMAIN = {"mode": "register", "value": "qxlovelace.com"}
 
 

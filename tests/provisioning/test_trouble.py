@@ -407,6 +407,8 @@ ELSEWHERE = {
     "domain_not_renewed": "tests/subscriptions/test_domain_renewals.py",
     "receiver_disabled": "tests/messages/test_sending.py",
     "not_delivered": "tests/messages/test_sending.py",
+    "usage_not_billed": "tests/usage/test_life.py",
+    "usage_unsent": "tests/usage/test_life.py",
     "domain_unproven": "test_domain_proofs.py",
     "server_left": "test_servers.py",
     "server_failing": "test_servers.py",

@@ -16,6 +16,8 @@ AGES = Ages(
     messages=90,
     unpaid_orders=90,
     access_data=30,
+    usage=400,
+    meter_events=400,
 )
 
 _EVENTS = """

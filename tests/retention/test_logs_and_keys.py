@@ -17,6 +17,8 @@ from tests.retention.conftest import AGES, Cellar
 from tests.waiting import until_true
 
 BATCHES = (
+    "prune_usage",
+    "prune_meter_events",
     "prune_event_payloads",
     "prune_events",
     "prune_provisioning_log",
@@ -31,6 +33,8 @@ TABLES = (
     "pgqueuer_log",
     "provisioning_log",
     "billing_messages",
+    "billing_usage",
+    "billing_meter_events",
 )
 INDEXES = {
     "stripe_events_received_idx",
@@ -38,6 +42,8 @@ INDEXES = {
     "idempotency_keys_created_idx",
     "pgqueuer_log_created",
     "billing_messages_created_idx",
+    "billing_usage_received_idx",
+    "billing_meter_events_created_idx",
 }
 
 
@@ -65,9 +71,10 @@ async def put_logs_and_keys(pool: Pool, inbox: Inbox) -> None:
 
 async def test_logs_and_keys_go_at_their_age(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
     await put_logs_and_keys(pool, inbox)
-    due = dict.fromkeys(
-        ("event_payloads", "events", "messages", "unpaid_orders", "access_data"), 0
-    ) | dict.fromkeys(("provisioning_log", "idempotency_keys", "job_log"), 1)
+    none = ("event_payloads", "events", "messages", "unpaid_orders", "access_data", "usage")
+    due = dict.fromkeys((*none, "meter_events"), 0) | dict.fromkeys(
+        ("provisioning_log", "idempotency_keys", "job_log"), 1
+    )
     assert await count_prunable(pool, AGES) == due
     assert await prune(pool, AGES) == due
     assert await cellar.count("provisioning_log") == 1
@@ -118,6 +125,20 @@ async def fill_tables(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
                data, created_at)
            SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', FALSE,
                now(), '{}', now() - make_interval(mins => n)
+           FROM generate_series(1, 20000) AS n"""
+    )
+    await pool.execute(
+        """INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, meter_event_id,
+               received_at)
+           SELECT n, gen_random_uuid(), 'traffic', 1, now(), gen_random_uuid(),
+               now() - make_interval(mins => n)
+           FROM generate_series(1, 20000) AS n"""
+    )
+    await pool.execute(
+        """INSERT INTO billing_meter_events (subscription_id, meter, stripe_customer_id, livemode,
+               value, used_at, state, sent_at, created_at)
+           SELECT gen_random_uuid(), 'traffic', 'cus_1', FALSE, 1, now(), 'sent', now(),
+               now() - make_interval(mins => n)
            FROM generate_series(1, 20000) AS n"""
     )
     for table in TABLES:

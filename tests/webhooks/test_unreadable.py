@@ -54,6 +54,8 @@ ALL = Ages(
     job_log=0,
     messages=0,
     unpaid_orders=0,
+    usage=0,
+    meter_events=0,
 )
 
 

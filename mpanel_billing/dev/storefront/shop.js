@@ -117,11 +117,12 @@ function showPrices() {
     card.querySelector(".price").replaceChildren(...text);
   }
   for (const input of document.querySelectorAll("[name=addon]")) {
-    const price = extras.addons.find((addon) => addon.id === input.value).prices[cycle];
+    const { prices, usage } = extras.addons.find((addon) => addon.id === input.value);
+    const price = prices[cycle];
     input.disabled = price === undefined;
     input.checked &&= !input.disabled;
     const text = input.disabled ? say("not sold {term}", { term }) : price ? `${priced(price)} ${term}` : priced(price);
-    input.parentElement.querySelector(".hint").textContent = text;
+    input.parentElement.querySelector(".hint").textContent = input.disabled ? text : usage ?? text;
   }
 }
 
@@ -214,7 +215,7 @@ function domainRows(domain, money) {
 
 function showQuote(priced) {
   const money = moneyIn(priced.currency);
-  const rows = priced.lines.map((line) => billRow(line.name, money(line.amount)));
+  const rows = priced.lines.map((line) => billRow(line.name, line.usage?.text ?? money(line.amount)));
   if (priced.discount) rows.push(billRow(priced.coupon, money(-priced.discount), "good"));
   rows.push(billRow(say("Due today"), money(priced.dueToday), "total"));
   if (priced.trialDays) {

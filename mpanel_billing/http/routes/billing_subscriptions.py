@@ -68,6 +68,7 @@ _NOT_SOLD = (
 )
 _NOT_PLANNABLE = (
     "change_not_allowed",
+    "usage_not_apart",
     "change_planned",
     "does_not_fit",
     "no_plan_to_change",

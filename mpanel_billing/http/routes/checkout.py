@@ -184,12 +184,10 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
     if body.customer_id:
         if call.app[keys.SETTINGS].debtor_orders == "refuse":
             await refuse_debtor(checkout.mirror.pool, body.customer_id)
-        purchase = replace(
-            purchase,
-            existing=await find_existing_customer(
-                checkout.mirror, body.customer_id, order.currency
-            ),
-        )
+        existing = await find_existing_customer(checkout.mirror, body.customer_id, order.currency)
+        if purchase.priced.metered and existing.stripe_customer_id:
+            existing = existing.on_new_stripe_customer()
+        purchase = replace(purchase, existing=existing)
     return purchase
 
 

@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Product
+from mpanel_billing.catalogue.usage import describe_usage
 from mpanel_billing.checkout.sessions import load_offers
 from mpanel_billing.http import keys
 
@@ -74,7 +75,12 @@ def _extras(catalogue: Catalogue, currency: str) -> dict[str, object]:
             for plan in catalogue.plans.values()
         },
         "addons": [
-            {"id": addon.code, "name": addon.name, "prices": _prices(addon, currency)}
+            {
+                "id": addon.code,
+                "name": addon.name,
+                "prices": _prices(addon, currency),
+                "usage": _usage(addon, currency),
+            }
             for addon in catalogue.addons.values()
             if addon.cycles_in(currency)
         ],
@@ -93,3 +99,9 @@ def _prices(product: Product, currency: str) -> dict[str, int]:
         for price in product.prices
         if price.billing_cycle and price.currency == currency
     }
+
+
+def _usage(addon: Product, currency: str) -> str | None:
+    """Return what a unit costs of an add-on that is billed by usage."""
+    tiers = next((p.tiers for p in addon.prices if p.tiers and p.currency == currency), ())
+    return describe_usage(addon.usage, tiers, currency) if addon.usage else None

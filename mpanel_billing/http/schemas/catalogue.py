@@ -49,8 +49,27 @@ class PlansResponse(CacheableResponse):
     currencies: tuple[str, ...]
 
 
+class UnitPriceSchema(_Schema):
+    """What each unit costs up to so many in a term; null: any number."""
+
+    up_to: int | None
+    unit_price: float
+
+
+class UsageSchema(_Schema):
+    """What usage costs, billed after each term; `text` says it to a buyer."""
+
+    unit: str
+    included: int
+    tiers: tuple[UnitPriceSchema, ...]
+    text: str
+
+
 class ProductSchema(_Schema):
-    """A plan or an add-on; `billing_cycles` has only the terms that are on sale."""
+    """A plan or an add-on; `billing_cycles` has only the terms that are on sale.
+
+    With `usage` it costs nothing in advance.
+    """
 
     id: str
     name: str
@@ -59,6 +78,7 @@ class ProductSchema(_Schema):
     billing_cycles: dict[str, float]
     features: tuple[str, ...]
     resources: dict[str, Any]
+    usage: UsageSchema | None
     is_active: bool
     display_order: int
 

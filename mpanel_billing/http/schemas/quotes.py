@@ -7,14 +7,50 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from mpanel_billing.catalogue.model import Price
 from mpanel_billing.catalogue.order import DomainMode, OrderedDomain, OrderLine, PricedDomain, When
 from mpanel_billing.catalogue.pricing import domain_amount
+from mpanel_billing.catalogue.usage import Usage, describe_usage, plain
 from mpanel_billing.checkout.quotes import Availability, CheckedDomain, Quote
 from mpanel_billing.http.schemas.base import CurrencyQuery, Response, Schema
 
 
+class TierSchema(Schema):
+    """What each unit costs up to so many in a term; null: any number."""
+
+    up_to: int | None
+    unit_amount: str = Field(description="A decimal number of minor units, such as `2.5`.")
+
+
+class UsagePriceSchema(Schema):
+    """What usage costs, billed after each term; `text` says it to a buyer."""
+
+    meter: str
+    unit: str
+    included: int
+    tiers: tuple[TierSchema, ...]
+    text: str
+
+    @classmethod
+    def of(cls, usage: Usage, price: Price) -> Self:
+        """Build the object from how an add-on is metered, and its price."""
+        return cls(
+            meter=usage.meter,
+            unit=usage.unit,
+            included=usage.included,
+            tiers=tuple(
+                TierSchema(up_to=tier.up_to, unit_amount=plain(tier.unit_amount))
+                for tier in price.tiers
+            ),
+            text=describe_usage(usage, price.tiers, price.currency),
+        )
+
+
 class QuotedLineSchema(Schema):
-    """A line of the first paid invoice; `recurring` ones are charged every term."""
+    """A line of the first paid invoice; `recurring` ones are charged every term.
+
+    One with `usage` costs nothing in advance.
+    """
 
     code: str
     name: str
@@ -22,6 +58,7 @@ class QuotedLineSchema(Schema):
     amount: int
     recurring: bool
     when: When
+    usage: UsagePriceSchema | None
 
     @classmethod
     def of(cls, line: OrderLine) -> Self:
@@ -33,6 +70,7 @@ class QuotedLineSchema(Schema):
             amount=line.amount,
             recurring=line.recurring,
             when=line.when,
+            usage=UsagePriceSchema.of(line.usage, line.price) if line.usage else None,
         )
 
 

@@ -33,6 +33,13 @@ async def count_plans(
     return count
 
 
+async def has_others_at_stripe(conn: Connection, subscription_id: UUID) -> bool:
+    """Return whether its Stripe customer has, or had, or may yet get another subscription."""
+    return bool(
+        await _limits.has_others_at_stripe.fetch_value(conn, subscription_id=subscription_id)
+    )
+
+
 async def list_subscriptions(
     conn: Connection, customer_id: UUID, span: Span, *, livemode: bool
 ) -> list[Subscription]:

@@ -1,0 +1,68 @@
+"""Bodies for usage that is billed."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from mpanel_billing.http.schemas.base import (
+    ONLY_NUMBERS,
+    Id,
+    OwnerRequest,
+    Response,
+    Schema,
+    StrictRequest,
+)
+from mpanel_billing.usage.records import MOST_RECORDS, Outcome, Record
+
+LARGEST_QUANTITY = 10**12
+
+
+class UsageRecordRequest(StrictRequest):
+    """How much a subscription has used of a meter, and when."""
+
+    id: Id = Field(description="Yours: the same record again is not counted again.")
+    subscription_id: UUID
+    meter: Annotated[str, Field(min_length=1, max_length=60)] = Field(
+        description="As the catalogue names it."
+    )
+    quantity: Annotated[int, Field(ge=-LARGEST_QUANTITY, le=LARGEST_QUANTITY), ONLY_NUMBERS] = (
+        Field(description="In the unit of the add-on; negative takes back what was too much.")
+    )
+    timestamp: AwareDatetime = Field(
+        description="When it was used: at most 35 days ago, and 5 minutes ahead."
+    )
+
+    def to_record(self) -> Record:
+        """Return the record."""
+        return Record(self.id, self.subscription_id, self.meter, self.quantity, self.timestamp)
+
+
+class UsageRequest(OwnerRequest):
+    """Usage to be billed; with a customer, only of that one's subscriptions."""
+
+    records: Annotated[tuple[UsageRecordRequest, ...], Field(min_length=1, max_length=MOST_RECORDS)]
+
+
+class UsageResultSchema(Schema):
+    """What became of a record: `stored` or `duplicate`, or why it is not counted."""
+
+    id: str
+    status: Outcome
+
+
+class UsageResponse(Response):
+    """What became of each record, in the order of the request; `stored` counts the new ones."""
+
+    stored: int
+    results: tuple[UsageResultSchema, ...]
+
+    @classmethod
+    def of(cls, records: Sequence[UsageRecordRequest], outcomes: Sequence[Outcome]) -> Self:
+        """Build the response from the records and what became of them."""
+        results = [
+            UsageResultSchema(id=record.id, status=outcome)
+            for record, outcome in zip(records, outcomes, strict=True)
+        ]
+        return cls(stored=outcomes.count("stored"), results=tuple(results))

@@ -1,0 +1,68 @@
+"""Usage at Stripe: meter events, and what they add up to."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from mpanel_billing.stripe_gateway.errors import translated
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.stripe_gateway.sdk import stripe
+
+
+@dataclass(frozen=True, slots=True)
+class MeterEvent:
+    """What a customer used of a meter; Stripe counts an identifier once in a day."""
+
+    event_name: str
+    customer_id: str
+    value: int
+    used_at: datetime
+    identifier: str
+
+
+async def create_meter_event(gateway: StripeGateway, event: MeterEvent) -> datetime | None:
+    """Report usage; return when Stripe took it, None if it had the identifier before.
+
+    Without a fixed idempotency key: Stripe would repeat an answer of ours that it has lost track
+    of, and the identifier is enough.
+    """
+    async with translated():
+        try:
+            made = await gateway.client.v1.billing.meter_events.create_async(
+                {
+                    "event_name": event.event_name,
+                    "payload": {
+                        "stripe_customer_id": event.customer_id,
+                        "value": str(event.value),
+                    },
+                    "identifier": event.identifier,
+                    "timestamp": int(event.used_at.timestamp()),
+                }
+            )
+        except stripe.InvalidRequestError as error:
+            if _is_known(error):
+                return None
+            raise
+    return datetime.fromtimestamp(made.created, UTC)
+
+
+def _is_known(error: stripe.InvalidRequestError) -> bool:
+    """Whether Stripe says that it has the identifier; its code is not documented."""
+    said = f"{error.code or ''} {error.user_message or ''}".lower()
+    return "identifier" in said and "already exists" in said
+
+
+async def get_usage(
+    gateway: StripeGateway, meter_id: str, customer_id: str, since: datetime, until: datetime
+) -> Decimal:
+    """Return what a customer's usage adds up to, from one whole minute to another."""
+    async with translated():
+        found = await gateway.client.v1.billing.meters.event_summaries.list_async(
+            meter_id,
+            {
+                "customer": customer_id,
+                "start_time": int(since.timestamp()),
+                "end_time": int(until.timestamp()),
+            },
+        )
+        return sum((Decimal(str(one.aggregated_value)) for one in found.data), Decimal(0))

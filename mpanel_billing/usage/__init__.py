@@ -1,0 +1,1 @@
+"""Usage that is billed: taken, and sent to Stripe."""

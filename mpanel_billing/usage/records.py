@@ -1,0 +1,62 @@
+"""Records of usage: each is stored once, however often it is reported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+from uuid import UUID
+
+from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
+from mpanel_billing.usage import repository
+
+MOST_RECORDS = 1000
+
+Outcome = Literal[
+    "stored",
+    "duplicate",
+    "id_reused",
+    "unknown_subscription",
+    "not_metered",
+    "negative_quantity",
+    "too_old",
+    "in_future",
+    "subscription_ended",
+]
+"""What became of a record; docs/usage.md says what each means."""
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How much a subscription has used of a meter, and when; `id` is the reporter's."""
+
+    id: str
+    subscription_id: UUID
+    meter: str
+    quantity: int
+    used_at: datetime
+
+
+async def take_records(
+    pool: Pool, records: Sequence[Record], named: CustomerRef, *, livemode: bool
+) -> Sequence[Outcome]:
+    """Store what can be stored, and return what became of each record, in their order.
+
+    With a customer named, only records of that customer's subscriptions. NotFoundError if there is
+    no such customer.
+    """
+    async with transaction(pool) as conn:
+        owner = None if named.is_empty else await require_customer(conn, named)
+        found = await repository.store_records(conn, records, owner, livemode=livemode)
+        known = [place for place, outcome in enumerate(found) if outcome == "known"]
+        # asked after the insert, which has waited for calls with the same ids
+        reused = await repository.list_differing(conn, records, known) if known else frozenset()
+    return [_outcome(outcome, is_reused=place in reused) for place, outcome in enumerate(found)]
+
+
+def _outcome(found: str, *, is_reused: bool) -> Outcome:
+    if found == "known":
+        return "id_reused" if is_reused else "duplicate"
+    return next(outcome for outcome in OUTCOMES if outcome == found)

@@ -1,0 +1,132 @@
+"""The rows of usage. Functions run in the caller's transaction, if there is one."""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from mpanel_billing.catalogue.usage import Aggregation
+from mpanel_billing.database.queries import Connection, load_queries
+
+if TYPE_CHECKING:
+    from mpanel_billing.usage.records import Record
+
+_queries = load_queries("usage")
+
+LEASE_SECONDS = 60.0
+"""How long a claimed event belongs to a process: longer than its call to Stripe and its record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A meter event that this process sends.
+
+    `is_late`: no invoice will bill it any more. `doubtful`: Stripe may have it, and have forgotten
+    its identifier.
+    """
+
+    id: UUID
+    meter: str
+    stripe_customer_id: str
+    value: int
+    used_at: datetime
+    aggregation: Aggregation
+    stripe_meter_id: str | None
+    failures: int
+    doubtful: bool
+    is_late: bool
+
+
+async def store_records(
+    conn: Connection, records: Sequence["Record"], owner_id: UUID | None, *, livemode: bool
+) -> Sequence[str]:
+    """Store what can be stored; return stored, known or why not of each, in their order."""
+    rows = await _queries.store_records.fetch(
+        conn,
+        records=_rows(enumerate(records)),
+        owner_id=owner_id,
+        livemode=livemode,
+    )
+    return [row["outcome"] for row in rows]
+
+
+async def list_differing(
+    conn: Connection, records: Sequence["Record"], places: Sequence[int]
+) -> Set[int]:
+    """Return those of the places whose id another record had before."""
+    asked = _rows((place, records[place]) for place in places)
+    return {row["place"] for row in await _queries.list_differing.fetch(conn, records=asked)}
+
+
+def _rows(records: Iterable[tuple[int, "Record"]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "place": place,
+            "id": record.id,
+            "subscription_id": str(record.subscription_id),
+            "meter": record.meter,
+            "quantity": record.quantity,
+            "used_at": record.used_at.isoformat(),
+        }
+        for place, record in records
+    ]
+
+
+async def claim_heads(conn: Connection, most: int, *, livemode: bool) -> list[UUID]:
+    """Claim the first event of up to `most` customers and meters that have one due."""
+    rows = await _queries.claim_heads.fetch(
+        conn, most=most, seconds=LEASE_SECONDS, livemode=livemode
+    )
+    return [row["id"] for row in rows]
+
+
+async def get_claimed(conn: Connection, event_id: UUID) -> Claimed | None:
+    """Return a claimed event as it is now; None if another process has dealt with it."""
+    row = await _queries.get_claimed.fetch_one(conn, id=event_id)
+    return Claimed(**{**row, "is_late": bool(row["is_late"])}) if row else None
+
+
+async def finish_event(
+    conn: Connection,
+    event_id: UUID,
+    state: Literal["sent", "late", "refused"],
+    *,
+    sent_at: datetime | None = None,
+    error: str | None = None,
+) -> UUID | None:
+    """Note what became of an event, and claim the next one of its customer and meter."""
+    claimed: UUID | None = await _queries.finish_event.fetch_value(
+        conn, id=event_id, state=state, sent_at=sent_at, error=error, seconds=LEASE_SECONDS
+    )
+    return claimed
+
+
+async def retry_event(conn: Connection, event_id: UUID, error: str, seconds: float) -> None:
+    """Try an event again after that time."""
+    await _queries.retry_event.execute(conn, id=event_id, error=error, seconds=seconds)
+
+
+async def note_missing(conn: Connection, event_id: UUID) -> None:
+    """Note that Stripe certainly does not have an event."""
+    await _queries.note_missing.execute(conn, id=event_id)
+
+
+async def get_sent_sum(conn: Connection, event_id: UUID, since: datetime, until: datetime) -> int:
+    """Return what Stripe has been sent beside an event, of its customer and meter in that time."""
+    total = await _queries.get_sent_sum.fetch_value(conn, id=event_id, since=since, until=until)
+    return int(total)
+
+
+async def seconds_to_next(conn: Connection) -> float | None:
+    """Return in how many seconds something is due; None if nothing waits."""
+    seconds: float | None = await _queries.seconds_to_next.fetch_value(conn)
+    return seconds
+
+
+async def settle_event(conn: Connection, event_id: UUID, by: str, reason: str) -> UUID | None:
+    """Note that an operator has dealt with an event; return its subscription, if it waits."""
+    subscription_id: UUID | None = await _queries.settle_event.fetch_value(
+        conn, id=event_id, by=by, reason=reason
+    )
+    return subscription_id

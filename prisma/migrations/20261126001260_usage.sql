@@ -1,0 +1,93 @@
+-- Usage that is billed: what was reported, and the meter events by which Stripe is told of it.
+-- Why: docs/decisions/0055-usage-is-sent-by-the-hour.md.
+
+-- migrate:up
+CREATE TABLE billing_meter_events (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    stripe_customer_id text NOT NULL,
+    livemode boolean NOT NULL,
+    value bigint NOT NULL,
+    used_at timestamptz NOT NULL,
+    state text NOT NULL DEFAULT 'waiting' CHECK (state = ANY ('{waiting,sent,late,refused}')),
+    first_tried_at timestamptz,
+    failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    last_error text,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    sent_at timestamptz,
+    settled_at timestamptz,
+    settled_by text,
+    settled_reason text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK ((state = 'sent') = (sent_at IS NOT NULL)),
+    CHECK (num_nonnulls(settled_at, settled_by, settled_reason) IN (0, 3))
+);
+CREATE INDEX billing_meter_events_waiting_idx ON billing_meter_events (stripe_customer_id, meter, number)
+WHERE state = 'waiting';
+CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events (subscription_id, meter, used_at);
+CREATE INDEX billing_meter_events_created_idx ON billing_meter_events (created_at);
+CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events (subscription_id)
+WHERE state = ANY ('{late,refused}') AND settled_at IS NULL;
+CREATE INDEX billing_meter_events_failing_idx ON billing_meter_events (subscription_id)
+WHERE state = 'waiting' AND failures > 0;
+COMMENT ON TABLE billing_meter_events IS 'What Stripe is told of usage: the records of one subscription, meter and hour that came together';
+COMMENT ON COLUMN billing_meter_events.id IS 'Ours; the identifier at Stripe';
+COMMENT ON COLUMN billing_meter_events.number IS 'The order in which those of a customer and meter are sent';
+COMMENT ON COLUMN billing_meter_events.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_meter_events.meter IS 'What was used';
+COMMENT ON COLUMN billing_meter_events.stripe_customer_id IS 'cus_... that Stripe bills for it';
+COMMENT ON COLUMN billing_meter_events.livemode IS 'Whether it is for Stripe''s live mode';
+COMMENT ON COLUMN billing_meter_events.value IS 'The sum of its records, or the latest of them, as the meter adds up';
+COMMENT ON COLUMN billing_meter_events.used_at IS 'When the latest of its records was used: all of them are in the same term';
+COMMENT ON COLUMN billing_meter_events.state IS 'waiting; sent: Stripe has it; late: the invoice of its term was final before; refused: Stripe does not take it';
+COMMENT ON COLUMN billing_meter_events.first_tried_at IS 'When it was first tried since Stripe certainly did not have it; an identifier is known there for a day';
+COMMENT ON COLUMN billing_meter_events.failures IS 'Tries in a row whose outcome is unknown';
+COMMENT ON COLUMN billing_meter_events.last_error IS 'Why the latest try failed, or what Stripe refused; null: it did not';
+COMMENT ON COLUMN billing_meter_events.next_attempt_at IS 'When it may be tried; a claim moves it on, so that a dead worker costs a minute';
+COMMENT ON COLUMN billing_meter_events.sent_at IS 'When Stripe took it, by Stripe''s clock; of one that was found there, ours';
+COMMENT ON COLUMN billing_meter_events.settled_at IS 'When an operator had dealt with one that is late or refused; null: it is trouble';
+COMMENT ON COLUMN billing_meter_events.settled_by IS 'Who had';
+COMMENT ON COLUMN billing_meter_events.settled_reason IS 'What became of it: charged otherwise, or given away';
+COMMENT ON COLUMN billing_meter_events.created_at IS 'When its records came';
+
+CREATE TABLE billing_usage (
+    id text PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 100),
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    quantity bigint NOT NULL,
+    used_at timestamptz NOT NULL,
+    meter_event_id uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX billing_usage_subscription_idx ON billing_usage (subscription_id);
+CREATE INDEX billing_usage_received_idx ON billing_usage (received_at);
+COMMENT ON TABLE billing_usage IS 'Usage as it was reported: one row for each record, whatever becomes of it at Stripe';
+COMMENT ON COLUMN billing_usage.id IS 'The reporter''s: the same record again is not counted again';
+COMMENT ON COLUMN billing_usage.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_usage.meter IS 'What was used';
+COMMENT ON COLUMN billing_usage.quantity IS 'How much; negative: a correction';
+COMMENT ON COLUMN billing_usage.used_at IS 'When it was used, as it was reported';
+COMMENT ON COLUMN billing_usage.meter_event_id IS 'The row of billing_meter_events that tells Stripe; no reference: both come in one statement, and go by age';
+COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
+
+-- What is old is pruned in order: a vacuum at one per cent keeps the batches cheap.
+ALTER TABLE billing_usage SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE billing_meter_events SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
+
+CREATE FUNCTION billing_announce_meter_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.pg_notify('billing_usage', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_announce_meter_events() IS 'Tells workers that there is usage to send';
+CREATE TRIGGER billing_announce_meter_events
+AFTER INSERT ON billing_meter_events
+FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_meter_events();
+
+-- migrate:down
+DROP TABLE billing_usage;
+DROP TABLE billing_meter_events;
+DROP FUNCTION billing_announce_meter_events();

@@ -1,0 +1,374 @@
+-- Usage that is billed: its records, and the meter events that tell Stripe of them.
+
+-- Tables: billing_usage, billing_meter_events
+--
+-- CREATE TABLE billing_usage (
+--     id text NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     meter text NOT NULL,
+--     quantity bigint NOT NULL,
+--     used_at timestamp with time zone NOT NULL,
+--     meter_event_id uuid NOT NULL,
+--     received_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_usage_id_check CHECK (((length(id) >= 1) AND (length(id) <= 100)))
+-- )
+-- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+-- ALTER TABLE ONLY billing_usage ADD CONSTRAINT billing_usage_pkey PRIMARY KEY (id);
+-- CREATE INDEX billing_usage_received_idx ON billing_usage USING btree (received_at);
+-- CREATE INDEX billing_usage_subscription_idx ON billing_usage USING btree (subscription_id);
+--
+-- CREATE TABLE billing_meter_events (
+--     id uuid DEFAULT gen_random_uuid() NOT NULL,
+--     number bigint NOT NULL,
+--     subscription_id uuid NOT NULL,
+--     meter text NOT NULL,
+--     stripe_customer_id text NOT NULL,
+--     livemode boolean NOT NULL,
+--     value bigint NOT NULL,
+--     used_at timestamp with time zone NOT NULL,
+--     state text DEFAULT 'waiting'::text NOT NULL,
+--     first_tried_at timestamp with time zone,
+--     failures integer DEFAULT 0 NOT NULL,
+--     last_error text,
+--     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+--     sent_at timestamp with time zone,
+--     settled_at timestamp with time zone,
+--     settled_by text,
+--     settled_reason text,
+--     created_at timestamp with time zone DEFAULT now() NOT NULL,
+--     CONSTRAINT billing_meter_events_check CHECK (((state = 'sent'::text) = (sent_at IS NOT NULL))),
+--     CONSTRAINT billing_meter_events_check1 CHECK ((num_nonnulls(settled_at, settled_by, settled_reason) = ANY (ARRAY[0, 3]))),
+--     CONSTRAINT billing_meter_events_failures_check CHECK ((failures >= 0)),
+--     CONSTRAINT billing_meter_events_state_check CHECK ((state = ANY ('{waiting,sent,late,refused}'::text[])))
+-- )
+-- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+-- ALTER TABLE ONLY billing_meter_events ADD CONSTRAINT billing_meter_events_pkey PRIMARY KEY (id);
+-- CREATE INDEX billing_meter_events_created_idx ON billing_meter_events USING btree (created_at);
+-- CREATE INDEX billing_meter_events_failing_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = 'waiting'::text) AND (failures > 0));
+-- CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = ANY ('{late,refused}'::text[])) AND (settled_at IS NULL));
+-- CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events USING btree (subscription_id, meter, used_at);
+-- CREATE INDEX billing_meter_events_waiting_idx ON billing_meter_events USING btree (stripe_customer_id, meter, number) WHERE (state = 'waiting'::text);
+
+-- name: store_records(records, owner_id, livemode)
+-- All that can be stored, in one statement; each place gets stored, known (its id was there before) or why
+-- it is not. Records of one subscription, meter and hour become one meter event. The hours are counted from
+-- the start of the present term: others begin whole days apart from it, so that no hour is in two.
+WITH given AS MATERIALIZED (
+    SELECT
+        r.place,
+        r.id,
+        r.subscription_id,
+        r.meter,
+        r.quantity,
+        r.used_at
+    FROM jsonb_to_recordset(:records::jsonb) AS r (
+        place integer,
+        id text,
+        subscription_id uuid,
+        meter text,
+        quantity bigint,
+        used_at timestamptz
+    )
+),
+checked AS MATERIALIZED (
+    SELECT
+        given.place,
+        given.id,
+        given.subscription_id,
+        given.meter,
+        given.quantity,
+        given.used_at,
+        s.stripe_customer_id,
+        floor(extract(EPOCH FROM given.used_at - item.current_period_start) / 3600) AS hour,
+        CASE
+            WHEN known.id IS NOT NULL THEN 'known'
+            WHEN s.id IS NULL THEN 'unknown_subscription'
+            WHEN item.meter IS NULL THEN 'not_metered'
+            WHEN given.quantity < 0 AND item.aggregation <> 'sum' THEN 'negative_quantity'
+            WHEN given.used_at < now() - interval '35 days' THEN 'too_old'
+            WHEN given.used_at > now() + interval '5 minutes' THEN 'in_future'
+            WHEN given.used_at >= s.ended_at THEN 'subscription_ended'
+        END AS outcome
+    FROM given
+    LEFT JOIN billing_usage AS known
+        ON known.id = given.id
+    LEFT JOIN subscriptions AS s
+        ON s.id = given.subscription_id
+        AND s.billing_provider = 'stripe'
+        AND s.livemode = :livemode::boolean
+        AND (:owner_id::uuid IS NULL OR s.customer_id = :owner_id::uuid)
+    LEFT JOIN LATERAL (
+        SELECT
+            p.meter,
+            m.aggregation,
+            i.current_period_start
+        FROM subscription_items AS i
+        JOIN prices AS p
+            ON p.id = i.price_id
+            AND p.meter = given.meter
+        JOIN billing_meters AS m
+            ON m.event_name = p.meter
+        WHERE i.subscription_id = s.id
+          AND i.stripe_subscription_item_id IS NOT NULL
+        ORDER BY i.current_period_start DESC
+        LIMIT 1
+    ) AS item ON TRUE
+),
+hours AS MATERIALIZED (
+    SELECT
+        of_one.subscription_id,
+        of_one.meter,
+        of_one.hour,
+        gen_random_uuid() AS event_id
+    FROM (
+        SELECT DISTINCT
+            c.subscription_id,
+            c.meter,
+            c.hour
+        FROM checked AS c
+        WHERE c.outcome IS NULL
+    ) AS of_one
+),
+firsts AS MATERIALIZED (
+    SELECT DISTINCT ON (c.id)
+        c.place,
+        c.id,
+        c.subscription_id,
+        c.meter,
+        c.quantity,
+        c.used_at,
+        hours.event_id
+    FROM checked AS c
+    JOIN hours
+        ON hours.subscription_id = c.subscription_id
+        AND hours.meter = c.meter
+        AND hours.hour = c.hour
+    WHERE c.outcome IS NULL
+    ORDER BY c.id, c.place
+),
+stored AS (
+    -- in the order of their ids: two calls with the same ones wait for each other, and never both
+    INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, meter_event_id)
+    SELECT
+        firsts.id,
+        firsts.subscription_id,
+        firsts.meter,
+        firsts.quantity,
+        firsts.used_at,
+        firsts.event_id
+    FROM firsts
+    ORDER BY firsts.id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, subscription_id, meter, quantity, used_at, meter_event_id
+),
+made AS (
+    INSERT INTO billing_meter_events (id, subscription_id, meter, stripe_customer_id, livemode, value, used_at)
+    SELECT
+        stored.meter_event_id,
+        stored.subscription_id,
+        stored.meter,
+        s.stripe_customer_id,
+        s.livemode,
+        CASE m.aggregation
+            WHEN 'sum' THEN sum(stored.quantity)
+            ELSE (array_agg(stored.quantity ORDER BY stored.used_at DESC, stored.id DESC))[1]
+        END,
+        max(stored.used_at)
+    FROM stored
+    JOIN subscriptions AS s
+        ON s.id = stored.subscription_id
+    JOIN billing_meters AS m
+        ON m.event_name = stored.meter
+    GROUP BY
+        stored.meter_event_id,
+        stored.subscription_id,
+        stored.meter,
+        s.stripe_customer_id,
+        s.livemode,
+        m.aggregation
+    ORDER BY max(stored.used_at)
+    RETURNING id
+)
+SELECT
+    c.place,
+    coalesce(c.outcome, CASE WHEN stored.id IS NOT NULL THEN 'stored' ELSE 'known' END) AS outcome
+FROM checked AS c
+LEFT JOIN firsts
+    ON firsts.place = c.place
+LEFT JOIN stored
+    ON stored.id = firsts.id
+ORDER BY c.place;
+
+-- name: list_differing(records)
+-- The places of records whose id was given to another one before.
+SELECT r.place
+FROM jsonb_to_recordset(:records::jsonb) AS r (
+    place integer,
+    id text,
+    subscription_id uuid,
+    meter text,
+    quantity bigint,
+    used_at timestamptz
+)
+JOIN billing_usage AS known
+    ON known.id = r.id
+WHERE (known.subscription_id, known.meter, known.quantity, known.used_at)
+    IS DISTINCT FROM (r.subscription_id, r.meter, r.quantity, r.used_at);
+
+-- name: claim_heads(most, seconds, livemode)
+-- Stripe takes one call at a time for each customer and meter: their first waiting events, if they are due.
+WITH heads AS (
+    SELECT e.id
+    FROM billing_meter_events AS e
+    WHERE e.id = ANY(ARRAY(
+        SELECT first.id
+        FROM billing_waiting_usage_v1() AS first
+        WHERE first.next_attempt_at <= now()
+        ORDER BY first.next_attempt_at
+        LIMIT :most::integer
+    ))
+      AND e.state = 'waiting'
+      AND e.next_attempt_at <= now()
+      AND e.livemode = :livemode::boolean
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE billing_meter_events AS e
+SET
+    next_attempt_at = now() + make_interval(secs => :seconds::float),
+    first_tried_at = coalesce(e.first_tried_at, now())
+FROM heads
+WHERE e.id = heads.id
+RETURNING e.id;
+
+-- name: get_claimed(id)^
+-- What is to be sent. is_late: the invoice of its term is final; without an invoice a day later, too. Of a
+-- subscription that has ended only a draft can still bill it.
+-- doubtful: it was tried so long ago that Stripe may have forgotten its identifier.
+SELECT
+    e.id,
+    e.meter,
+    e.stripe_customer_id,
+    e.value,
+    e.used_at,
+    m.aggregation,
+    m.stripe_meter_id,
+    e.failures,
+    e.failures > 0 AND e.first_tried_at < now() - interval '23 hours' AS doubtful,
+    (s.ended_at IS NOT NULL OR e.used_at < term.current_period_start) AND NOT EXISTS (
+        SELECT 1
+        FROM invoices AS draft
+        WHERE draft.subscription_id = e.subscription_id
+          AND draft.stripe_status = 'draft'
+          AND draft.period_start <= e.used_at
+    ) AND (
+        s.ended_at IS NOT NULL
+        OR term.current_period_start < now() - interval '1 day'
+        OR EXISTS (
+            SELECT 1
+            FROM invoices AS final
+            WHERE final.subscription_id = e.subscription_id
+              AND final.stripe_status NOT IN ('draft', 'deleted')
+              AND final.period_start <= e.used_at
+              AND final.period_end > e.used_at
+        )
+    ) AS is_late
+FROM billing_meter_events AS e
+JOIN billing_meters AS m
+    ON m.event_name = e.meter
+LEFT JOIN subscriptions AS s
+    ON s.id = e.subscription_id
+LEFT JOIN LATERAL (
+    SELECT i.current_period_start
+    FROM subscription_items AS i
+    JOIN prices AS p
+        ON p.id = i.price_id
+        AND p.meter = e.meter
+    WHERE i.subscription_id = e.subscription_id
+    ORDER BY i.current_period_start DESC
+    LIMIT 1
+) AS term ON TRUE
+WHERE e.id = :id::uuid
+  AND e.state = 'waiting';
+
+-- name: finish_event(id, state, sent_at, error, seconds)$
+-- Note what became of it, and claim the next one of its lane. Returns the id of that, null if none is due.
+WITH done AS (
+    UPDATE billing_meter_events
+    SET
+        state = :state::text,
+        sent_at = :sent_at::timestamptz,
+        failures = 0,
+        last_error = :error::text
+    WHERE id = :id::uuid
+      AND state = 'waiting'
+    RETURNING id, stripe_customer_id, meter
+),
+following AS (
+    SELECT e.id
+    FROM billing_meter_events AS e
+    JOIN done
+        ON done.stripe_customer_id = e.stripe_customer_id
+        AND done.meter = e.meter
+        AND done.id <> e.id
+    WHERE e.state = 'waiting'
+      AND e.next_attempt_at <= now()
+    ORDER BY e.number
+    LIMIT 1
+    FOR UPDATE OF e SKIP LOCKED
+)
+UPDATE billing_meter_events AS e
+SET
+    next_attempt_at = now() + make_interval(secs => :seconds::float),
+    first_tried_at = coalesce(e.first_tried_at, now())
+FROM following
+WHERE e.id = following.id
+RETURNING e.id;
+
+-- name: retry_event(id, error, seconds)!
+-- Note that its outcome is unknown.
+UPDATE billing_meter_events AS e
+SET
+    failures = e.failures + 1,
+    last_error = :error::text,
+    next_attempt_at = now() + make_interval(secs => :seconds::float)
+WHERE e.id = :id::uuid
+  AND e.state = 'waiting';
+
+-- name: note_missing(id)!
+-- Note that Stripe certainly does not have it: its identifier counts from now.
+UPDATE billing_meter_events AS e
+SET
+    failures = 0,
+    first_tried_at = now()
+WHERE e.id = :id::uuid
+  AND e.state = 'waiting';
+
+-- name: get_sent_sum(id, since, until)$
+-- What Stripe has been sent of the same customer and meter from one time to another.
+SELECT coalesce(sum(other.value), 0)
+FROM billing_meter_events AS e
+JOIN billing_meter_events AS other
+    ON other.subscription_id = e.subscription_id
+    AND other.meter = e.meter
+    AND other.stripe_customer_id = e.stripe_customer_id
+    AND other.state = 'sent'
+    AND other.used_at >= :since::timestamptz
+    AND other.used_at < :until::timestamptz
+WHERE e.id = :id::uuid;
+
+-- name: seconds_to_next()$
+-- When the next event is due; null: none waits.
+SELECT greatest(extract(EPOCH FROM min(first.next_attempt_at) - now()), 0)::float
+FROM billing_waiting_usage_v1() AS first;
+
+-- name: settle_event(id, by, reason)$
+-- Note that an operator has dealt with usage that Stripe does not bill; null if none waits for that.
+UPDATE billing_meter_events AS e
+SET
+    settled_at = now(),
+    settled_by = :by::text,
+    settled_reason = :reason::text
+WHERE e.id = :id::uuid
+  AND e.state = ANY ('{late,refused}')
+  AND e.settled_at IS NULL
+RETURNING e.subscription_id;
