@@ -54,14 +54,23 @@ async def test_only_a_hash_of_the_token_is_stored_and_nothing_of_the_key(console
     assert hashlib.sha256(console.token.encode()).hexdigest() in row["all"]
 
 
-@pytest.mark.parametrize("person", ["", "Ada Lovelace", "a" * 101, "<b>"])
+@pytest.mark.parametrize("person", ["", "  ", "a" * 101, "Ada\u202eecalevoL", "Ada\nroot"])
 async def test_a_name_that_cannot_be_in_the_audit_log_is_refused(
     service: Service, person: str
 ) -> None:
     shown = await Console(service).sign_in(KEY, person)
     assert shown.status == 422
-    assert "Your name may have" in shown.text
+    assert "Please enter your name" in shown.text
     assert "Set-Cookie" not in shown.headers
+
+
+async def test_a_name_is_one_as_people_write_theirs(service: Service) -> None:
+    for person in ("Ada Lovelace", "José Núñez-Ørsted", "<b>O'Brien</b>"):
+        console = Console(service)
+        assert (await console.sign_in(KEY, person)).status == 303
+        shown = await console.open("/console/find")
+        assert f"{person} ·" in shown.text
+        assert "<b>" not in shown.html
 
 
 async def test_a_wrong_key_is_a_sentence_and_guessing_is_slowed(

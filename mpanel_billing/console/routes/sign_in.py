@@ -75,13 +75,11 @@ async def sign_in(request: web.Request) -> web.Response:
 async def _open(request: web.Request, given: Given) -> str:
     person, key = given.text("person"), given.text("key")
     if not is_person(person):
-        raise InvalidRequestError(
-            "Your name may have up to 100 letters, digits and . _ : @ + - characters."
-        )
+        raise InvalidRequestError("Please enter your name, with at most 100 characters.")
     holder = await identify_key(request, key)
     await admit(request, holder)
     zone = find_zone(given.text("time_zone"))
-    visitor = Visitor(redact(person), zone.key if zone else None)
+    visitor = Visitor(redact(person.strip()), zone.key if zone else None)
     return await open_session(request.app[keys.POOL], holder, key, visitor)
 
 
