@@ -35,7 +35,10 @@ CREATE TYPE billing_invoice_snapshot AS (
     stripe_created timestamp with time zone,
     since timestamp with time zone,
     as_of timestamp with time zone,
-    event_id text
+    event_id text,
+    tax_rate numeric,
+    taxes jsonb,
+    voided_at timestamp with time zone
 );
 COMMENT ON TYPE billing_invoice_snapshot IS 'A Stripe invoice as the mirror writes it';
 
@@ -1927,7 +1930,7 @@ CREATE FUNCTION billing_receive_events_v3(keys text[], holders text[], waits boo
     SET jit TO 'off'
     SET lock_timeout TO '100ms'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
+    AS $_$
 #variable_conflict use_column
 DECLARE
     billed text[];
@@ -1995,7 +1998,9 @@ BEGIN
                 invoice_number,
                 status,
                 subtotal,
+                tax_rate,
                 tax_amount,
+                taxes,
                 total,
                 currency,
                 due_date,
@@ -2011,6 +2016,7 @@ BEGIN
                 auto_advance,
                 finalization_error,
                 finalized_at,
+                voided_at,
                 due_at,
                 amount_invoiced,
                 amount_due,
@@ -2035,7 +2041,9 @@ BEGIN
                 s.invoice_number,
                 s.status,
                 least(s.subtotal, 99999999.99),
+                coalesce(s.tax_rate, 0),
                 least(s.tax_amount, 99999999.99),
+                s.taxes,
                 least(s.total, 99999999.99),
                 upper(s.currency),
                 coalesce(s.due_date, s.stripe_created)::date,
@@ -2051,6 +2059,7 @@ BEGIN
                 s.auto_advance,
                 s.finalization_error,
                 s.finalized_at,
+                s.voided_at,
                 s.due_date,
                 s.amount_invoiced,
                 s.amount_due,
@@ -2131,7 +2140,9 @@ BEGIN
                 customer_id = excluded.customer_id,
                 status = excluded.status,
                 subtotal = excluded.subtotal,
+                tax_rate = excluded.tax_rate,
                 tax_amount = excluded.tax_amount,
+                taxes = excluded.taxes,
                 total = excluded.total,
                 currency = excluded.currency,
                 due_date = excluded.due_date,
@@ -2145,6 +2156,7 @@ BEGIN
                 auto_advance = excluded.auto_advance,
                 finalization_error = excluded.finalization_error,
                 finalized_at = excluded.finalized_at,
+                voided_at = excluded.voided_at,
                 due_at = excluded.due_at,
                 amount_invoiced = excluded.amount_invoiced,
                 amount_due = excluded.amount_due,
@@ -2185,6 +2197,9 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
+        IF jsonb_path_exists(bills, '$[*].taxes[*].tax_rate') THEN
+            PERFORM billing_request_tax_rates_v1(bills);
+        END IF;
         bills := CASE
             WHEN cardinality(billed) IS DISTINCT FROM jsonb_array_length(bills)
                 THEN billing_without_objects_v1(bills, billed)
@@ -2388,7 +2403,7 @@ BEGIN
         WHERE (e.object_id = ANY(done || barred)) IS NOT TRUE;
     END IF;
 END
-$$;
+$_$;
 COMMENT ON FUNCTION billing_receive_events_v3(keys text[], holders text[], waits boolean, livemode boolean, ids text[], types text[], api_versions text[], createds text[], object_ids text[], statuses text[], reasons text[], payloads text[], customers jsonb, charges jsonb, refunds jsonb, payments jsonb, bills jsonb, invoices jsonb, renewals jsonb, subscriptions jsonb, sessions jsonb, headers jsonb) IS 'Keeps and applies the events whose order is clear or was decided, with all that follows; returns what became of each, and what is stored where it was left';
 
 CREATE FUNCTION billing_record_additions(version text) RETURNS void
@@ -2570,6 +2585,39 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_request_refetches_v1(requests jsonb) IS 'Requests that objects are fetched from Stripe; returns the versions of the requests, and the seconds until they are due';
+
+CREATE FUNCTION billing_request_tax_rates_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_refetches (object_id, object_type, reason, version)
+    SELECT
+        named.id,
+        'tax_rate',
+        'unknown tax rate',
+        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    FROM (
+        SELECT DISTINCT found #>> '{}' AS id
+        FROM jsonb_path_query(billing_request_tax_rates_v1.snapshots, '$[*].taxes[*].tax_rate ? (@ != null)') AS found
+        ORDER BY id
+    ) AS named
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM stripe_tax_rates AS known
+        WHERE known.stripe_tax_rate_id = named.id
+        OFFSET 0
+    )
+    ON CONFLICT (object_id) DO NOTHING;
+END
+$_$;
+COMMENT ON FUNCTION billing_request_tax_rates_v1(snapshots jsonb) IS 'Requests the tax rates that snapshots of invoices or credit notes name and that are not mirrored';
 
 CREATE FUNCTION billing_revert_additions(version text) RETURNS void
     LANGUAGE plpgsql
@@ -3515,7 +3563,7 @@ CREATE FUNCTION billing_write_credit_notes_v1(snapshots jsonb) RETURNS void
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
+    AS $_$
 #variable_conflict use_column
 BEGIN
     INSERT INTO stripe_credit_notes AS mirror (
@@ -3530,6 +3578,9 @@ BEGIN
         amount_refunded,
         amount_to_balance,
         amount_out_of_band,
+        refunds,
+        taxes,
+        voided_at,
         currency,
         reason,
         memo,
@@ -3551,6 +3602,9 @@ BEGIN
         s.amount_refunded,
         s.amount_to_balance,
         s.amount_out_of_band,
+        s.refunds,
+        s.taxes,
+        s.voided_at,
         s.currency,
         s.reason,
         s.memo,
@@ -3571,6 +3625,9 @@ BEGIN
         amount_refunded bigint,
         amount_to_balance bigint,
         amount_out_of_band bigint,
+        refunds jsonb,
+        taxes jsonb,
+        voided_at timestamptz,
         currency text,
         reason text,
         memo text,
@@ -3590,6 +3647,9 @@ BEGIN
         amount_refunded = excluded.amount_refunded,
         amount_to_balance = excluded.amount_to_balance,
         amount_out_of_band = excluded.amount_out_of_band,
+        refunds = excluded.refunds,
+        taxes = excluded.taxes,
+        voided_at = excluded.voided_at,
         currency = excluded.currency,
         reason = excluded.reason,
         memo = excluded.memo,
@@ -3598,8 +3658,11 @@ BEGIN
         stripe_as_of = excluded.stripe_as_of,
         stripe_event_id = excluded.stripe_event_id,
         updated_at = now();
+    IF jsonb_path_exists(billing_write_credit_notes_v1.snapshots, '$[*].taxes[*].tax_rate') THEN
+        PERFORM billing_request_tax_rates_v1(billing_write_credit_notes_v1.snapshots);
+    END IF;
 END
-$$;
+$_$;
 COMMENT ON FUNCTION billing_write_credit_notes_v1(snapshots jsonb) IS 'Writes snapshots of credit notes';
 
 CREATE FUNCTION billing_write_customers_v1(snapshots jsonb) RETURNS void
@@ -3997,7 +4060,7 @@ CREATE FUNCTION billing_write_invoices_v2(snapshots jsonb) RETURNS TABLE(object_
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
-    AS $$
+    AS $_$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -4009,7 +4072,9 @@ BEGIN
             invoice_number,
             status,
             subtotal,
+            tax_rate,
             tax_amount,
+            taxes,
             total,
             currency,
             due_date,
@@ -4025,6 +4090,7 @@ BEGIN
             auto_advance,
             finalization_error,
             finalized_at,
+            voided_at,
             due_at,
             amount_invoiced,
             amount_refunded,
@@ -4058,7 +4124,9 @@ BEGIN
             s.invoice_number,
             billing_refunded_status_v1(s.status, s.amount_invoiced, back.refunded + noted.credited),
             least(s.subtotal, 99999999.99),
+            coalesce(s.tax_rate, 0),
             least(s.tax_amount, 99999999.99),
+            s.taxes,
             least(s.total, 99999999.99),
             upper(s.currency),
             coalesce(s.due_date, s.stripe_created)::date,
@@ -4074,6 +4142,7 @@ BEGIN
             s.auto_advance,
             s.finalization_error,
             s.finalized_at,
+            s.voided_at,
             s.due_date,
             s.amount_invoiced,
             back.refunded,
@@ -4130,7 +4199,9 @@ BEGIN
             customer_id = coalesce(excluded.customer_id, mirror.customer_id),
             status = excluded.status,
             subtotal = excluded.subtotal,
+            tax_rate = excluded.tax_rate,
             tax_amount = excluded.tax_amount,
+            taxes = excluded.taxes,
             total = excluded.total,
             currency = excluded.currency,
             due_date = excluded.due_date,
@@ -4144,6 +4215,7 @@ BEGIN
             auto_advance = excluded.auto_advance,
             finalization_error = excluded.finalization_error,
             finalized_at = excluded.finalized_at,
+            voided_at = excluded.voided_at,
             due_at = excluded.due_at,
             amount_invoiced = excluded.amount_invoiced,
             amount_refunded = excluded.amount_refunded,
@@ -4233,8 +4305,11 @@ BEGIN
         WHERE o.stripe_subscription_id = w.stripe_subscription_id
         OFFSET 0
     ) AS billed ON TRUE;
+    IF jsonb_path_exists(billing_write_invoices_v2.snapshots, '$[*].taxes[*].tax_rate') THEN
+        PERFORM billing_request_tax_rates_v1(billing_write_invoices_v2.snapshots);
+    END IF;
 END
-$$;
+$_$;
 COMMENT ON FUNCTION billing_write_invoices_v2(snapshots jsonb) IS 'Writes snapshots of invoices; returns which affect derived columns';
 
 CREATE FUNCTION billing_write_refunds_v1(snapshots jsonb) RETURNS void
@@ -4902,6 +4977,186 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_write_subscriptions_v2(snapshots jsonb) IS 'Writes snapshots of subscriptions with their items, discounts and customers; returns which affect derived columns';
+
+CREATE FUNCTION billing_write_tax_ids_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_tax_ids AS mirror (
+        stripe_tax_id_id,
+        livemode,
+        stripe_customer_id,
+        type,
+        value,
+        country,
+        verification,
+        verified_name,
+        verified_address,
+        deleted,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.stripe_customer_id,
+        s.type,
+        s.value,
+        s.country,
+        s.verification,
+        s.verified_name,
+        s.verified_address,
+        s.deleted,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_tax_ids_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        stripe_customer_id text,
+        type text,
+        value text,
+        country text,
+        verification text,
+        verified_name text,
+        verified_address text,
+        deleted boolean,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_tax_id_id) DO UPDATE
+    SET type = excluded.type,
+        value = excluded.value,
+        country = excluded.country,
+        verification = excluded.verification,
+        verified_name = excluded.verified_name,
+        verified_address = excluded.verified_address,
+        deleted = excluded.deleted,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+    UPDATE customers AS c
+    SET tax_id = left(latest.value, 100),
+        updated_at = now()
+    FROM (
+        SELECT DISTINCT s.stripe_customer_id
+        FROM jsonb_to_recordset(billing_write_tax_ids_v1.snapshots) AS s (stripe_customer_id text)
+    ) AS theirs
+    LEFT JOIN LATERAL (
+        SELECT t.value
+        FROM stripe_tax_ids AS t
+        WHERE t.stripe_customer_id = theirs.stripe_customer_id
+          AND NOT t.deleted
+        ORDER BY t.stripe_created DESC, t.stripe_tax_id_id DESC
+        LIMIT 1
+    ) AS latest ON TRUE
+    WHERE c.stripe_customer_id = theirs.stripe_customer_id
+      AND c.tax_id IS DISTINCT FROM left(latest.value, 100)
+      AND (
+          c.tax_id IS NULL
+          OR EXISTS (
+              SELECT 1
+              FROM stripe_tax_ids AS t
+              WHERE t.stripe_customer_id = theirs.stripe_customer_id
+                AND left(t.value, 100) = c.tax_id
+              OFFSET 0
+          )
+      );
+END
+$$;
+COMMENT ON FUNCTION billing_write_tax_ids_v1(snapshots jsonb) IS 'Writes snapshots of tax ids, and mPanel''s column of the customer''s latest';
+
+CREATE FUNCTION billing_write_tax_rates_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_material TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO stripe_tax_rates AS mirror (
+        stripe_tax_rate_id,
+        livemode,
+        display_name,
+        tax_type,
+        percentage,
+        inclusive,
+        country,
+        state_code,
+        jurisdiction,
+        jurisdiction_level,
+        active,
+        stripe_created,
+        stripe_as_of_since,
+        stripe_as_of,
+        stripe_event_id
+    )
+    SELECT
+        s.object_id,
+        s.livemode,
+        s.display_name,
+        s.tax_type,
+        s.percentage,
+        s.inclusive,
+        s.country,
+        s.state_code,
+        s.jurisdiction,
+        s.jurisdiction_level,
+        s.active,
+        s.stripe_created,
+        s.since,
+        s.as_of,
+        s.event_id
+    FROM jsonb_to_recordset(billing_write_tax_rates_v1.snapshots) AS s (
+        object_id text,
+        livemode boolean,
+        display_name text,
+        tax_type text,
+        percentage numeric,
+        inclusive boolean,
+        country text,
+        state_code text,
+        jurisdiction text,
+        jurisdiction_level text,
+        active boolean,
+        stripe_created timestamptz,
+        since timestamptz,
+        as_of timestamptz,
+        event_id text
+    )
+    ON CONFLICT (stripe_tax_rate_id) DO UPDATE
+    SET display_name = excluded.display_name,
+        tax_type = excluded.tax_type,
+        percentage = excluded.percentage,
+        inclusive = excluded.inclusive,
+        country = excluded.country,
+        state_code = excluded.state_code,
+        jurisdiction = excluded.jurisdiction,
+        jurisdiction_level = excluded.jurisdiction_level,
+        active = excluded.active,
+        stripe_as_of_since = excluded.stripe_as_of_since,
+        stripe_as_of = excluded.stripe_as_of,
+        stripe_event_id = excluded.stripe_event_id,
+        updated_at = now();
+END
+$$;
+COMMENT ON FUNCTION billing_write_tax_rates_v1(snapshots jsonb) IS 'Writes snapshots of tax rates';
 
 CREATE FUNCTION fn_pgqueuer_changed() RETURNS trigger
     LANGUAGE plpgsql
@@ -6420,6 +6675,8 @@ CREATE TABLE invoices (
     auto_advance boolean,
     finalization_error text,
     finalized_at timestamp with time zone,
+    voided_at timestamp with time zone,
+    taxes jsonb,
     due_at timestamp with time zone,
     amount_invoiced bigint,
     amount_refunded bigint DEFAULT 0 NOT NULL,
@@ -6458,6 +6715,8 @@ COMMENT ON COLUMN invoices.collection_method IS 'charge_automatically, or send_i
 COMMENT ON COLUMN invoices.auto_advance IS 'Whether Stripe finalizes and collects it by itself';
 COMMENT ON COLUMN invoices.finalization_error IS 'Why Stripe could not finalize it; null: it has not failed';
 COMMENT ON COLUMN invoices.finalized_at IS 'When Stripe finalized it; null: a draft';
+COMMENT ON COLUMN invoices.voided_at IS 'When it was voided; null: it is not';
+COMMENT ON COLUMN invoices.taxes IS 'Its taxes by rate, in minor units: tax_rate, amount, taxable_amount, inclusive, reason, net; null: none';
 COMMENT ON COLUMN invoices.due_at IS 'When a sent invoice is due; null: it is charged. due_date is for people';
 COMMENT ON COLUMN invoices.amount_invoiced IS 'Minor units in all, less what credit notes took off before it was paid';
 COMMENT ON COLUMN invoices.amount_refunded IS 'Minor units refunded of its payments, those under way included';
@@ -6748,7 +7007,7 @@ CREATE TABLE stripe_refetches (
     tied_at timestamp with time zone,
     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
     requested_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text, 'charge'::text, 'credit_note'::text, 'dispute'::text, 'radar.early_fraud_warning'::text])))
+    CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text, 'charge'::text, 'credit_note'::text, 'dispute'::text, 'radar.early_fraud_warning'::text, 'tax_id'::text, 'tax_rate'::text])))
 );
 COMMENT ON TABLE stripe_refetches IS 'Objects to fetch from Stripe, because their events do not decide their state; a row is deleted when the fetched object is applied';
 COMMENT ON COLUMN stripe_refetches.object_id IS 'Id at Stripe';
@@ -7781,6 +8040,305 @@ COMMENT ON COLUMN billing_takeovers.settles IS 'Invoices paid after the end that
 COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
 COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
 
+CREATE TABLE stripe_credit_notes (
+    stripe_credit_note_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    stripe_customer_id text,
+    stripe_number text,
+    status text NOT NULL,
+    amount bigint NOT NULL,
+    amount_before_payment bigint NOT NULL,
+    amount_refunded bigint NOT NULL,
+    amount_to_balance bigint NOT NULL,
+    amount_out_of_band bigint NOT NULL,
+    refunds jsonb,
+    taxes jsonb,
+    voided_at timestamp with time zone,
+    currency text NOT NULL,
+    reason text,
+    memo text,
+    pdf text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_credit_notes_amount_before_payment_check CHECK ((amount_before_payment >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_out_of_band_check CHECK ((amount_out_of_band >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_refunded_check CHECK ((amount_refunded >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_to_balance_check CHECK ((amount_to_balance >= 0)),
+    CONSTRAINT stripe_credit_notes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_credit_notes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_credit_notes_status_check CHECK ((status = ANY (ARRAY['issued'::text, 'void'::text])))
+);
+COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
+COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
+COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_credit_notes.stripe_invoice_id IS 'in_... that it corrects';
+COMMENT ON COLUMN stripe_credit_notes.stripe_customer_id IS 'cus_... of the invoice';
+COMMENT ON COLUMN stripe_credit_notes.stripe_number IS 'Stripe''s number, printed on it';
+COMMENT ON COLUMN stripe_credit_notes.status IS 'Stripe''s: issued or void';
+COMMENT ON COLUMN stripe_credit_notes.amount IS 'Minor units of currency in all, with taxes';
+COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that lowered what was still to be paid';
+COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
+COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
+COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
+COMMENT ON COLUMN stripe_credit_notes.refunds IS 'The refunds that give back a part of it: refund, amount in minor units; null: none';
+COMMENT ON COLUMN stripe_credit_notes.taxes IS 'What of it is taxes, by rate, as invoices.taxes has them; null: none';
+COMMENT ON COLUMN stripe_credit_notes.voided_at IS 'When it was voided; null: it is not';
+COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
+COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
+COMMENT ON COLUMN stripe_credit_notes.pdf IS 'The PDF at Stripe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_credit_notes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_credit_notes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_credit_notes.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_refunds (
+    stripe_refund_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    reason text,
+    failure_reason text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_refunds_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_refunds_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_refunds_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
+);
+COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
+COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
+COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_refunds.stripe_payment_intent_id IS 'pi_... that is refunded; null: a charge without one';
+COMMENT ON COLUMN stripe_refunds.stripe_charge_id IS 'ch_... that is refunded';
+COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
+COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
+COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
+COMMENT ON COLUMN stripe_refunds.failure_reason IS 'Why it failed, in Stripe''s words, as lost_or_stolen_card; null: it did not, or Stripe does not say';
+COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_tax_rates (
+    stripe_tax_rate_id text NOT NULL,
+    livemode boolean NOT NULL,
+    display_name text NOT NULL,
+    tax_type text,
+    percentage numeric NOT NULL,
+    inclusive boolean NOT NULL,
+    country text,
+    state_code text,
+    jurisdiction text,
+    jurisdiction_level text,
+    active boolean NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_tax_rates_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_tax_rates_percentage_check CHECK (((percentage >= (0)::numeric) AND (percentage <= (100)::numeric)))
+);
+COMMENT ON TABLE stripe_tax_rates IS 'Tax rates that were created by hand, and those that Stripe Tax has made and an invoice names';
+COMMENT ON COLUMN stripe_tax_rates.stripe_tax_rate_id IS 'txr_...';
+COMMENT ON COLUMN stripe_tax_rates.livemode IS 'Whether the id belongs to Stripe''s live mode';
+COMMENT ON COLUMN stripe_tax_rates.display_name IS 'What the invoice calls it: VAT, Sales Tax, ...';
+COMMENT ON COLUMN stripe_tax_rates.tax_type IS 'Stripe''s: vat, sales_tax, gst, ...; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.percentage IS 'What is charged, in percent: at Stripe effective_percentage, or percentage';
+COMMENT ON COLUMN stripe_tax_rates.inclusive IS 'Whether prices contain it';
+COMMENT ON COLUMN stripe_tax_rates.country IS 'ISO 3166; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.state_code IS 'ISO 3166-2 without the country; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.jurisdiction IS 'Whose tax it is, as the invoice says; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.jurisdiction_level IS 'Stripe''s: country, state, county, city, district; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.active IS 'Whether it can be used anew';
+COMMENT ON COLUMN stripe_tax_rates.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_tax_rates.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_tax_rates.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_tax_rates.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_tax_rates.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_tax_rates.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_tax_lines AS
+ SELECT document.livemode,
+    document.at,
+    document.kind,
+    document.document_id,
+    document.stripe_invoice_id,
+    document.stripe_customer_id,
+    rate.country,
+    COALESCE(rate.jurisdiction, rate.state_code, rate.country) AS jurisdiction,
+    rate.display_name AS tax_name,
+    rate.percentage AS rate,
+    document.inclusive,
+    document.reason,
+    document.net,
+    document.tax,
+    document.currency,
+    document.tax_rate AS stripe_tax_rate_id
+   FROM (( SELECT i.livemode,
+            i.finalized_at AS at,
+            'invoice'::text AS kind,
+            i.stripe_invoice_id AS document_id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            lower((i.currency)::text) AS currency,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            line.net,
+            line.amount AS tax
+           FROM (invoices i
+             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((i.taxes IS NOT NULL) AND (i.finalized_at IS NOT NULL))
+        UNION ALL
+         SELECT i.livemode,
+            i.voided_at,
+            'voided_invoice'::text,
+            i.stripe_invoice_id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            lower((i.currency)::text) AS lower,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            (- line.net),
+            (- line.amount)
+           FROM (invoices i
+             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((i.taxes IS NOT NULL) AND (i.voided_at IS NOT NULL) AND (i.finalized_at IS NOT NULL))
+        UNION ALL
+         SELECT n.livemode,
+            n.stripe_created,
+            'credit_note'::text,
+            n.stripe_credit_note_id,
+            n.stripe_invoice_id,
+            n.stripe_customer_id,
+            n.currency,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            (- line.net),
+            (- line.amount)
+           FROM (stripe_credit_notes n
+             CROSS JOIN LATERAL jsonb_to_recordset(n.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE (n.taxes IS NOT NULL)
+        UNION ALL
+         SELECT n.livemode,
+            n.voided_at,
+            'voided_credit_note'::text,
+            n.stripe_credit_note_id,
+            n.stripe_invoice_id,
+            n.stripe_customer_id,
+            n.currency,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            line.net,
+            line.amount
+           FROM (stripe_credit_notes n
+             CROSS JOIN LATERAL jsonb_to_recordset(n.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((n.taxes IS NOT NULL) AND (n.voided_at IS NOT NULL))
+        UNION ALL
+         SELECT r.livemode,
+            r.stripe_created,
+            'refund'::text,
+            r.stripe_refund_id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            lower((i.currency)::text) AS lower,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            (- ((round((((line.net)::numeric * until.now) / whole.total)) - round((((line.net)::numeric * until.before) / whole.total))))::bigint),
+            (- ((round((((line.amount)::numeric * until.now) / whole.total)) - round((((line.amount)::numeric * until.before) / whole.total))))::bigint)
+           FROM (((((stripe_refunds r
+             CROSS JOIN LATERAL ( SELECT p.stripe_invoice_id
+                   FROM invoice_payments p
+                  WHERE ((p.stripe_payment_intent_id = r.stripe_payment_intent_id) AND (p.status = 'paid'::text))
+                  ORDER BY p.stripe_created, p.stripe_invoice_payment_id
+                 LIMIT 1) paid)
+             JOIN invoices i ON ((i.stripe_invoice_id = paid.stripe_invoice_id)))
+             CROSS JOIN LATERAL ( SELECT ((i.amount_invoiced)::numeric + COALESCE(sum(n.amount_before_payment), (0)::numeric)) AS total
+                   FROM stripe_credit_notes n
+                  WHERE ((n.stripe_invoice_id = i.stripe_invoice_id) AND (n.status = 'issued'::text))) whole)
+             CROSS JOIN LATERAL ( SELECT COALESCE(sum(given.amount), (0)::numeric) AS now,
+                    COALESCE(sum(given.amount) FILTER (WHERE (given.id <> r.stripe_refund_id)), (0)::numeric) AS before
+                   FROM ( SELECT other.stripe_refund_id AS id,
+                            ((other.amount)::numeric - COALESCE(( SELECT sum(((part.value ->> 'amount'::text))::bigint) AS sum
+                                   FROM (stripe_credit_notes n
+                                     CROSS JOIN LATERAL jsonb_array_elements(n.refunds) part(value))
+                                  WHERE ((n.stripe_invoice_id = i.stripe_invoice_id) AND (n.status = 'issued'::text) AND ((part.value ->> 'refund'::text) = other.stripe_refund_id))), (0)::numeric)) AS amount
+                           FROM (invoice_payments p
+                             JOIN stripe_refunds other ON ((other.stripe_payment_intent_id = p.stripe_payment_intent_id)))
+                          WHERE ((p.stripe_invoice_id = i.stripe_invoice_id) AND (p.status = 'paid'::text) AND (other.status <> ALL (ARRAY['failed'::text, 'canceled'::text])) AND (ROW(other.stripe_created, other.stripe_refund_id) <= ROW(r.stripe_created, r.stripe_refund_id)))) given) until)
+             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((r.status <> ALL (ARRAY['failed'::text, 'canceled'::text])) AND (i.taxes IS NOT NULL) AND (whole.total > (0)::numeric) AND (until.now > until.before))) document
+     LEFT JOIN stripe_tax_rates rate ON ((rate.stripe_tax_rate_id = document.tax_rate)));
+COMMENT ON VIEW billing_tax_lines IS 'The taxes of invoices, and of what was taken back of them, by document and rate; amounts in minor units';
+COMMENT ON COLUMN billing_tax_lines.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_tax_lines.at IS 'When the invoice was finalized or voided, the credit note issued or voided, the refund made';
+COMMENT ON COLUMN billing_tax_lines.kind IS 'invoice, voided_invoice, credit_note, voided_credit_note, or refund: one without a credit note';
+COMMENT ON COLUMN billing_tax_lines.document_id IS 'in_..., cn_... or re_...';
+COMMENT ON COLUMN billing_tax_lines.stripe_invoice_id IS 'in_... that it is of';
+COMMENT ON COLUMN billing_tax_lines.stripe_customer_id IS 'cus_... of the invoice';
+COMMENT ON COLUMN billing_tax_lines.country IS 'ISO 3166, whose tax it is; null: the rate does not say it, or is still to be fetched';
+COMMENT ON COLUMN billing_tax_lines.jurisdiction IS 'Whose tax it is there, as the invoice says';
+COMMENT ON COLUMN billing_tax_lines.tax_name IS 'What the invoice calls it';
+COMMENT ON COLUMN billing_tax_lines.rate IS 'In percent';
+COMMENT ON COLUMN billing_tax_lines.inclusive IS 'Whether prices contained it';
+COMMENT ON COLUMN billing_tax_lines.reason IS 'Stripe''s taxability reason: standard_rated, reverse_charge, customer_exempt, ...';
+COMMENT ON COLUMN billing_tax_lines.net IS 'What was sold at the rate, before the tax, in minor units; negative: taken back';
+COMMENT ON COLUMN billing_tax_lines.tax IS 'The tax, in minor units; negative: taken back';
+COMMENT ON COLUMN billing_tax_lines.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_tax_lines.stripe_tax_rate_id IS 'txr_...';
+
+CREATE VIEW billing_tax AS
+ SELECT livemode,
+    (date_trunc('month'::text, (at AT TIME ZONE 'UTC'::text)))::date AS period,
+    country,
+    jurisdiction,
+    tax_name,
+    rate,
+    reason,
+    (sum(net))::bigint AS net,
+    (sum(tax))::bigint AS tax,
+    currency,
+    count(DISTINCT ROW(kind, document_id)) AS documents
+   FROM billing_tax_lines line
+  GROUP BY livemode, ((date_trunc('month'::text, (at AT TIME ZONE 'UTC'::text)))::date), country, jurisdiction, tax_name, rate, reason, currency;
+COMMENT ON VIEW billing_tax IS 'Taxes by month, jurisdiction, rate, reason and currency, in minor units; refunds, credit notes and what was voided are negative';
+COMMENT ON COLUMN billing_tax.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_tax.period IS 'The first day of the month, in UTC';
+COMMENT ON COLUMN billing_tax.country IS 'ISO 3166, whose tax it is; null: the rate does not say it, or is still to be fetched';
+COMMENT ON COLUMN billing_tax.jurisdiction IS 'Whose tax it is there, as invoices say';
+COMMENT ON COLUMN billing_tax.tax_name IS 'What invoices call it';
+COMMENT ON COLUMN billing_tax.rate IS 'In percent';
+COMMENT ON COLUMN billing_tax.reason IS 'Stripe''s taxability reason: standard_rated, reverse_charge, customer_exempt, ...';
+COMMENT ON COLUMN billing_tax.net IS 'What was sold at the rate, before the tax, in minor units';
+COMMENT ON COLUMN billing_tax.tax IS 'The tax, in minor units';
+COMMENT ON COLUMN billing_tax.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_tax.documents IS 'How many invoices, credit notes and refunds';
+
 CREATE VIEW billing_trouble_kinds AS
  SELECT kind,
     list,
@@ -8193,60 +8751,6 @@ COMMENT ON COLUMN stripe_charges.stripe_event_id IS 'The event whose snapshot th
 COMMENT ON COLUMN stripe_charges.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_charges.updated_at IS 'When this row was last changed';
 
-CREATE TABLE stripe_credit_notes (
-    stripe_credit_note_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_invoice_id text NOT NULL,
-    stripe_customer_id text,
-    stripe_number text,
-    status text NOT NULL,
-    amount bigint NOT NULL,
-    amount_before_payment bigint NOT NULL,
-    amount_refunded bigint NOT NULL,
-    amount_to_balance bigint NOT NULL,
-    amount_out_of_band bigint NOT NULL,
-    currency text NOT NULL,
-    reason text,
-    memo text,
-    pdf text,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_credit_notes_amount_before_payment_check CHECK ((amount_before_payment >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_out_of_band_check CHECK ((amount_out_of_band >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_refunded_check CHECK ((amount_refunded >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_to_balance_check CHECK ((amount_to_balance >= 0)),
-    CONSTRAINT stripe_credit_notes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_credit_notes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_credit_notes_status_check CHECK ((status = ANY (ARRAY['issued'::text, 'void'::text])))
-);
-COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
-COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
-COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_credit_notes.stripe_invoice_id IS 'in_... that it corrects';
-COMMENT ON COLUMN stripe_credit_notes.stripe_customer_id IS 'cus_... of the invoice';
-COMMENT ON COLUMN stripe_credit_notes.stripe_number IS 'Stripe''s number, printed on it';
-COMMENT ON COLUMN stripe_credit_notes.status IS 'Stripe''s: issued or void';
-COMMENT ON COLUMN stripe_credit_notes.amount IS 'Minor units of currency in all, with taxes';
-COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that lowered what was still to be paid';
-COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
-COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
-COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
-COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
-COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
-COMMENT ON COLUMN stripe_credit_notes.pdf IS 'The PDF at Stripe';
-COMMENT ON COLUMN stripe_credit_notes.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_credit_notes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_credit_notes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_credit_notes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_credit_notes.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_credit_notes.updated_at IS 'When this row was last changed';
-
 CREATE TABLE stripe_customer_balances (
     stripe_customer_id text NOT NULL,
     currency text NOT NULL,
@@ -8303,43 +8807,43 @@ COMMENT ON COLUMN stripe_event_polls.read_until IS 'Events created until then ha
 COMMENT ON COLUMN stripe_event_polls.found_at IS 'When events that no webhook had delivered were last stored; null: never';
 COMMENT ON COLUMN stripe_event_polls.found IS 'How many events were stored this way';
 
-CREATE TABLE stripe_refunds (
-    stripe_refund_id text NOT NULL,
+CREATE TABLE stripe_tax_ids (
+    stripe_tax_id_id text NOT NULL,
     livemode boolean NOT NULL,
-    stripe_payment_intent_id text,
-    stripe_charge_id text,
-    amount bigint NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    reason text,
-    failure_reason text,
+    stripe_customer_id text NOT NULL,
+    type text NOT NULL,
+    value text,
+    country text,
+    verification text,
+    verified_name text,
+    verified_address text,
+    deleted boolean NOT NULL,
     stripe_created timestamp with time zone NOT NULL,
     stripe_as_of_since timestamp with time zone NOT NULL,
     stripe_as_of timestamp with time zone NOT NULL,
     stripe_event_id text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_refunds_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_refunds_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_refunds_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
+    CONSTRAINT stripe_tax_ids_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_tax_ids_verification_check CHECK ((verification = ANY ('{pending,verified,unverified,unavailable}'::text[])))
 );
-COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
-COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
-COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_refunds.stripe_payment_intent_id IS 'pi_... that is refunded; null: a charge without one';
-COMMENT ON COLUMN stripe_refunds.stripe_charge_id IS 'ch_... that is refunded';
-COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
-COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
-COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
-COMMENT ON COLUMN stripe_refunds.failure_reason IS 'Why it failed, in Stripe''s words, as lost_or_stolen_card; null: it did not, or Stripe does not say';
-COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
+COMMENT ON TABLE stripe_tax_ids IS 'Tax ids of Stripe''s customers, with what became of their verification';
+COMMENT ON COLUMN stripe_tax_ids.stripe_tax_id_id IS 'txi_...';
+COMMENT ON COLUMN stripe_tax_ids.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_tax_ids.stripe_customer_id IS 'cus_... whose it is';
+COMMENT ON COLUMN stripe_tax_ids.type IS 'Stripe''s: eu_vat, gb_vat, us_ein, ...';
+COMMENT ON COLUMN stripe_tax_ids.value IS 'The id itself; null: erased';
+COMMENT ON COLUMN stripe_tax_ids.country IS 'ISO 3166; null: not of one country';
+COMMENT ON COLUMN stripe_tax_ids.verification IS 'What a government''s database says of it: pending, verified, unverified, unavailable; null: none has such ids';
+COMMENT ON COLUMN stripe_tax_ids.verified_name IS 'Whose it is by that database; null: not said';
+COMMENT ON COLUMN stripe_tax_ids.verified_address IS 'Their address by that database; null: not said';
+COMMENT ON COLUMN stripe_tax_ids.deleted IS 'Whether the customer has it no more';
+COMMENT ON COLUMN stripe_tax_ids.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_tax_ids.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_tax_ids.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_tax_ids.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_tax_ids.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_tax_ids.updated_at IS 'When this row was last changed';
 
 CREATE TABLE subscription_charges (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -8662,6 +9166,12 @@ ALTER TABLE ONLY stripe_refetches
 ALTER TABLE ONLY stripe_refunds
     ADD CONSTRAINT stripe_refunds_pkey PRIMARY KEY (stripe_refund_id);
 
+ALTER TABLE ONLY stripe_tax_ids
+    ADD CONSTRAINT stripe_tax_ids_pkey PRIMARY KEY (stripe_tax_id_id);
+
+ALTER TABLE ONLY stripe_tax_rates
+    ADD CONSTRAINT stripe_tax_rates_pkey PRIMARY KEY (stripe_tax_rate_id);
+
 ALTER TABLE ONLY subscription_charges
     ADD CONSTRAINT subscription_charges_pkey PRIMARY KEY (id);
 
@@ -8804,6 +9314,10 @@ CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree 
 CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 
 CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
+
+CREATE INDEX billing_invoices_taxed_idx ON invoices USING btree (finalized_at) WHERE (taxes IS NOT NULL);
+
+CREATE INDEX billing_invoices_voided_idx ON invoices USING btree (voided_at) WHERE ((voided_at IS NOT NULL) AND (taxes IS NOT NULL));
 
 CREATE INDEX billing_items_other_price_idx ON subscription_items USING btree (stripe_product_id, subscription_id) WHERE (price_id IS NULL);
 
@@ -8991,6 +9505,10 @@ CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges USING btree (st
 
 CREATE INDEX stripe_credit_notes_invoice_idx ON stripe_credit_notes USING btree (stripe_invoice_id);
 
+CREATE INDEX stripe_credit_notes_taxed_idx ON stripe_credit_notes USING btree (stripe_created) WHERE (taxes IS NOT NULL);
+
+CREATE INDEX stripe_credit_notes_voided_idx ON stripe_credit_notes USING btree (voided_at) WHERE ((voided_at IS NOT NULL) AND (taxes IS NOT NULL));
+
 CREATE INDEX stripe_customers_customer_idx ON stripe_customers USING btree (customer_id);
 
 CREATE INDEX stripe_disputes_charge_idx ON stripe_disputes USING btree (stripe_charge_id);
@@ -9021,7 +9539,11 @@ CREATE INDEX stripe_fraud_warnings_payment_intent_idx ON stripe_fraud_warnings U
 
 CREATE INDEX stripe_refetches_due_idx ON stripe_refetches USING btree (next_attempt_at);
 
+CREATE INDEX stripe_refunds_created_idx ON stripe_refunds USING btree (stripe_created);
+
 CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (stripe_payment_intent_id);
+
+CREATE INDEX stripe_tax_ids_customer_idx ON stripe_tax_ids USING btree (stripe_customer_id);
 
 CREATE INDEX subscription_charges_price_idx ON subscription_charges USING btree (price_id);
 

@@ -122,6 +122,7 @@ def _invoice(row: Row) -> str:
         row["stripe_number"] or "(no number yet)",
         row["stripe_status"],
         f"{_amount(row, 'amount_paid')} of {_amount(row, 'amount_due')}",
+        f"with tax {_amount(row, 'total_tax')}" if row["total_tax"] else "",
         f"refunded {_amount(row, 'amount_refunded')}" if row["amount_refunded"] else "",
         f"next attempt {_day(row['next_payment_attempt'])}" if row["next_payment_attempt"] else "",
         row["stripe_invoice_id"],

@@ -18,6 +18,7 @@ from mpanel_billing.provisioning import operations
 if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than most commands
     from mpanel_billing.stripe_gateway.invoices import InvoiceSums, UpcomingInvoice
     from mpanel_billing.subscriptions.invoice_actions import InvoiceDetails, Verb
+    from mpanel_billing.subscriptions.invoice_records import Tax
     from mpanel_billing.subscriptions.manual_invoices import NewLine
 
 app = typer.Typer(help="What an invoice is for, and what is done about it.", no_args_is_help=True)
@@ -190,9 +191,10 @@ def print_upcoming(found: "UpcomingInvoice") -> None:
 def _print_sums(sums: "InvoiceSums", *after: tuple[int, str]) -> None:
     """Print lines and sums, with their amounts in one column."""
     lines = [(line.amount, line.description) for line in sums.lines]
-    less_and_more = [(-sums.discount, "discount"), (sums.tax, "tax")]
+    less_and_more = [(-sums.discount, "discount"), (sums.tax - sums.tax_included, "tax")]
     between = [(amount, name) for amount, name in less_and_more if amount]
-    rows = [*lines, *between, (sums.total, "total"), *after]
+    included = [(sums.tax_included, "of it tax")] if sums.tax_included else []
+    rows = [*lines, *between, (sums.total, "total"), *included, *after]
     texts = [format_money(amount, sums.currency) for amount, _ in rows]
     width = max(map(len, texts))
     for text, (_, name) in zip(texts, rows, strict=True):
@@ -203,7 +205,17 @@ def _print(found: "InvoiceDetails") -> None:
     invoice, sums = found.invoice, found.sums
     print_line(f"{invoice.stripe_number or invoice.stripe_invoice_id}  {invoice.stripe_status}")
     _print_sums(sums)
+    for tax in found.taxes:
+        print_line(_tax_text(tax, invoice.currency))
     for one in found.attempts:
         reason = f": {one.reason}" if one.reason else ""
         charged = format_money(one.amount, one.currency)
         print_line(f"{moment_text(one.at)}  {charged}  {one.status}{reason}")
+
+
+def _tax_text(tax: "Tax", currency: str) -> str:
+    rate = "" if tax.rate is None else f" {tax.rate.normalize():f} %"
+    place = f" {tax.jurisdiction}" if tax.jurisdiction else ""
+    reason = f" ({tax.reason})" if tax.reason else ""
+    net = format_money(tax.net, currency)
+    return f"{tax.name or 'tax'}{place}{rate}: {format_money(tax.tax, currency)} on {net}{reason}"

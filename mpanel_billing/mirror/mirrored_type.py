@@ -89,6 +89,7 @@ class MirroredType(Generic[F]):
     `list_compared` and `find_absent`.
     `resource`: where Stripe has it.
     `comparison`: None if reconcile leaves the type out (Stripe cannot list it by what we need).
+    `listed_in`: the type whose objects carry it in a list, if Stripe has no list of all.
     `batch_key`: what no two snapshots of one transaction may share.
     `columns`: of our row, beyond the facts. `place`: the keys of the row, given the stored one.
     `new_ids`: of the rows that a snapshot may be the first to make.
@@ -106,6 +107,7 @@ class MirroredType(Generic[F]):
     query_file: str
     resource: Resource
     comparison: Comparison[F] | None
+    listed_in: str | None = None
     batch_key: Callable[[F], str] = _object_id
     columns: Callable[[F], Mapping[str, Any]] = _no_columns
     place: Callable[[F, Row | None, dict[str, UUID]], Mapping[str, Any]] = _no_place

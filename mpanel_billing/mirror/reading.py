@@ -8,6 +8,7 @@ changelog.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,7 @@ ATTEMPT_METADATA_KEY = "checkoutAttempt"
 
 MAX_ID_LENGTH = 255
 _MAX_BIGINT = 2**63 - 1
+_ALL_PERCENT = 100
 _MAX_TIMESTAMP = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
@@ -54,6 +56,17 @@ class Fields:
         if value is None or (type(value) is int and -_MAX_BIGINT <= value <= _MAX_BIGINT):
             return value
         raise UnreadableObjectError(f"{key} is not a 64-bit integer")
+
+    def percentage(self, key: str) -> Decimal | None:
+        """Return a number of percent, as exact as Stripe writes it."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UnreadableObjectError(f"{key} is not a number")
+        if not 0 <= value <= _ALL_PERCENT:
+            raise UnreadableObjectError(f"{key} is not a percentage")
+        return Decimal(str(value))
 
     def flag(self, key: str) -> bool:
         """Return whether the value is `true`."""

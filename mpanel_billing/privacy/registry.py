@@ -45,6 +45,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "stripe_credit_notes": _words("memo"),
     "stripe_customers": _words("email name"),
     "stripe_events": _words("payload last_error"),
+    "stripe_tax_ids": _words("value verified_name verified_address"),
     "stripe_refetches": _words("last_error"),
     "subscription_charges": _words("description domain"),
     "subscriptions": _words("metadata"),
@@ -149,7 +150,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
         " currency status stripe_event_id"
     ),
     "invoices": _words(
-        "invoice_number status currency stripe_invoice_id stripe_subscription_id"
+        "taxes invoice_number status currency stripe_invoice_id stripe_subscription_id"
         " stripe_customer_id stripe_number stripe_status billing_reason collection_method"
         " stripe_payment_intent_id stripe_event_id"
     ),
@@ -176,7 +177,14 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "stripe_credit_notes": _words(
         "stripe_credit_note_id stripe_invoice_id stripe_customer_id stripe_number status currency"
-        " reason stripe_event_id"
+        " reason refunds taxes stripe_event_id"
+    ),
+    "stripe_tax_ids": _words(
+        "stripe_tax_id_id stripe_customer_id type country verification stripe_event_id"
+    ),
+    "stripe_tax_rates": _words(
+        "stripe_tax_rate_id display_name tax_type country state_code jurisdiction"
+        " jurisdiction_level stripe_event_id"
     ),
     "stripe_disputes": _words(
         "stripe_dispute_id stripe_charge_id stripe_payment_intent_id status reason currency"

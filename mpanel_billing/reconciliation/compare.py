@@ -23,7 +23,7 @@ from mpanel_billing.mirror.mirrored_type import Comparison
 from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.service import STALE
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
-from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
+from mpanel_billing.mirror.types import CARRIED, MIRRORED_BY_NAME, normalise
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.reconciliation.drift import Announce, Drift, Progress, drifts_of, unannounced
@@ -66,7 +66,25 @@ class Compared:
 
 
 async def compare_page(context: ReconcileContext, object_type: str, page: Page) -> Compared:
-    """Compare a page with the stored rows; repair what differs unless it is a dry run."""
+    """Compare a page with the stored rows; repair what differs unless it is a dry run.
+
+    With them what they carry: objects that Stripe lists only there.
+    """
+    compared = [await _compare_objects(context, object_type, page)]
+    for carried in CARRIED.get(object_type, ()):
+        of_page = MIRRORED_BY_NAME[object_type].contained
+        objects = [each for carrier in page.objects for each in of_page(carrier)]
+        objects = [each for each in objects if each.get("object") == carried]
+        if objects:
+            part = replace(page, objects=objects)
+            compared.append(await _compare_objects(context, carried, part))
+    return Compared(
+        [drift for each in compared for drift in each.drift],
+        [id_ for each in compared for id_ in each.known],
+    )
+
+
+async def _compare_objects(context: ReconcileContext, object_type: str, page: Page) -> Compared:
     objects = [await context.mirror.complete(stripe_object) for stripe_object in page.objects]
     read, drift = await _read_all(context, object_type, objects)
     rows = await _stored_rows(context, object_type, list(read))

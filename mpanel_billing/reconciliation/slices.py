@@ -7,7 +7,7 @@ into ranges of `created`.
 import math
 from dataclasses import dataclass, replace
 
-from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES
+from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES, LISTED
 from mpanel_billing.stripe_gateway.objects import MAX_EVENT_TYPES
 
 STEPS = ("replay", "compare", "absent", "inspect")
@@ -53,7 +53,7 @@ def cut(*, now: int, horizon: int, subscriptions: int, since: int | None) -> lis
         *(Slice("replay", subject, created_from=oldest_event) for subject in event_subjects()),
         *(
             Slice("compare", subject, part, low, high)
-            for subject in COMPARED
+            for subject in LISTED
             for part, (low, high) in enumerate(_ranges(since, since or horizon, now, parts))
         ),
         *(Slice("absent", subject) for subject in COMPARED if since is None),

@@ -21,13 +21,17 @@ _NUMBER = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """A line of an invoice, in minor units: `amount` before its `discount` and its `tax`."""
+    """A line of an invoice, in minor units: `amount` before its `discount` and its `tax`.
+
+    Of the tax the `amount`, less its discount, contains `tax_included`.
+    """
 
     description: str
     quantity: int | None
     amount: int
     discount: int
     tax: int
+    tax_included: int
     proration: bool
     period_start: datetime
     period_end: datetime
@@ -37,7 +41,8 @@ class InvoiceLine:
 class InvoiceSums:
     """What an invoice adds up to, in minor units of `currency`, and its lines.
 
-    `total` is `subtotal` less `discount`, with taxes that are not included in prices.
+    `total` is `subtotal` less `discount`, with the taxes that prices do not contain: `tax` less
+    `tax_included`.
     `payment_intents` are those by which it is, or was to be, paid.
     """
 
@@ -45,6 +50,7 @@ class InvoiceSums:
     subtotal: int
     discount: int
     tax: int
+    tax_included: int
     total: int
     lines: tuple[InvoiceLine, ...]
     payment_intents: tuple[str, ...]
@@ -129,6 +135,7 @@ def _sums(
         subtotal=fields["subtotal"],
         discount=_sum(fields.get("total_discount_amounts")),
         tax=_sum(fields.get("total_taxes")),
+        tax_included=_included(fields.get("total_taxes")),
         total=fields["total"],
         lines=tuple(_line(line) for line in lines),
         payment_intents=payment_intents,
@@ -137,6 +144,11 @@ def _sums(
 
 def _sum(parts: list[Mapping[str, Any]] | None) -> int:
     return sum(int(one["amount"]) for one in parts or ())
+
+
+def _included(taxes: list[Mapping[str, Any]] | None) -> int:
+    """Return what of taxes is part of the prices."""
+    return _sum([one for one in taxes or () if one["tax_behavior"] == "inclusive"])
 
 
 def _line(line: Mapping[str, Any]) -> InvoiceLine:
@@ -148,6 +160,7 @@ def _line(line: Mapping[str, Any]) -> InvoiceLine:
         amount=line["amount"],
         discount=_sum(line.get("discount_amounts")),
         tax=_sum(line.get("taxes")),
+        tax_included=_included(line.get("taxes")),
         proration=any((parent.get(origin) or {}).get("proration") for origin in origins),
         period_start=datetime.fromtimestamp(line["period"]["start"], UTC),
         period_end=datetime.fromtimestamp(line["period"]["end"], UTC),

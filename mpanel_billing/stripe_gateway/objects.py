@@ -21,7 +21,7 @@ class Resource:
 
     path: str
     expand: tuple[str, ...] = ()
-    list_params: Mapping[str, str] = field(default_factory=dict)
+    list_params: Mapping[str, Any] = field(default_factory=dict)
 
 
 EVENTS = Resource("/v1/events")

@@ -31,6 +31,8 @@ _OBJECTS: Mapping[str, str] = {
     "subscription_items": "subscription_item",
     "subscription_schedules": "subscription_schedule",
     "subscriptions": "subscription",
+    "tax_ids": "tax_id",
+    "tax_rates": "tax_rate",
     "webhook_endpoints": "webhook_endpoint",
 }
 """What the paths that we call return; of others, only that it is an object."""

@@ -25,7 +25,7 @@ from mpanel_billing.stripe_gateway.invoices import (
     preview_upcoming,
 )
 from mpanel_billing.subscriptions import repository
-from mpanel_billing.subscriptions.invoice_records import Attempt, Invoice
+from mpanel_billing.subscriptions.invoice_records import Attempt, Invoice, Tax
 from mpanel_billing.subscriptions.lookup import (
     CustomerRef,
     get_invoice,
@@ -88,10 +88,11 @@ class InvoiceRequest:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceDetails:
-    """An invoice with its lines, and with the attempts to collect it, the oldest first."""
+    """An invoice with its lines and taxes, and the attempts to collect it, the oldest first."""
 
     invoice: Invoice
     sums: InvoiceSums
+    taxes: Sequence[Tax]
     attempts: Sequence[Attempt]
 
 
@@ -108,8 +109,9 @@ async def get_details(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> I
     invoice = await get_invoice(mirror, invoice_id, named)
     sums = await get_sums(mirror.stripe, invoice.stripe_invoice_id)
     async with acquired(mirror.pool) as conn:
+        taxes = await repository.invoices.list_taxes(conn, invoice.id)
         attempts = await repository.invoices.list_attempts(conn, sums.payment_intents)
-    return InvoiceDetails(invoice, sums, attempts)
+    return InvoiceDetails(invoice, sums, taxes, attempts)
 
 
 async def get_upcoming(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Self
 from uuid import UUID
 
@@ -12,7 +13,8 @@ import asyncpg
 class Invoice:
     """A Stripe invoice; amounts are in minor units of `currency`, times are UTC.
 
-    `amount_invoiced` is its total, less what credit notes took off before it was paid.
+    `total_tax` is what of `total` is taxes. `amount_invoiced` is its total, less what credit notes
+    took off before it was paid.
     `amount_refunded` includes refunds that are still pending, `amount_credited` is what credit
     notes gave back without one, `amount_disputed` what banks have taken.
     """
@@ -25,6 +27,8 @@ class Invoice:
     stripe_status: str
     billing_reason: str | None
     currency: str
+    total: int
+    total_tax: int
     amount_invoiced: int
     amount_due: int
     amount_paid: int
@@ -50,6 +54,23 @@ class Invoice:
         """What of it was neither given back nor taken back by a bank."""
         returned = self.amount_refunded + self.amount_credited + self.amount_disputed
         return self.amount_invoiced - returned
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """The tax at one rate (percent), on `net`, in minor units; None: the rate is not known yet.
+
+    `reason` is Stripe's.
+    """
+
+    name: str | None
+    country: str | None
+    jurisdiction: str | None
+    rate: Decimal | None
+    inclusive: bool
+    reason: str | None
+    net: int
+    tax: int
 
 
 @dataclass(frozen=True, slots=True)

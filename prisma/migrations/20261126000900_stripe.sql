@@ -51,7 +51,7 @@ CREATE TABLE stripe_refetches (
     object_id text PRIMARY KEY,
     object_type text NOT NULL CHECK (object_type IN (
         'subscription', 'invoice', 'checkout.session', 'customer', 'invoice_payment', 'refund',
-        'charge', 'credit_note', 'dispute', 'radar.early_fraud_warning'
+        'charge', 'credit_note', 'dispute', 'radar.early_fraud_warning', 'tax_id', 'tax_rate'
     )),
     reason text NOT NULL,
     version bigint NOT NULL DEFAULT 1,
@@ -133,6 +133,7 @@ CREATE TABLE stripe_refunds (
     CHECK (stripe_as_of_since <= stripe_as_of)
 );
 CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds (stripe_payment_intent_id);
+CREATE INDEX stripe_refunds_created_idx ON stripe_refunds (stripe_created);
 COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
 COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
 COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
@@ -219,6 +220,9 @@ CREATE TABLE stripe_credit_notes (
     amount_refunded bigint NOT NULL CHECK (amount_refunded >= 0),
     amount_to_balance bigint NOT NULL CHECK (amount_to_balance >= 0),
     amount_out_of_band bigint NOT NULL CHECK (amount_out_of_band >= 0),
+    refunds jsonb,
+    taxes jsonb,
+    voided_at timestamptz,
     currency text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     reason text,
     memo text,
@@ -232,6 +236,10 @@ CREATE TABLE stripe_credit_notes (
     CHECK (stripe_as_of_since <= stripe_as_of)
 );
 CREATE INDEX stripe_credit_notes_invoice_idx ON stripe_credit_notes (stripe_invoice_id);
+CREATE INDEX stripe_credit_notes_taxed_idx ON stripe_credit_notes (stripe_created)
+WHERE taxes IS NOT NULL;
+CREATE INDEX stripe_credit_notes_voided_idx ON stripe_credit_notes (voided_at)
+WHERE voided_at IS NOT NULL AND taxes IS NOT NULL;
 COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
 COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
 COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
@@ -244,6 +252,9 @@ COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that
 COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
 COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
 COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
+COMMENT ON COLUMN stripe_credit_notes.refunds IS 'The refunds that give back a part of it: refund, amount in minor units; null: none';
+COMMENT ON COLUMN stripe_credit_notes.taxes IS 'What of it is taxes, by rate, as invoices.taxes has them; null: none';
+COMMENT ON COLUMN stripe_credit_notes.voided_at IS 'When it was voided; null: it is not';
 COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
 COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
 COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
@@ -447,7 +458,10 @@ CREATE TYPE billing_invoice_snapshot AS (
     stripe_created timestamptz,
     since timestamptz,
     as_of timestamptz,
-    event_id text
+    event_id text,
+    tax_rate numeric,
+    taxes jsonb,
+    voided_at timestamptz
 );
 COMMENT ON TYPE billing_invoice_snapshot IS 'A Stripe invoice as the mirror writes it';
 

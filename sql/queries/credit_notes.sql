@@ -14,6 +14,9 @@
 --     amount_refunded bigint NOT NULL,
 --     amount_to_balance bigint NOT NULL,
 --     amount_out_of_band bigint NOT NULL,
+--     refunds jsonb,
+--     taxes jsonb,
+--     voided_at timestamp with time zone,
 --     currency text NOT NULL,
 --     reason text,
 --     memo text,
@@ -35,6 +38,8 @@
 -- );
 -- ALTER TABLE ONLY stripe_credit_notes ADD CONSTRAINT stripe_credit_notes_pkey PRIMARY KEY (stripe_credit_note_id);
 -- CREATE INDEX stripe_credit_notes_invoice_idx ON stripe_credit_notes USING btree (stripe_invoice_id);
+-- CREATE INDEX stripe_credit_notes_taxed_idx ON stripe_credit_notes USING btree (stripe_created) WHERE (taxes IS NOT NULL);
+-- CREATE INDEX stripe_credit_notes_voided_idx ON stripe_credit_notes USING btree (voided_at) WHERE ((voided_at IS NOT NULL) AND (taxes IS NOT NULL));
 
 -- name: list_stored(object_ids, sinces)
 SELECT
@@ -69,6 +74,9 @@ SELECT
     t.amount_refunded,
     t.amount_to_balance,
     t.amount_out_of_band,
+    t.refunds,
+    t.taxes,
+    t.voided_at,
     t.currency,
     t.reason,
     t.memo,

@@ -393,6 +393,16 @@ SELECT
     i.stripe_status,
     i.billing_reason,
     lower(i.currency) AS currency,
+    coalesce(i.amount_invoiced, i.amount_due) + coalesce((
+        SELECT sum(n.amount_before_payment)
+        FROM stripe_credit_notes AS n
+        WHERE n.stripe_invoice_id = i.stripe_invoice_id
+          AND n.status = 'issued'
+    ), 0)::bigint AS total,
+    coalesce((
+        SELECT sum((tax.value ->> 'amount')::bigint)
+        FROM jsonb_array_elements(i.taxes) AS tax
+    ), 0)::bigint AS total_tax,
     coalesce(i.amount_invoiced, i.amount_due) AS amount_invoiced,
     i.amount_due,
     i.amount_paid,
@@ -412,6 +422,30 @@ WHERE i.id = ANY(:invoice_ids::uuid[])
   AND i.stripe_invoice_id IS NOT NULL
   AND i.livemode = :livemode::boolean
 ORDER BY i.stripe_created DESC, i.id DESC;
+
+-- name: list_taxes(invoice_id)
+SELECT
+    rate.display_name AS name,
+    rate.country,
+    coalesce(rate.jurisdiction, rate.state_code, rate.country) AS jurisdiction,
+    rate.percentage AS rate,
+    line.inclusive,
+    line.reason,
+    line.net,
+    line.amount AS tax
+FROM invoices AS i
+CROSS JOIN LATERAL ROWS FROM (
+    jsonb_to_recordset(i.taxes) AS (tax_rate text, inclusive boolean, reason text, net bigint, amount bigint)
+) WITH ORDINALITY AS line (tax_rate, inclusive, reason, net, amount, place)
+LEFT JOIN LATERAL (
+    -- OFFSET 0 keeps this a look-up for each line
+    SELECT r.*
+    FROM stripe_tax_rates AS r
+    WHERE r.stripe_tax_rate_id = line.tax_rate
+    OFFSET 0
+) AS rate ON TRUE
+WHERE i.id = :invoice_id::uuid
+ORDER BY line.place;
 
 -- name: list_payments(stripe_invoice_id)
 -- How an invoice was paid, and what of it has been or is being refunded.

@@ -31,6 +31,8 @@
 --     auto_advance boolean,
 --     finalization_error text,
 --     finalized_at timestamp with time zone,
+--     voided_at timestamp with time zone,
+--     taxes jsonb,
 --     due_at timestamp with time zone,
 --     amount_invoiced bigint,
 --     amount_refunded bigint DEFAULT 0 NOT NULL,
@@ -66,6 +68,8 @@
 -- CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
 -- CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 -- CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);
+-- CREATE INDEX billing_invoices_taxed_idx ON invoices USING btree (finalized_at) WHERE (taxes IS NOT NULL);
+-- CREATE INDEX billing_invoices_voided_idx ON invoices USING btree (voided_at) WHERE ((voided_at IS NOT NULL) AND (taxes IS NOT NULL));
 
 -- name: write_snapshots(snapshots)
 SELECT
@@ -94,6 +98,7 @@ SELECT
     i.auto_advance,
     i.finalization_error,
     i.finalized_at,
+    i.voided_at,
     i.due_at AS due_date,
     i.paid_date AT TIME ZONE 'UTC' AS paid_at,
     i.status,
@@ -101,7 +106,9 @@ SELECT
     i.amount_refunded,
     i.amount_credited,
     i.subtotal,
+    i.tax_rate,
     i.tax_amount,
+    i.taxes,
     i.total,
     lower(i.currency) AS currency,
     i.amount_due,

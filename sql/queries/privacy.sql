@@ -316,6 +316,10 @@ FROM stripe_credit_notes AS n
 JOIN bills
     ON bills.id = n.stripe_invoice_id
 UNION
+SELECT 'txi', t.stripe_tax_id_id
+FROM stripe_tax_ids AS t
+WHERE t.stripe_customer_id = ANY(:stripe_customers::text[])
+UNION
 SELECT 'du', d.stripe_dispute_id
 FROM stripe_disputes AS d
 JOIN payments
@@ -557,6 +561,16 @@ blanked_notes AS (
       AND memo IS NOT NULL
     RETURNING stripe_credit_note_id
 ),
+blanked_tax_ids AS (
+    UPDATE stripe_tax_ids
+    SET value = NULL,
+        verified_name = NULL,
+        verified_address = NULL,
+        updated_at = now()
+    WHERE stripe_customer_id = ANY(:stripe_customers::text[])
+      AND value IS NOT NULL
+    RETURNING stripe_tax_id_id
+),
 blanked_disputes AS (
     UPDATE stripe_disputes
     SET waived_reason = 'erased'
@@ -628,6 +642,8 @@ FROM (
     SELECT 'stripe_disputes', (SELECT count(*) FROM blanked_disputes)
     UNION ALL
     SELECT 'stripe_credit_notes', (SELECT count(*) FROM blanked_notes)
+    UNION ALL
+    SELECT 'stripe_tax_ids', (SELECT count(*) FROM blanked_tax_ids)
     UNION ALL
     SELECT 'billing_deliveries', (SELECT count(*) FROM blanked_deliveries)
 ) AS counted
@@ -856,6 +872,11 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM stripe_credit_notes AS t
         WHERE t.stripe_credit_note_id = ANY(:object_ids::text[])
+    ),
+    'stripe_tax_ids', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM stripe_tax_ids AS t
+        WHERE t.stripe_tax_id_id = ANY(:object_ids::text[])
     ),
     'stripe_disputes', (
         SELECT jsonb_agg(to_jsonb(t))

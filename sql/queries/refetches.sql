@@ -13,7 +13,7 @@
 --     tied_at timestamp with time zone,
 --     next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
 --     requested_at timestamp with time zone DEFAULT now() NOT NULL,
---     CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text, 'charge'::text, 'credit_note'::text, 'dispute'::text, 'radar.early_fraud_warning'::text])))
+--     CONSTRAINT stripe_refetches_object_type_check CHECK ((object_type = ANY (ARRAY['subscription'::text, 'invoice'::text, 'checkout.session'::text, 'customer'::text, 'invoice_payment'::text, 'refund'::text, 'charge'::text, 'credit_note'::text, 'dispute'::text, 'radar.early_fraud_warning'::text, 'tax_id'::text, 'tax_rate'::text])))
 -- );
 -- ALTER TABLE ONLY stripe_refetches ADD CONSTRAINT stripe_refetches_pkey PRIMARY KEY (object_id);
 -- CREATE INDEX billing_refetches_failing_idx ON stripe_refetches USING btree (requested_at) WHERE (last_error IS NOT NULL);

@@ -24,6 +24,7 @@
 --     CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
 -- );
 -- ALTER TABLE ONLY stripe_refunds ADD CONSTRAINT stripe_refunds_pkey PRIMARY KEY (stripe_refund_id);
+-- CREATE INDEX stripe_refunds_created_idx ON stripe_refunds USING btree (stripe_created);
 -- CREATE INDEX stripe_refunds_payment_intent_idx ON stripe_refunds USING btree (stripe_payment_intent_id);
 
 -- name: write_snapshots(snapshots)!

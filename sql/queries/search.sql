@@ -332,6 +332,10 @@ SELECT
     i.stripe_status,
     i.stripe_created,
     lower(i.currency) AS currency,
+    coalesce((
+        SELECT sum((tax.value ->> 'amount')::bigint)
+        FROM jsonb_array_elements(i.taxes) AS tax
+    ), 0)::bigint AS total_tax,
     i.amount_due,
     i.amount_paid,
     i.amount_remaining,

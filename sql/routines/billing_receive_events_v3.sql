@@ -128,7 +128,9 @@ BEGIN
                 invoice_number,
                 status,
                 subtotal,
+                tax_rate,
                 tax_amount,
+                taxes,
                 total,
                 currency,
                 due_date,
@@ -144,6 +146,7 @@ BEGIN
                 auto_advance,
                 finalization_error,
                 finalized_at,
+                voided_at,
                 due_at,
                 amount_invoiced,
                 amount_due,
@@ -168,7 +171,9 @@ BEGIN
                 s.invoice_number,
                 s.status,
                 least(s.subtotal, 99999999.99),
+                coalesce(s.tax_rate, 0),
                 least(s.tax_amount, 99999999.99),
+                s.taxes,
                 least(s.total, 99999999.99),
                 upper(s.currency),
                 coalesce(s.due_date, s.stripe_created)::date,
@@ -184,6 +189,7 @@ BEGIN
                 s.auto_advance,
                 s.finalization_error,
                 s.finalized_at,
+                s.voided_at,
                 s.due_date,
                 s.amount_invoiced,
                 s.amount_due,
@@ -264,7 +270,9 @@ BEGIN
                 customer_id = excluded.customer_id,
                 status = excluded.status,
                 subtotal = excluded.subtotal,
+                tax_rate = excluded.tax_rate,
                 tax_amount = excluded.tax_amount,
+                taxes = excluded.taxes,
                 total = excluded.total,
                 currency = excluded.currency,
                 due_date = excluded.due_date,
@@ -278,6 +286,7 @@ BEGIN
                 auto_advance = excluded.auto_advance,
                 finalization_error = excluded.finalization_error,
                 finalized_at = excluded.finalized_at,
+                voided_at = excluded.voided_at,
                 due_at = excluded.due_at,
                 amount_invoiced = excluded.amount_invoiced,
                 amount_due = excluded.amount_due,
@@ -318,6 +327,9 @@ BEGIN
         )
         SELECT array_agg(b.object_id) INTO billed
         FROM billed AS b;
+        IF jsonb_path_exists(bills, '$[*].taxes[*].tax_rate') THEN
+            PERFORM billing_request_tax_rates_v1(bills);
+        END IF;
         bills := CASE
             WHEN cardinality(billed) IS DISTINCT FROM jsonb_array_length(bills)
                 THEN billing_without_objects_v1(bills, billed)

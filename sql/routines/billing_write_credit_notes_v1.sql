@@ -24,6 +24,9 @@ BEGIN
         amount_refunded,
         amount_to_balance,
         amount_out_of_band,
+        refunds,
+        taxes,
+        voided_at,
         currency,
         reason,
         memo,
@@ -45,6 +48,9 @@ BEGIN
         s.amount_refunded,
         s.amount_to_balance,
         s.amount_out_of_band,
+        s.refunds,
+        s.taxes,
+        s.voided_at,
         s.currency,
         s.reason,
         s.memo,
@@ -65,6 +71,9 @@ BEGIN
         amount_refunded bigint,
         amount_to_balance bigint,
         amount_out_of_band bigint,
+        refunds jsonb,
+        taxes jsonb,
+        voided_at timestamptz,
         currency text,
         reason text,
         memo text,
@@ -84,6 +93,9 @@ BEGIN
         amount_refunded = excluded.amount_refunded,
         amount_to_balance = excluded.amount_to_balance,
         amount_out_of_band = excluded.amount_out_of_band,
+        refunds = excluded.refunds,
+        taxes = excluded.taxes,
+        voided_at = excluded.voided_at,
         currency = excluded.currency,
         reason = excluded.reason,
         memo = excluded.memo,
@@ -92,6 +104,9 @@ BEGIN
         stripe_as_of = excluded.stripe_as_of,
         stripe_event_id = excluded.stripe_event_id,
         updated_at = now();
+    IF jsonb_path_exists(billing_write_credit_notes_v1.snapshots, '$[*].taxes[*].tax_rate') THEN
+        PERFORM billing_request_tax_rates_v1(billing_write_credit_notes_v1.snapshots);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION billing_write_credit_notes_v1(jsonb) IS 'Writes snapshots of credit notes';

@@ -24,7 +24,9 @@ BEGIN
             invoice_number,
             status,
             subtotal,
+            tax_rate,
             tax_amount,
+            taxes,
             total,
             currency,
             due_date,
@@ -40,6 +42,7 @@ BEGIN
             auto_advance,
             finalization_error,
             finalized_at,
+            voided_at,
             due_at,
             amount_invoiced,
             amount_refunded,
@@ -73,7 +76,9 @@ BEGIN
             s.invoice_number,
             billing_refunded_status_v1(s.status, s.amount_invoiced, back.refunded + noted.credited),
             least(s.subtotal, 99999999.99),
+            coalesce(s.tax_rate, 0),
             least(s.tax_amount, 99999999.99),
+            s.taxes,
             least(s.total, 99999999.99),
             upper(s.currency),
             coalesce(s.due_date, s.stripe_created)::date,
@@ -89,6 +94,7 @@ BEGIN
             s.auto_advance,
             s.finalization_error,
             s.finalized_at,
+            s.voided_at,
             s.due_date,
             s.amount_invoiced,
             back.refunded,
@@ -145,7 +151,9 @@ BEGIN
             customer_id = coalesce(excluded.customer_id, mirror.customer_id),
             status = excluded.status,
             subtotal = excluded.subtotal,
+            tax_rate = excluded.tax_rate,
             tax_amount = excluded.tax_amount,
+            taxes = excluded.taxes,
             total = excluded.total,
             currency = excluded.currency,
             due_date = excluded.due_date,
@@ -159,6 +167,7 @@ BEGIN
             auto_advance = excluded.auto_advance,
             finalization_error = excluded.finalization_error,
             finalized_at = excluded.finalized_at,
+            voided_at = excluded.voided_at,
             due_at = excluded.due_at,
             amount_invoiced = excluded.amount_invoiced,
             amount_refunded = excluded.amount_refunded,
@@ -248,6 +257,9 @@ BEGIN
         WHERE o.stripe_subscription_id = w.stripe_subscription_id
         OFFSET 0
     ) AS billed ON TRUE;
+    IF jsonb_path_exists(billing_write_invoices_v2.snapshots, '$[*].taxes[*].tax_rate') THEN
+        PERFORM billing_request_tax_rates_v1(billing_write_invoices_v2.snapshots);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION billing_write_invoices_v2(jsonb) IS 'Writes snapshots of invoices; returns which affect derived columns';

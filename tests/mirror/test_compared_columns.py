@@ -19,6 +19,7 @@ from mpanel_billing.resources import SQL
 from mpanel_billing.stripe_gateway.objects import Fetched, Resource
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.mirror.test_types import TAX_ID, TAX_RATE
 from tests.provisioning.latest_stripe import LatestStripe
 from tests.provisioning.world import World
 
@@ -87,7 +88,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         next_payment_attempt=NOW + 1,
         due_date=NOW + 2,
         total_taxes=[{"amount": 99}],
-        status_transitions={"finalized_at": NOW + 3, "paid_at": NOW + 4},
+        status_transitions={"finalized_at": NOW + 3, "paid_at": NOW + 4, "voided_at": NOW + 5},
     ),
     "invoice_payment": made.invoice_payment() | {"currency": "usd"},
     "refund": {
@@ -134,6 +135,8 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "pdf": "https://stripe.test/cn_1/pdf",
         "reason": "duplicate",
         "status": "issued",
+        "total_taxes": [{"amount": 80}],
+        "voided_at": NOW + 5,
         "created": NOW,
     },
     "dispute": {
@@ -159,6 +162,15 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
         "fraud_type": "made_with_stolen_card",
         "created": NOW,
     },
+    "tax_id": {
+        **TAX_ID,
+        "verification": {
+            "status": "verified",
+            "verified_name": "Ada GmbH",
+            "verified_address": "Berlin",
+        },
+    },
+    "tax_rate": TAX_RATE,
 }
 """An object of each compared type that has a value for every column."""
 
@@ -172,6 +184,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "credit_note": ("stripe_credit_notes",),
     "dispute": ("stripe_disputes",),
     "radar.early_fraud_warning": ("stripe_fraud_warnings",),
+    "tax_id": ("stripe_tax_ids",),
+    "tax_rate": ("stripe_tax_rates",),
 }
 
 FACTS = {
@@ -220,6 +234,8 @@ LEFT_OUT = {
     "stripe_credit_notes.stripe_credit_note_id": "the key of the object",
     "stripe_disputes.stripe_dispute_id": "the key of the object",
     "stripe_fraud_warnings.stripe_fraud_warning_id": "the key of the object",
+    "stripe_tax_ids.stripe_tax_id_id": "the key of the object",
+    "stripe_tax_rates.stripe_tax_rate_id": "the key of the object",
 }
 """Columns that a snapshot writes and reconcile does not compare, with the reason."""
 
@@ -256,6 +272,7 @@ ALLOWED = {
     ("stripe_disputes", "currency"): "'eur'",
     ("stripe_disputes", "fee_currency"): "'eur'",
     ("stripe_disputes", "status"): "'won'",
+    ("stripe_tax_ids", "verification"): "'unverified'",
 }
 """Wrong values that the constraints of a column allow."""
 

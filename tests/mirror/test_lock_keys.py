@@ -10,7 +10,14 @@ import pytest
 from mpanel_billing.mirror.service import lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from tests import stripe_objects as made
-from tests.mirror.test_types import CHARGE, CREDIT_NOTE, DISPUTE, FRAUD_WARNING
+from tests.mirror.test_types import (
+    CHARGE,
+    CREDIT_NOTE,
+    DISPUTE,
+    FRAUD_WARNING,
+    TAX_ID,
+    TAX_RATE,
+)
 
 ORDER = "0190d2f0-0000-7000-8000-000000000001"
 
@@ -39,6 +46,8 @@ LOCKED = {
     "credit note": (CREDIT_NOTE, ["cn:cn_1", "in:in_1"]),
     "dispute": (DISPUTE | {"payment_intent": "pi_1"}, ["du:du_1", "pi:pi_1"]),
     "early fraud warning": (FRAUD_WARNING, ["issfr:issfr_1"]),
+    "tax id": (TAX_ID, ["txi:txi_1", "cus:cus_1"]),
+    "tax rate": (TAX_RATE, ["txr:txr_1"]),
     "session of an order": (made.session(order=ORDER), [f"order:{ORDER}", "sub:sub_1"]),
     "session without an order": (made.session(subscription=None), ["order:cs_test_1"]),
     "customer": ({"id": "cus_1", "object": "customer"}, ["cus:cus_1"]),

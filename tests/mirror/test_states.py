@@ -9,7 +9,7 @@ import pytest
 from mpanel_billing.mirror.ordering import Decision, Version, order
 from mpanel_billing.mirror.snapshot import snapshot_of_event
 from tests import stripe_objects as made
-from tests.mirror.test_types import CHARGE, CREDIT_NOTE, DISPUTE, FRAUD_WARNING
+from tests.mirror.test_types import CHARGE, CREDIT_NOTE, DISPUTE, FRAUD_WARNING, TAX_ID
 
 
 def version_of(about: Mapping[str, Any], event_id: str) -> Version:
@@ -81,6 +81,8 @@ FURTHER = {
     "a dispute that is won": (dispute("under_review"), dispute("won")),
     "a dispute that is won on appeal": (dispute("appeal_under_review"), dispute("won")),
     "a warning that is too late": (FRAUD_WARNING, FRAUD_WARNING | {"actionable": False}),
+    "a tax id that is verified": (TAX_ID, TAX_ID | {"verification": {"status": "verified"}}),
+    "a tax id that is deleted": (TAX_ID, TAX_ID | {"deleted": True}),
     "a session that is completed": (UNPAID | {"status": "open"}, UNPAID),
     "a session that is paid later": (UNPAID, made.session()),
     "a session that expires": (UNPAID | {"status": "open"}, UNPAID | {"status": "expired"}),

@@ -75,6 +75,31 @@ FRAUD_WARNING = {
     "fraud_type": "made_with_stolen_card",
     "created": 1_790_000_000,
 }
+TAX_ID = {
+    "id": "txi_1",
+    "object": "tax_id",
+    "country": "DE",
+    "customer": "cus_1",
+    "type": "eu_vat",
+    "value": "DE123456789",
+    "verification": {"status": "pending", "verified_name": None, "verified_address": None},
+    "created": 1_790_000_000,
+}
+TAX_RATE = {
+    "id": "txr_1",
+    "object": "tax_rate",
+    "active": False,
+    "country": "US",
+    "display_name": "Sales Tax",
+    "effective_percentage": 8.25,
+    "inclusive": False,
+    "jurisdiction": "Texas",
+    "jurisdiction_level": "state",
+    "percentage": 6.25,
+    "state": "TX",
+    "tax_type": "sales_tax",
+    "created": 1_790_000_000,
+}
 CUSTOMER = {"id": "cus_1", "object": "customer", "email": "ada@example.com", "name": "Ada"}
 
 SAMPLES: Mapping[str, Mapping[str, Any]] = {
@@ -87,6 +112,8 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
     "credit_note": CREDIT_NOTE,
     "dispute": DISPUTE,
     "radar.early_fraud_warning": FRAUD_WARNING,
+    "tax_id": TAX_ID,
+    "tax_rate": TAX_RATE,
     "checkout.session": made.session(),
 }
 """One object of each mirrored type; a type without one fails the tests below."""

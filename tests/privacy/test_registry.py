@@ -48,6 +48,9 @@ INSERT INTO stripe_credit_notes (stripe_credit_note_id, livemode, stripe_invoice
     amount_out_of_band, currency, stripe_created, stripe_as_of_since, stripe_as_of)
     SELECT 'cn_1', FALSE, stripe_invoice_id, $1, 'issued', 1, 0, 0, 1, 0, 'usd', now(), now(), now()
     FROM invoices LIMIT 1;
+INSERT INTO stripe_tax_ids (stripe_tax_id_id, livemode, stripe_customer_id, type, deleted,
+    stripe_created, stripe_as_of_since, stripe_as_of)
+    VALUES ('txi_1', FALSE, $1, 'eu_vat', FALSE, now(), now(), now());
 WITH charge AS (
     INSERT INTO stripe_charges (stripe_charge_id, livemode, stripe_payment_intent_id,
         stripe_customer_id, amount, amount_captured, amount_refunded, currency, status,

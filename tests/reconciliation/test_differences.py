@@ -47,6 +47,10 @@ def test_only_the_deletion_of_a_deleted_customer_is_compared() -> None:
 def test_a_reference_that_an_invoice_no_longer_has_is_kept() -> None:
     facts = normalise(made.invoice(subscription=None), livemode=False)
     amounts = {"subtotal": Decimal("7.99"), "tax_amount": Decimal(0), "total": Decimal("7.99")}
-    amounts |= {"amount_refunded": Decimal(0), "amount_credited": Decimal(0)}
+    amounts |= {
+        "tax_rate": Decimal(0),
+        "amount_refunded": Decimal(0),
+        "amount_credited": Decimal(0),
+    }
     row = facts._asdict() | {"status": "paid", **amounts}
     assert differences("invoice", facts, row | {"stripe_subscription_id": "sub_1"}) == []

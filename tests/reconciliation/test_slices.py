@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES
+from mpanel_billing.mirror.types import EVENT_TYPES, LISTED
 from mpanel_billing.reconciliation.slices import EVENT_DAYS, cut, event_subjects, types_of
 
 NOW = 1_790_000_000
@@ -20,7 +20,7 @@ def test_the_ranges_of_a_list_cover_all_time_once(
     horizon: int, subscriptions: int, since: int | None
 ) -> None:
     slices = cut(now=NOW, horizon=horizon, subscriptions=subscriptions, since=since)
-    for subject in COMPARED:
+    for subject in LISTED:
         own = [s for s in slices if (s.step, s.subject) == ("compare", subject)]
         assert [s.part for s in own] == list(range(len(own)))
         assert 1 <= len(own) <= 16

@@ -39,6 +39,10 @@ INSERT INTO stripe_credit_notes (stripe_credit_note_id, livemode, stripe_invoice
 SELECT 'cn_' || stripe_invoice_id, TRUE, stripe_invoice_id, 'issued', 1, 0, 0, 1, 0, 'usd', now(),
     now(), now()
 FROM invoices WHERE stripe_invoice_id IS NOT NULL;
+INSERT INTO stripe_tax_rates (stripe_tax_rate_id, livemode, display_name, percentage, inclusive,
+    active, stripe_created, stripe_as_of_since, stripe_as_of)
+SELECT 'txr_' || stripe_invoice_id, TRUE, 'VAT', 19, FALSE, FALSE, now(), now(), now()
+FROM invoices WHERE stripe_invoice_id IS NOT NULL;
 INSERT INTO stripe_disputes (stripe_dispute_id, livemode, stripe_charge_id,
     stripe_payment_intent_id, status, reason, amount, currency, fee, movements,
     is_charge_refundable, has_evidence, submissions, stripe_created, stripe_as_of_since,

@@ -122,6 +122,19 @@ BILL = _with_some_of(
     {"due_date": NOW + 86_400, "number": None, "next_payment_attempt": NOW + 7},
     {"attempt_count": 3, "billing_reason": "manual", "currency": "eur"},
     {"hosted_invoice_url": None, "invoice_pdf": None, "total_taxes": [{"amount": 7}]},
+    {
+        "status": "void",
+        "status_transitions": {"finalized_at": NOW + 3, "voided_at": NOW + 4},
+        "total_taxes": [
+            {
+                "amount": 100,
+                "tax_behavior": "inclusive",
+                "tax_rate_details": {"tax_rate": "txr_1"},
+                "taxability_reason": "standard_rated",
+                "taxable_amount": 699,
+            }
+        ],
+    },
 )
 PAYMENT = st.fixed_dictionaries({"status": st.sampled_from(["paid", "open", "canceled"])})
 TAKEN_BACK = _with_some_of(

@@ -19,7 +19,7 @@ from mpanel_billing.http.schemas.base import (
 from mpanel_billing.http.schemas.subscriptions import BalanceSchema
 from mpanel_billing.stripe_gateway import invoices as at_stripe
 from mpanel_billing.subscriptions.invoice_actions import ActedOn, InvoiceDetails
-from mpanel_billing.subscriptions.invoice_records import Attempt, Invoice
+from mpanel_billing.subscriptions.invoice_records import Attempt, Invoice, Tax
 from mpanel_billing.subscriptions.records import Balance
 
 Status = Literal["draft", "open", "paid", "uncollectible", "void"]
@@ -59,9 +59,11 @@ Amount = Annotated[int, Field(strict=True, ge=1, le=money.LARGEST_AMOUNT)]
 class InvoiceSchema(Schema):
     """An invoice; `status` is Stripe's.
 
-    Of `amountInvoiced`, its total, `amountRefunded` was refunded, `amountCredited` given back by
-    credit notes without a refund, and `amountDisputed` taken back by banks. All of it is back if
-    the first two add up to it: then mPanel's own status is `refunded`.
+    `total` is `totalExcludingTax` and `totalTax`, whether prices contain the taxes or not.
+    `amountInvoiced` is `total` less what credit notes took off before it was paid. Of it
+    `amountRefunded` was refunded, `amountCredited` given back by credit notes without a refund, and
+    `amountDisputed` taken back by banks. All of it is back if the first two add up to it: then
+    mPanel's own status is `refunded`.
     """
 
     id: UUID
@@ -70,6 +72,9 @@ class InvoiceSchema(Schema):
     status: str
     billing_reason: str | None
     currency: str
+    total: int
+    total_tax: int
+    total_excluding_tax: int
     amount_invoiced: int
     amount_due: int
     amount_paid: int
@@ -95,6 +100,9 @@ class InvoiceSchema(Schema):
             status=invoice.stripe_status,
             billing_reason=invoice.billing_reason,
             currency=invoice.currency,
+            total=invoice.total,
+            total_tax=invoice.total_tax,
+            total_excluding_tax=invoice.total - invoice.total_tax,
             amount_invoiced=invoice.amount_invoiced,
             amount_due=invoice.amount_due,
             amount_paid=invoice.amount_paid,
@@ -119,13 +127,14 @@ class InvoiceResponse(Response):
 
 
 class InvoiceLineSchema(Schema):
-    """A line: `amount` is before its discount and its tax."""
+    """A line: `amount` is before its discount and its tax, of which it contains `taxIncluded`."""
 
     description: str
     quantity: int | None
     amount: int
     discount: int
     tax: int
+    tax_included: int
     proration: bool
     period_start: Moment
     period_end: Moment
@@ -134,6 +143,29 @@ class InvoiceLineSchema(Schema):
     def of(cls, line: at_stripe.InvoiceLine) -> Self:
         """Build the object from a line."""
         return cls(**asdict(line))
+
+
+class TaxSchema(Schema):
+    """The tax at one rate, on `net`, which does not contain it; `rate` is in percent.
+
+    `reason` is Stripe's `taxability_reason`, such as `standard_rated` or `reverse_charge`. What the
+    rate says is null while it is being fetched.
+    """
+
+    name: str | None
+    country: str | None
+    jurisdiction: str | None
+    rate: float | None
+    inclusive: bool
+    reason: str | None
+    net: int
+    tax: int
+
+    @classmethod
+    def of(cls, tax: Tax) -> Self:
+        """Build the object from a tax."""
+        rate = None if tax.rate is None else float(tax.rate)
+        return cls(**asdict(tax) | {"rate": rate})
 
 
 class AttemptSchema(Schema):
@@ -154,12 +186,18 @@ class AttemptSchema(Schema):
 
 
 class InvoiceDetailsResponse(InvoiceResponse):
-    """One invoice with its lines, and with the attempts to collect it, the oldest first."""
+    """One invoice with its lines, and with the attempts to collect it, the oldest first.
+
+    `total` is `subtotal` less `discount`, with what of `tax` is not `taxIncluded` in prices.
+    `taxes` are as the mirror has them.
+    """
 
     subtotal: int
     discount: int
     tax: int
+    tax_included: int
     total: int
+    taxes: tuple[TaxSchema, ...]
     lines: tuple[InvoiceLineSchema, ...]
     attempts: tuple[AttemptSchema, ...]
 
@@ -172,7 +210,9 @@ class InvoiceDetailsResponse(InvoiceResponse):
             subtotal=sums.subtotal,
             discount=sums.discount,
             tax=sums.tax,
+            tax_included=sums.tax_included,
             total=sums.total,
+            taxes=tuple(TaxSchema.of(one) for one in details.taxes),
             lines=tuple(InvoiceLineSchema.of(line) for line in sums.lines),
             attempts=tuple(AttemptSchema.of(one) for one in details.attempts),
         )

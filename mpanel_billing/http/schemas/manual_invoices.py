@@ -57,6 +57,7 @@ class UpcomingInvoiceSchema(Schema):
     subtotal: int
     discount: int
     tax: int
+    tax_included: int
     total: int
     balance: int
     amount_due: int
@@ -72,6 +73,7 @@ class UpcomingInvoiceSchema(Schema):
             subtotal=sums.subtotal,
             discount=sums.discount,
             tax=sums.tax,
+            tax_included=sums.tax_included,
             total=sums.total,
             balance=upcoming.balance,
             amount_due=upcoming.amount_due,

@@ -17,9 +17,13 @@ from mpanel_billing.mirror.types.invoice import INVOICE
 from mpanel_billing.mirror.types.invoice_payment import INVOICE_PAYMENT
 from mpanel_billing.mirror.types.refund import REFUND
 from mpanel_billing.mirror.types.subscription import SUBSCRIPTION
+from mpanel_billing.mirror.types.tax_id import TAX_ID
+from mpanel_billing.mirror.types.tax_rate import TAX_RATE
 
 MIRRORED: tuple[MirroredType[Any], ...] = (
     CUSTOMER,
+    TAX_ID,
+    TAX_RATE,
     CHARGE,
     REFUND,
     CREDIT_NOTE,
@@ -42,6 +46,18 @@ EVENT_TYPES = DISCOUNT_EVENT_TYPES.union(TOLD_EVENT_TYPES, *(each.event_types fo
 
 COMPARED = tuple(each.object_type for each in MIRRORED if each.comparison is not None)
 """The types that reconcile compares with Stripe."""
+
+LISTED = tuple(name for name in COMPARED if MIRRORED_BY_NAME[name].listed_in is None)
+"""Those of them that Stripe lists; the others are compared with the objects that carry them."""
+
+CARRIED: Mapping[str, tuple[str, ...]] = {
+    each.listed_in: tuple(
+        other.object_type for other in MIRRORED if other.listed_in == each.listed_in
+    )
+    for each in MIRRORED
+    if each.listed_in is not None
+}
+"""What is compared with the objects of a type, as they are listed with it."""
 
 
 def normalise(stripe_object: Mapping[str, Any], *, livemode: bool) -> Facts:

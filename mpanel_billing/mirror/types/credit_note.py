@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mpanel_billing.mirror.differences import (
     IDENTITY,
@@ -13,6 +13,7 @@ from mpanel_billing.mirror.differences import (
 from mpanel_billing.mirror.facts import State
 from mpanel_billing.mirror.mirrored_type import Comparison, LockKey, MirroredType, Person, Row
 from mpanel_billing.mirror.reading import Fields, currency_code, one_of, require
+from mpanel_billing.mirror.taxes import Taxes, read_taxes
 from mpanel_billing.stripe_gateway.objects import Resource
 
 
@@ -34,6 +35,9 @@ class CreditNoteFacts(NamedTuple):
     amount_refunded: int
     amount_to_balance: int
     amount_out_of_band: int
+    refunds: list[dict[str, Any]] | None
+    taxes: Taxes | None
+    voided_at: datetime | None
     currency: str
     reason: str | None
     memo: str | None
@@ -71,6 +75,9 @@ def _read(fields: Fields, livemode: bool) -> CreditNoteFacts:
         amount_refunded=refunded,
         amount_to_balance=max(after - out_of_band - refunded, 0),
         amount_out_of_band=out_of_band,
+        refunds=_refunds(fields, refunded),
+        taxes=read_taxes(fields, total),
+        voided_at=fields.moment("voided_at"),
         currency=currency_code(fields.text("currency")),
         reason=fields.text("reason"),
         memo=fields.text("memo"),
@@ -92,6 +99,17 @@ def _refunded(fields: Fields, given_back: int) -> int:
     if fields.values.get("refunds") is None and fields.reference("refund") is not None:
         return given_back
     return sum(one.whole("amount_refunded") or 0 for one in fields.children("refunds"))
+
+
+def _refunds(fields: Fields, refunded: int) -> list[dict[str, Any]] | None:
+    """Return which refunds give it back, each with its part."""
+    if fields.values.get("refunds") is None and (one := fields.reference("refund")) is not None:
+        return [{"refund": one, "amount": refunded}]
+    listed = [
+        {"refund": each.reference("refund"), "amount": each.whole("amount_refunded") or 0}
+        for each in fields.children("refunds")
+    ]
+    return listed or None
 
 
 def _lock_keys(facts: CreditNoteFacts) -> Iterable[LockKey]:

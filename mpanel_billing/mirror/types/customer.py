@@ -1,6 +1,6 @@
 """Customers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -58,6 +58,8 @@ def _read(fields: Fields, livemode: bool) -> CustomerFacts:
 _ALL_BALANCES = "invoice_credit_balance"
 """The balances in all currencies, which Stripe sends only if asked; positive is a credit."""
 
+_TAX_IDS = "tax_ids"
+
 
 def _balances(fields: Fields) -> dict[str, int]:
     credits_ = fields.child(_ALL_BALANCES)
@@ -68,6 +70,11 @@ def _balances(fields: Fields) -> dict[str, int]:
     if balance is not None and currency is not None:
         balances[currency_code(currency)] = balance
     return balances
+
+
+def _tax_ids(stripe_customer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the tax ids of a customer that was fetched, or listed, with them."""
+    return [each.values for each in Fields(stripe_customer).children(_TAX_IDS)]
 
 
 def _lock_keys(facts: CustomerFacts) -> Iterable[LockKey]:
@@ -117,7 +124,11 @@ CUSTOMER = MirroredType(
     stored_state=lambda row: State(final=row["deleted"]),
     lock_keys=_lock_keys,
     query_file="customers",
-    resource=Resource("/v1/customers", expand=(_ALL_BALANCES,)),
+    resource=Resource(
+        "/v1/customers",
+        expand=(_ALL_BALANCES, _TAX_IDS),
+        list_params={"expand": [f"data.{_TAX_IDS}"]},
+    ),
     comparison=Comparison(
         table="stripe_customers",
         left_out=_LEFT_OUT,
@@ -125,6 +136,7 @@ CUSTOMER = MirroredType(
         summary=lambda facts: "deleted" if facts.deleted else "present",
     ),
     columns=_columns,
+    contained=_tax_ids,
     person=_person,
     anonymous=_anonymous,
 )

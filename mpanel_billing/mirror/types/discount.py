@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from mpanel_billing.mirror.differences import Difference, as_text
 from mpanel_billing.mirror.reading import (
     Fields,
-    UnreadableObjectError,
     checked_id,
     currency_code,
 )
@@ -24,8 +23,6 @@ DISCOUNT_EVENT_TYPES = frozenset(
     {"customer.discount.created", "customer.discount.updated", "customer.discount.deleted"}
 )
 """The events of discounts; each makes what the discount belongs to be fetched again."""
-
-_ALL_PERCENT = 100
 
 
 class DiscountFacts(NamedTuple):
@@ -95,7 +92,7 @@ def _discount(fields: Fields, item_id: str | None) -> DiscountFacts:
         position=0,
         stripe_coupon_id=coupon_id,
         coupon_name=coupon.text("name"),
-        percent_off=_percentage(coupon),
+        percent_off=coupon.percentage("percent_off"),
         amount_off=amount_off,
         currency=currency_code(coupon.text("currency")) if amount_off is not None else None,
         duration=coupon.text("duration"),
@@ -104,17 +101,6 @@ def _discount(fields: Fields, item_id: str | None) -> DiscountFacts:
         ends_at=fields.moment("end"),
         has_terms=bool(coupon.values),
     )
-
-
-def _percentage(coupon: Fields) -> Decimal | None:
-    value = coupon.values.get("percent_off")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnreadableObjectError("percent_off is not a number")
-    if not 0 <= value <= _ALL_PERCENT:
-        raise UnreadableObjectError("percent_off is not a percentage")
-    return Decimal(str(value))
 
 
 class DiscountOwner(NamedTuple):

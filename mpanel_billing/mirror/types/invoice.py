@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mpanel_billing.mirror.differences import (
@@ -21,6 +22,7 @@ from mpanel_billing.mirror.reading import (
     present,
     require,
 )
+from mpanel_billing.mirror.taxes import Taxes, read_taxes, sum_of_taxes
 from mpanel_billing.money import LARGEST_IN_MPANEL, to_hundredths
 from mpanel_billing.stripe_gateway.objects import Resource
 
@@ -46,8 +48,9 @@ class InvoiceFacts(NamedTuple):
     auto_advance: bool | None
     finalization_error: str | None
     finalized_at: datetime | None
+    voided_at: datetime | None
     currency: str
-    tax: int
+    taxes: Taxes | None
     total: int
     amount_invoiced: int
     amount_due: int
@@ -107,8 +110,9 @@ def _read(fields: Fields, livemode: bool) -> InvoiceFacts:
         auto_advance=fields.flag("auto_advance") if "auto_advance" in fields.values else None,
         finalization_error=_finalization_error(fields),
         finalized_at=transitions.moment("finalized_at"),
+        voided_at=transitions.moment("voided_at"),
         currency=currency_code(fields.text("currency")),
-        tax=_taxes(fields),
+        taxes=read_taxes(fields, total),
         total=total,
         amount_invoiced=total - (fields.whole("pre_payment_credit_notes_amount") or 0),
         amount_due=fields.whole("amount_due") or 0,
@@ -205,14 +209,6 @@ async def _with_whole_lists(
     return whole
 
 
-def _taxes(fields: Fields) -> int:
-    """Return all taxes, whether they are part of the prices or added to them."""
-    for name in ("total_taxes", "total_tax_amounts"):
-        if fields.values.get(name) is not None:
-            return sum(tax.whole("amount") or 0 for tax in fields.children(name))
-    return fields.whole("tax") or 0
-
-
 def _invoice_payment_intent(fields: Fields) -> str | None:
     """Return the payment intent that paid the invoice, or with which it is to be paid."""
     payments = fields.children("payments")
@@ -246,14 +242,26 @@ def _columns(facts: InvoiceFacts) -> Mapping[str, Any]:
     if len(number) > _LONGEST_NUMBER or not number.startswith("in_"):
         number = f"in_{hashlib.sha256(number.encode()).hexdigest()[:40]}"
     total = to_hundredths(facts.total, facts.currency)
-    tax = to_hundredths(facts.tax, facts.currency)
+    tax = to_hundredths(sum_of_taxes(facts.taxes), facts.currency)
     return {
         "invoice_number": number,
         "status": _MPANEL_STATUS[facts.stripe_status],
         "subtotal": total - tax,
+        "tax_rate": _effective_rate(total - tax, tax),
         "tax_amount": tax,
         "total": total,
     }
+
+
+_RATE = Decimal("0.0001")
+_LARGEST_RATE = Decimal("9.9999")
+
+
+def _effective_rate(subtotal: Decimal, tax: Decimal) -> Decimal:
+    """Return what was taxed of the subtotal; several rates, and what is exempt, make it one."""
+    if subtotal <= 0 or tax <= 0:
+        return Decimal(0)
+    return min((tax / subtotal).quantize(_RATE, ROUND_HALF_UP), _LARGEST_RATE)
 
 
 _LINKS = ("stripe_subscription_id", "stripe_customer_id")
@@ -263,12 +271,11 @@ _LEFT_OUT = IDENTITY | {
     "hosted_invoice_url": "Stripe words it differently in each response",
     "invoice_pdf": "Stripe words it differently in each response",
     "stripe_payment_intent_id": "comes from the invoice's payments, which are compared",
-    "tax": "part of mPanel's amounts, which are compared",
     "stripe_created": "never changes",
     "lines_complete": "says whether lines can be missing here",
 }
 _COMPARED = compared_fields(InvoiceFacts, _LEFT_OUT | dict.fromkeys((*_LINKS, "total"), ""))
-_MPANEL = ("status", "subtotal", "tax_amount", "total")
+_MPANEL = ("status", "subtotal", "tax_rate", "tax_amount", "total")
 
 
 def _differences(facts: InvoiceFacts, row: Row) -> Iterable[Difference]:

@@ -10,6 +10,7 @@ from mpanel_billing.subscriptions.invoice_records import (
     Invoice,
     Payment,
     Refund,
+    Tax,
 )
 from mpanel_billing.subscriptions.paging import Span
 
@@ -54,6 +55,12 @@ async def find_draft(conn: Connection, subscription_id: UUID) -> str | None:
     """Return the Stripe id of the latest invoice for a term that is a draft or open."""
     found: str | None = await _queries.find_draft.fetch_value(conn, subscription_id=subscription_id)
     return found
+
+
+async def list_taxes(conn: Connection, invoice_id: UUID) -> list[Tax]:
+    """Return the taxes of an invoice, by rate."""
+    rows = await _queries.list_taxes.fetch(conn, invoice_id=invoice_id)
+    return [Tax(**row) for row in rows]
 
 
 async def list_payments(conn: Connection, stripe_invoice_id: str) -> list[Payment]:

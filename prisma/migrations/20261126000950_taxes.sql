@@ -1,0 +1,83 @@
+-- Tax ids of Stripe's customers, and the rates that taxes of invoices are of.
+
+-- migrate:up
+CREATE TABLE stripe_tax_rates (
+    stripe_tax_rate_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    display_name text NOT NULL,
+    tax_type text,
+    percentage numeric NOT NULL CHECK (percentage BETWEEN 0 AND 100),
+    inclusive boolean NOT NULL,
+    country text,
+    state_code text,
+    jurisdiction text,
+    jurisdiction_level text,
+    active boolean NOT NULL,
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+COMMENT ON TABLE stripe_tax_rates IS 'Tax rates that were created by hand, and those that Stripe Tax has made and an invoice names';
+COMMENT ON COLUMN stripe_tax_rates.stripe_tax_rate_id IS 'txr_...';
+COMMENT ON COLUMN stripe_tax_rates.livemode IS 'Whether the id belongs to Stripe''s live mode';
+COMMENT ON COLUMN stripe_tax_rates.display_name IS 'What the invoice calls it: VAT, Sales Tax, ...';
+COMMENT ON COLUMN stripe_tax_rates.tax_type IS 'Stripe''s: vat, sales_tax, gst, ...; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.percentage IS 'What is charged, in percent: at Stripe effective_percentage, or percentage';
+COMMENT ON COLUMN stripe_tax_rates.inclusive IS 'Whether prices contain it';
+COMMENT ON COLUMN stripe_tax_rates.country IS 'ISO 3166; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.state_code IS 'ISO 3166-2 without the country; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.jurisdiction IS 'Whose tax it is, as the invoice says; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.jurisdiction_level IS 'Stripe''s: country, state, county, city, district; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.active IS 'Whether it can be used anew';
+COMMENT ON COLUMN stripe_tax_rates.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_tax_rates.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_tax_rates.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_tax_rates.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_tax_rates.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_tax_rates.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_tax_ids (
+    stripe_tax_id_id text PRIMARY KEY,
+    livemode boolean NOT NULL,
+    stripe_customer_id text NOT NULL,
+    type text NOT NULL,
+    value text,
+    country text,
+    verification text CHECK (verification = ANY ('{pending,verified,unverified,unavailable}')),
+    verified_name text,
+    verified_address text,
+    deleted boolean NOT NULL,
+    stripe_created timestamptz NOT NULL,
+    stripe_as_of_since timestamptz NOT NULL,
+    stripe_as_of timestamptz NOT NULL,
+    stripe_event_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (stripe_as_of_since <= stripe_as_of)
+);
+CREATE INDEX stripe_tax_ids_customer_idx ON stripe_tax_ids (stripe_customer_id);
+COMMENT ON TABLE stripe_tax_ids IS 'Tax ids of Stripe''s customers, with what became of their verification';
+COMMENT ON COLUMN stripe_tax_ids.stripe_tax_id_id IS 'txi_...';
+COMMENT ON COLUMN stripe_tax_ids.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_tax_ids.stripe_customer_id IS 'cus_... whose it is';
+COMMENT ON COLUMN stripe_tax_ids.type IS 'Stripe''s: eu_vat, gb_vat, us_ein, ...';
+COMMENT ON COLUMN stripe_tax_ids.value IS 'The id itself; null: erased';
+COMMENT ON COLUMN stripe_tax_ids.country IS 'ISO 3166; null: not of one country';
+COMMENT ON COLUMN stripe_tax_ids.verification IS 'What a government''s database says of it: pending, verified, unverified, unavailable; null: none has such ids';
+COMMENT ON COLUMN stripe_tax_ids.verified_name IS 'Whose it is by that database; null: not said';
+COMMENT ON COLUMN stripe_tax_ids.verified_address IS 'Their address by that database; null: not said';
+COMMENT ON COLUMN stripe_tax_ids.deleted IS 'Whether the customer has it no more';
+COMMENT ON COLUMN stripe_tax_ids.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_tax_ids.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_tax_ids.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_tax_ids.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_tax_ids.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_tax_ids.updated_at IS 'When this row was last changed';
+
+-- migrate:down
+DROP TABLE stripe_tax_ids;
+DROP TABLE stripe_tax_rates;
