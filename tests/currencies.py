@@ -63,9 +63,16 @@ tld = "com"
 name = ".com domain"
 description = "A year of it."
 price = 1299
-price_in = { jpy = 1945 }
+price_in = { jpy = 1945, kwd = 3990 }
 renewal_price = 1599
-renewal_price_in = { jpy = 2395 }
+renewal_price_in = { jpy = 2395, kwd = 4890 }
+
+[[domains]]
+tld = "net"
+name = ".net domain"
+description = "A year of it."
+price = 1499
+price_in = { jpy = 2245 }
 
 [[coupons]]
 code = "TEN"

@@ -52,7 +52,7 @@ def test_a_file_with_currencies_says_what_each_leaves_out(tmp_path: Path) -> Non
     assert result.exit_code == 0
     assert result.output.splitlines()[1:] == [
         "in jpy: all but local, BUCK",
-        "in kwd: all but tried, local, domain-com, BUCK",
+        "in kwd: all but tried, local, domain-net, BUCK",
     ]
 
 

@@ -9,6 +9,8 @@ from mpanel_billing.catalogue.drift import find_drift
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from mpanel_billing.subscriptions.lost_domains import give_back_lost
+from tests.checkout.test_taken_domains import lose_a_name
 from tests.currencies import sell_in_currencies
 from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service, make_settings
@@ -97,8 +99,8 @@ async def test_what_is_not_sold_in_a_currency_is_refused_with_those_that_it_is_s
     for body, sentence in (
         ({"planId": "local"}, "Local is not available in KWD. Available: USD."),
         (
-            {"domain": {"mode": "register", "value": "ada.com"}},
-            ".com domain is not available in KWD. Available: JPY, USD.",
+            {"domain": {"mode": "register", "value": "ada.net"}},
+            ".net domain is not available in KWD. Available: JPY, USD.",
         ),
     ):
         refused = await post(service, QUOTE, order_a | {"currency": "kwd"} | body)
@@ -125,9 +127,9 @@ async def test_a_known_customer_goes_on_in_their_currency(
 
 
 async def test_a_domain_is_checked_in_a_currency(service: Service) -> None:
-    for currency, years in (("jpy", (1945, 2395)), ("kwd", (None, None))):
+    for currency, years in (("jpy", (2245, 2245)), ("kwd", (None, None))):
         answer = await service.client.get(
-            "/api/public/domains/check", params={"name": "ada.com", "currency": currency}
+            "/api/public/domains/check", params={"name": "ada.net", "currency": currency}
         )
         shown = await answer.json()
         assert (shown["currency"], shown["firstYear"], shown["renewal"]) == (currency, *years)
@@ -158,3 +160,15 @@ async def test_after_a_trial_the_amount_in_its_currency_is_taken_off(
     await worker.catch_up()
     paid = await service.pool.fetchval("SELECT max(amount_paid) FROM invoices")
     assert paid == quoted["dueAfterTrial"] == 1500 + 747 - 750
+
+
+async def test_what_is_given_back_of_a_lost_name_can_be_paid(
+    service: Service, worker: InlineWorker, order_a: dict[str, Any]
+) -> None:
+    """Its part of the discount, 399.9 fils, is no amount: 390 are."""
+    dinars = {"currency": "kwd", "couponCode": "TEN"}
+    mirror = await lose_a_name(service, worker, order_a | dinars)
+    assert await give_back_lost(mirror) == 1
+    await worker.catch_up()
+    refunded = await service.pool.fetchval("SELECT sum(amount) FROM stripe_refunds")
+    assert refunded == 3990 - 390
