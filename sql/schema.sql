@@ -5444,6 +5444,249 @@ COMMENT ON COLUMN billing_console_sessions.used_at IS 'Latest use, to the minute
 COMMENT ON COLUMN billing_console_sessions.expires_at IS 'When it ends at the latest';
 COMMENT ON COLUMN billing_console_sessions.ended_at IS 'When it was ended by hand; null: it was not';
 
+CREATE TABLE billing_meter_events (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    number bigint NOT NULL,
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    stripe_customer_id text NOT NULL,
+    livemode boolean NOT NULL,
+    value bigint NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    first_tried_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    last_error text,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    sent_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    settled_by text,
+    settled_reason text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_meter_events_check CHECK (((state = 'sent'::text) = (sent_at IS NOT NULL))),
+    CONSTRAINT billing_meter_events_check1 CHECK ((num_nonnulls(settled_at, settled_by, settled_reason) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT billing_meter_events_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT billing_meter_events_state_check CHECK ((state = ANY ('{waiting,sent,late,refused}'::text[])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
+COMMENT ON TABLE billing_meter_events IS 'What Stripe is told of usage: the records of one subscription, meter and hour that came together';
+COMMENT ON COLUMN billing_meter_events.id IS 'Ours; the identifier at Stripe';
+COMMENT ON COLUMN billing_meter_events.number IS 'The order in which those of a customer and meter are sent';
+COMMENT ON COLUMN billing_meter_events.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_meter_events.meter IS 'What was used';
+COMMENT ON COLUMN billing_meter_events.stripe_customer_id IS 'cus_... that Stripe bills for it';
+COMMENT ON COLUMN billing_meter_events.livemode IS 'Whether it is for Stripe''s live mode';
+COMMENT ON COLUMN billing_meter_events.value IS 'The sum of its records, or the latest of them, as the meter adds up';
+COMMENT ON COLUMN billing_meter_events.used_at IS 'When the latest of its records was used: all of them are in the same term';
+COMMENT ON COLUMN billing_meter_events.state IS 'waiting; sent: Stripe has it; late: the invoice of its term was final before; refused: Stripe does not take it';
+COMMENT ON COLUMN billing_meter_events.first_tried_at IS 'When it was first tried since Stripe certainly did not have it; an identifier is known there for a day';
+COMMENT ON COLUMN billing_meter_events.failures IS 'Tries in a row whose outcome is unknown';
+COMMENT ON COLUMN billing_meter_events.last_error IS 'Why the latest try failed, or what Stripe refused; null: it did not';
+COMMENT ON COLUMN billing_meter_events.next_attempt_at IS 'When it may be tried; a claim moves it on, so that a dead worker costs a minute';
+COMMENT ON COLUMN billing_meter_events.sent_at IS 'When Stripe took it, by Stripe''s clock; of one that was found there, ours';
+COMMENT ON COLUMN billing_meter_events.settled_at IS 'When an operator had dealt with one that is late or refused; null: it is trouble';
+COMMENT ON COLUMN billing_meter_events.settled_by IS 'Who had';
+COMMENT ON COLUMN billing_meter_events.settled_reason IS 'What became of it: charged otherwise, or given away';
+COMMENT ON COLUMN billing_meter_events.created_at IS 'When its records came';
+
+CREATE TABLE billing_meters (
+    event_name text NOT NULL,
+    aggregation text NOT NULL,
+    stripe_meter_id text,
+    livemode boolean,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_meters_aggregation_check CHECK ((aggregation = ANY (ARRAY['sum'::text, 'last'::text]))),
+    CONSTRAINT billing_meters_check CHECK (((stripe_meter_id IS NULL) = (livemode IS NULL)))
+);
+COMMENT ON TABLE billing_meters IS 'What is metered; Stripe''s meters cannot change how they add up, and neither can these';
+COMMENT ON COLUMN billing_meters.event_name IS 'Its name in the catalogue, and in meter events at Stripe';
+COMMENT ON COLUMN billing_meters.aggregation IS 'sum: what was used adds up; last: the latest value of a term counts';
+COMMENT ON COLUMN billing_meters.stripe_meter_id IS 'mtr_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN billing_meters.livemode IS 'Whether stripe_meter_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN billing_meters.created_at IS 'When this row was created';
+
+CREATE TABLE prices (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    product_id uuid NOT NULL,
+    billing_cycle text,
+    purpose text,
+    currency text NOT NULL,
+    unit_amount bigint NOT NULL,
+    meter text,
+    tiers jsonb,
+    lookup_key text NOT NULL,
+    stripe_price_id text,
+    livemode boolean,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
+    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
+    CONSTRAINT prices_check2 CHECK (((meter IS NULL) = (tiers IS NULL))),
+    CONSTRAINT prices_check3 CHECK (((meter IS NULL) OR ((billing_cycle IS NOT NULL) AND (unit_amount = 0)))),
+    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
+    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
+);
+COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
+COMMENT ON COLUMN prices.id IS 'Our id';
+COMMENT ON COLUMN prices.product_id IS 'What is sold';
+COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
+COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
+COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term; 0 if it is billed by usage';
+COMMENT ON COLUMN prices.meter IS 'The meter whose usage it bills after each term; null: it is billed before';
+COMMENT ON COLUMN prices.tiers IS 'What a unit costs up to which usage in a term, as Stripe has it (graduated); amounts are decimals of minor units';
+COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
+COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN prices.active IS 'On sale';
+COMMENT ON COLUMN prices.created_at IS 'When this row was created';
+COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
+
+CREATE TABLE products (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    name character varying(255) NOT NULL,
+    description text,
+    type character varying(50) NOT NULL,
+    billing_cycle character varying(50),
+    price numeric(10,2) NOT NULL,
+    setup_fee numeric(10,2) DEFAULT 0,
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    taxable boolean DEFAULT true,
+    status character varying(50) DEFAULT 'active'::character varying,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    code text,
+    kind text,
+    product_types text[] DEFAULT '{}'::text[],
+    trial_days integer DEFAULT 0,
+    max_per_customer integer,
+    max_quantity integer DEFAULT 1,
+    card_required boolean DEFAULT false,
+    free_domain boolean DEFAULT false,
+    allowed_changes text[],
+    category text,
+    features text[] DEFAULT '{}'::text[],
+    resources jsonb DEFAULT '{}'::jsonb,
+    display_order integer DEFAULT 0,
+    usage jsonb,
+    stripe_product_id text,
+    livemode boolean,
+    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
+    CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
+    CONSTRAINT billing_products_max_quantity_check CHECK ((max_quantity > 0)),
+    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
+);
+COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
+COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
+COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
+COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
+COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
+COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
+COMMENT ON COLUMN products.max_quantity IS 'How many of a plan or add-on a subscription may have';
+COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
+COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
+COMMENT ON COLUMN products.allowed_changes IS 'Codes of the plans that a plan may be changed to; null: any';
+COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
+COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
+COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
+COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
+COMMENT ON COLUMN products.usage IS 'Of an add-on that is billed by usage: its meter, unit and what is included; null: it has a price';
+COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
+COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
+
+CREATE TABLE subscription_items (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    price_id uuid,
+    stripe_subscription_item_id text,
+    stripe_price_id text,
+    stripe_product_id text,
+    quantity bigint,
+    unit_amount bigint,
+    currency text NOT NULL,
+    recurring_interval text,
+    interval_count integer,
+    current_period_start timestamp with time zone,
+    current_period_end timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
+    CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
+    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY ('{day,week,month,year}'::text[])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
+COMMENT ON COLUMN subscription_items.id IS 'Our id';
+COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
+COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
+COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
+COMMENT ON COLUMN subscription_items.stripe_product_id IS 'prod_... of the price: places an item whose price is not in the catalogue';
+COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
+COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
+COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN subscription_items.recurring_interval IS 'Unit of the term: day, week, month, year';
+COMMENT ON COLUMN subscription_items.interval_count IS 'Units in a term';
+COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the current term';
+COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
+COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_current_usage AS
+ SELECT s.id AS subscription_id,
+    s.customer_id,
+    p.meter,
+    m.aggregation,
+    product.code AS product_code,
+    product.name AS product_name,
+    (product.usage ->> 'unit'::text) AS unit,
+    ((product.usage ->> 'included'::text))::bigint AS included,
+    i.current_period_start AS term_start,
+    i.current_period_end AS term_end,
+    COALESCE(used.quantity, (0)::numeric) AS quantity,
+    COALESCE(used.waiting, (0)::bigint) AS waiting,
+    COALESCE(used.unbilled, (0)::bigint) AS unbilled,
+    p.currency,
+    p.tiers,
+    s.livemode
+   FROM (((((prices p
+     JOIN billing_meters m ON ((m.event_name = p.meter)))
+     JOIN products product ON ((product.id = p.product_id)))
+     JOIN subscription_items i ON (((i.price_id = p.id) AND (i.stripe_subscription_item_id IS NOT NULL))))
+     JOIN subscriptions s ON (((s.id = i.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+     CROSS JOIN LATERAL ( SELECT
+                CASE m.aggregation
+                    WHEN 'sum'::text THEN sum(e.value) FILTER (WHERE (e.state = ANY (ARRAY['waiting'::text, 'sent'::text])))
+                    ELSE ((array_agg(e.value ORDER BY e.used_at DESC, e.number DESC) FILTER (WHERE (e.state = ANY (ARRAY['waiting'::text, 'sent'::text]))))[1])::numeric
+                END AS quantity,
+            count(*) FILTER (WHERE (e.state = 'waiting'::text)) AS waiting,
+            count(*) FILTER (WHERE (e.state = ANY (ARRAY['late'::text, 'refused'::text]))) AS unbilled
+           FROM billing_meter_events e
+          WHERE ((e.subscription_id = s.id) AND (e.meter = p.meter) AND (e.used_at >= i.current_period_start) AND (e.used_at < i.current_period_end))) used);
+COMMENT ON VIEW billing_current_usage IS 'What subscriptions that live have used of each meter in their present term';
+COMMENT ON COLUMN billing_current_usage.subscription_id IS 'Our id of the subscription';
+COMMENT ON COLUMN billing_current_usage.customer_id IS 'The customer record';
+COMMENT ON COLUMN billing_current_usage.meter IS 'What is metered';
+COMMENT ON COLUMN billing_current_usage.aggregation IS 'sum: what was used adds up; last: the latest value counts';
+COMMENT ON COLUMN billing_current_usage.product_code IS 'The add-on that is billed by it';
+COMMENT ON COLUMN billing_current_usage.product_name IS 'Its name';
+COMMENT ON COLUMN billing_current_usage.unit IS 'What is counted';
+COMMENT ON COLUMN billing_current_usage.included IS 'How much of each term costs nothing';
+COMMENT ON COLUMN billing_current_usage.term_start IS 'When the term began';
+COMMENT ON COLUMN billing_current_usage.term_end IS 'When it ends and is billed';
+COMMENT ON COLUMN billing_current_usage.quantity IS 'What was reported of the term and will be billed';
+COMMENT ON COLUMN billing_current_usage.waiting IS 'How many meter events Stripe has not been told yet';
+COMMENT ON COLUMN billing_current_usage.unbilled IS 'How many it will not bill: billing_trouble has those that are not settled';
+COMMENT ON COLUMN billing_current_usage.currency IS 'Of the tiers';
+COMMENT ON COLUMN billing_current_usage.tiers IS 'What a unit costs up to which usage, in minor units';
+COMMENT ON COLUMN billing_current_usage.livemode IS 'Whether it is in Stripe''s live mode';
+
 CREATE TABLE billing_deleted_subscriptions (
     subscription_id uuid NOT NULL,
     stripe_subscription_id text,
@@ -5767,100 +6010,6 @@ COMMENT ON COLUMN billing_pauses.begun_at IS 'Since when services are held; null
 COMMENT ON COLUMN billing_pauses.ended_at IS 'When it was over; null: it stands';
 COMMENT ON COLUMN billing_pauses.created_at IS 'When it was asked for';
 
-CREATE TABLE prices (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    product_id uuid NOT NULL,
-    billing_cycle text,
-    purpose text,
-    currency text NOT NULL,
-    unit_amount bigint NOT NULL,
-    meter text,
-    tiers jsonb,
-    lookup_key text NOT NULL,
-    stripe_price_id text,
-    livemode boolean,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT prices_billing_cycle_check CHECK ((billing_cycle = ANY (ARRAY['monthly'::text, 'quarterly'::text, 'semi-annually'::text, 'annually'::text, 'biennially'::text, 'triennially'::text]))),
-    CONSTRAINT prices_check CHECK (((stripe_price_id IS NULL) = (livemode IS NULL))),
-    CONSTRAINT prices_check1 CHECK (((purpose IS NULL) OR (billing_cycle IS NULL))),
-    CONSTRAINT prices_check2 CHECK (((meter IS NULL) = (tiers IS NULL))),
-    CONSTRAINT prices_check3 CHECK (((meter IS NULL) OR ((billing_cycle IS NOT NULL) AND (unit_amount = 0)))),
-    CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
-    CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
-);
-COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
-COMMENT ON COLUMN prices.id IS 'Our id';
-COMMENT ON COLUMN prices.product_id IS 'What is sold';
-COMMENT ON COLUMN prices.billing_cycle IS 'The term; null: charged once';
-COMMENT ON COLUMN prices.purpose IS 'Of domains: transfer, renewal (each further year) or redemption (getting back an expired one); null: what it costs to buy the product';
-COMMENT ON COLUMN prices.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole term; 0 if it is billed by usage';
-COMMENT ON COLUMN prices.meter IS 'The meter whose usage it bills after each term; null: it is billed before';
-COMMENT ON COLUMN prices.tiers IS 'What a unit costs up to which usage in a term, as Stripe has it (graduated); amounts are decimals of minor units';
-COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
-COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
-COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
-COMMENT ON COLUMN prices.active IS 'On sale';
-COMMENT ON COLUMN prices.created_at IS 'When this row was created';
-COMMENT ON COLUMN prices.updated_at IS 'When this row was last changed';
-
-CREATE TABLE products (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    name character varying(255) NOT NULL,
-    description text,
-    type character varying(50) NOT NULL,
-    billing_cycle character varying(50),
-    price numeric(10,2) NOT NULL,
-    setup_fee numeric(10,2) DEFAULT 0,
-    currency character varying(3) DEFAULT 'USD'::character varying,
-    taxable boolean DEFAULT true,
-    status character varying(50) DEFAULT 'active'::character varying,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    code text,
-    kind text,
-    product_types text[] DEFAULT '{}'::text[],
-    trial_days integer DEFAULT 0,
-    max_per_customer integer,
-    max_quantity integer DEFAULT 1,
-    card_required boolean DEFAULT false,
-    free_domain boolean DEFAULT false,
-    allowed_changes text[],
-    category text,
-    features text[] DEFAULT '{}'::text[],
-    resources jsonb DEFAULT '{}'::jsonb,
-    display_order integer DEFAULT 0,
-    usage jsonb,
-    stripe_product_id text,
-    livemode boolean,
-    CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
-    CONSTRAINT billing_products_max_per_customer_check CHECK ((max_per_customer > 0)),
-    CONSTRAINT billing_products_max_quantity_check CHECK ((max_quantity > 0)),
-    CONSTRAINT billing_products_trial_days_check CHECK (((trial_days >= 0) AND (trial_days <= 730)))
-);
-COMMENT ON TABLE products IS 'What is sold; those of this service have a code';
-COMMENT ON COLUMN products.code IS 'The planId or add-on id that clients send; null: not sold by this service';
-COMMENT ON COLUMN products.kind IS 'plan (the base product of an order), addon, domain (a TLD), fee';
-COMMENT ON COLUMN products.product_types IS 'What is provisioned for it: hosting, email, storage, ...';
-COMMENT ON COLUMN products.trial_days IS 'Free days before the first charge; 0: no trial';
-COMMENT ON COLUMN products.max_per_customer IS 'How many of a plan one customer may have at a time; null: any number';
-COMMENT ON COLUMN products.max_quantity IS 'How many of a plan or add-on a subscription may have';
-COMMENT ON COLUMN products.card_required IS 'Checkout asks for a card even if nothing is due';
-COMMENT ON COLUMN products.free_domain IS 'A term of twelve months or more includes the first domain of the order';
-COMMENT ON COLUMN products.allowed_changes IS 'Codes of the plans that a plan may be changed to; null: any';
-COMMENT ON COLUMN products.category IS 'Heading on the marketing site';
-COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
-COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
-COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
-COMMENT ON COLUMN products.usage IS 'Of an add-on that is billed by usage: its meter, unit and what is included; null: it has a price';
-COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
-COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
-
 CREATE TABLE provisioning_holds (
     id bigint NOT NULL,
     subscription_id uuid NOT NULL,
@@ -6159,51 +6308,6 @@ ALTER TABLE billing_messages ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
-CREATE TABLE billing_meter_events (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    number bigint NOT NULL,
-    subscription_id uuid NOT NULL,
-    meter text NOT NULL,
-    stripe_customer_id text NOT NULL,
-    livemode boolean NOT NULL,
-    value bigint NOT NULL,
-    used_at timestamp with time zone NOT NULL,
-    state text DEFAULT 'waiting'::text NOT NULL,
-    first_tried_at timestamp with time zone,
-    failures integer DEFAULT 0 NOT NULL,
-    last_error text,
-    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
-    sent_at timestamp with time zone,
-    settled_at timestamp with time zone,
-    settled_by text,
-    settled_reason text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT billing_meter_events_check CHECK (((state = 'sent'::text) = (sent_at IS NOT NULL))),
-    CONSTRAINT billing_meter_events_check1 CHECK ((num_nonnulls(settled_at, settled_by, settled_reason) = ANY (ARRAY[0, 3]))),
-    CONSTRAINT billing_meter_events_failures_check CHECK ((failures >= 0)),
-    CONSTRAINT billing_meter_events_state_check CHECK ((state = ANY ('{waiting,sent,late,refused}'::text[])))
-)
-WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
-COMMENT ON TABLE billing_meter_events IS 'What Stripe is told of usage: the records of one subscription, meter and hour that came together';
-COMMENT ON COLUMN billing_meter_events.id IS 'Ours; the identifier at Stripe';
-COMMENT ON COLUMN billing_meter_events.number IS 'The order in which those of a customer and meter are sent';
-COMMENT ON COLUMN billing_meter_events.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
-COMMENT ON COLUMN billing_meter_events.meter IS 'What was used';
-COMMENT ON COLUMN billing_meter_events.stripe_customer_id IS 'cus_... that Stripe bills for it';
-COMMENT ON COLUMN billing_meter_events.livemode IS 'Whether it is for Stripe''s live mode';
-COMMENT ON COLUMN billing_meter_events.value IS 'The sum of its records, or the latest of them, as the meter adds up';
-COMMENT ON COLUMN billing_meter_events.used_at IS 'When the latest of its records was used: all of them are in the same term';
-COMMENT ON COLUMN billing_meter_events.state IS 'waiting; sent: Stripe has it; late: the invoice of its term was final before; refused: Stripe does not take it';
-COMMENT ON COLUMN billing_meter_events.first_tried_at IS 'When it was first tried since Stripe certainly did not have it; an identifier is known there for a day';
-COMMENT ON COLUMN billing_meter_events.failures IS 'Tries in a row whose outcome is unknown';
-COMMENT ON COLUMN billing_meter_events.last_error IS 'Why the latest try failed, or what Stripe refused; null: it did not';
-COMMENT ON COLUMN billing_meter_events.next_attempt_at IS 'When it may be tried; a claim moves it on, so that a dead worker costs a minute';
-COMMENT ON COLUMN billing_meter_events.sent_at IS 'When Stripe took it, by Stripe''s clock; of one that was found there, ours';
-COMMENT ON COLUMN billing_meter_events.settled_at IS 'When an operator had dealt with one that is late or refused; null: it is trouble';
-COMMENT ON COLUMN billing_meter_events.settled_by IS 'Who had';
-COMMENT ON COLUMN billing_meter_events.settled_reason IS 'What became of it: charged otherwise, or given away';
-COMMENT ON COLUMN billing_meter_events.created_at IS 'When its records came';
-
 ALTER TABLE billing_meter_events ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_meter_events_number_seq
     START WITH 1
@@ -6212,22 +6316,6 @@ ALTER TABLE billing_meter_events ALTER COLUMN number ADD GENERATED ALWAYS AS IDE
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE billing_meters (
-    event_name text NOT NULL,
-    aggregation text NOT NULL,
-    stripe_meter_id text,
-    livemode boolean,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT billing_meters_aggregation_check CHECK ((aggregation = ANY (ARRAY['sum'::text, 'last'::text]))),
-    CONSTRAINT billing_meters_check CHECK (((stripe_meter_id IS NULL) = (livemode IS NULL)))
-);
-COMMENT ON TABLE billing_meters IS 'What is metered; Stripe''s meters cannot change how they add up, and neither can these';
-COMMENT ON COLUMN billing_meters.event_name IS 'Its name in the catalogue, and in meter events at Stripe';
-COMMENT ON COLUMN billing_meters.aggregation IS 'sum: what was used adds up; last: the latest value of a term counts';
-COMMENT ON COLUMN billing_meters.stripe_meter_id IS 'mtr_... in the mode that livemode says; null: not pushed yet';
-COMMENT ON COLUMN billing_meters.livemode IS 'Whether stripe_meter_id belongs to Stripe''s live mode; null: not pushed';
-COMMENT ON COLUMN billing_meters.created_at IS 'When this row was created';
 
 CREATE TABLE billing_moves (
     id bigint NOT NULL,
@@ -7020,45 +7108,6 @@ COMMENT ON COLUMN stripe_refetches.leased_until IS 'Until then only the worker w
 COMMENT ON COLUMN stripe_refetches.tied_at IS 'Latest second that snapshots of undecided order may be of: not fetched once the row is of a later one; null: in any case';
 COMMENT ON COLUMN stripe_refetches.next_attempt_at IS 'When the sweep fetches it, unless a job was faster';
 COMMENT ON COLUMN stripe_refetches.requested_at IS 'When it was first requested';
-
-CREATE TABLE subscription_items (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    subscription_id uuid NOT NULL,
-    price_id uuid,
-    stripe_subscription_item_id text,
-    stripe_price_id text,
-    stripe_product_id text,
-    quantity bigint,
-    unit_amount bigint,
-    currency text NOT NULL,
-    recurring_interval text,
-    interval_count integer,
-    current_period_start timestamp with time zone,
-    current_period_end timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT subscription_items_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT subscription_items_interval_count_check CHECK ((interval_count > 0)),
-    CONSTRAINT subscription_items_quantity_check CHECK ((quantity >= 0)),
-    CONSTRAINT subscription_items_recurring_interval_check CHECK ((recurring_interval = ANY ('{day,week,month,year}'::text[])))
-)
-WITH (fillfactor='85');
-COMMENT ON TABLE subscription_items IS 'What a subscription charges each term; while it is provisional, what was ordered';
-COMMENT ON COLUMN subscription_items.id IS 'Our id';
-COMMENT ON COLUMN subscription_items.subscription_id IS 'The subscription';
-COMMENT ON COLUMN subscription_items.price_id IS 'Price in the catalogue; null: not in it';
-COMMENT ON COLUMN subscription_items.stripe_subscription_item_id IS 'si_...; null until Stripe has created it';
-COMMENT ON COLUMN subscription_items.stripe_price_id IS 'price_... at Stripe';
-COMMENT ON COLUMN subscription_items.stripe_product_id IS 'prod_... of the price: places an item whose price is not in the catalogue';
-COMMENT ON COLUMN subscription_items.quantity IS 'Null: metered';
-COMMENT ON COLUMN subscription_items.unit_amount IS 'Minor units; null: not a whole number, or tiered';
-COMMENT ON COLUMN subscription_items.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN subscription_items.recurring_interval IS 'Unit of the term: day, week, month, year';
-COMMENT ON COLUMN subscription_items.interval_count IS 'Units in a term';
-COMMENT ON COLUMN subscription_items.current_period_start IS 'Start of the current term';
-COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current term';
-COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
-COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
 
 CREATE TABLE tenants (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from mpanel_billing.catalogue.usage import Aggregation
+from mpanel_billing.catalogue.usage import Aggregation, read_tiers
 from mpanel_billing.database.queries import Connection, load_queries
 
 if TYPE_CHECKING:
@@ -130,3 +130,9 @@ async def settle_event(conn: Connection, event_id: UUID, by: str, reason: str) -
         conn, id=event_id, by=by, reason=reason
     )
     return subscription_id
+
+
+async def list_current(conn: Connection, subscription_id: UUID) -> list[dict[str, Any]]:
+    """Return the usage of a subscription in its present term, one for each meter."""
+    rows = await _queries.list_current.fetch(conn, subscription_id=subscription_id)
+    return [{**row, "tiers": read_tiers(row["tiers"])} for row in rows]

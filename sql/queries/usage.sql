@@ -372,3 +372,23 @@ WHERE e.id = :id::uuid
   AND e.state = ANY ('{late,refused}')
   AND e.settled_at IS NULL
 RETURNING e.subscription_id;
+
+-- name: list_current(subscription_id)
+SELECT
+    u.meter,
+    u.aggregation,
+    u.product_code,
+    u.product_name,
+    u.unit,
+    u.included,
+    u.term_start,
+    u.term_end,
+    u.quantity::bigint AS quantity,
+    u.waiting,
+    u.unbilled,
+    u.currency,
+    u.tiers,
+    now() AS at
+FROM billing_current_usage AS u
+WHERE u.subscription_id = :subscription_id::uuid
+ORDER BY u.meter;

@@ -227,3 +227,32 @@ async def test_an_addon_with_usage_is_added_only_where_usage_stays_apart(
         f"subscriptions/{page['subscriptionId']}/change-plan", plan | {"addonIds": ["traffic"]}
     )
     assert (refused.status, refused.body["code"]) == (409, "usage_not_apart")
+
+
+async def test_the_present_term_is_shown_with_its_cost_and_a_forecast(
+    reporter: Reporter, metered: str
+) -> None:
+    await reporter.statuses(record("a", metered, 420), record("b", metered, 70, "space_gb"))
+    await reporter.sender.send_due()
+    await reporter.statuses(record("c", metered, 30))
+    # half of the term is over
+    await reporter.service.pool.execute(
+        "UPDATE subscription_items SET current_period_start = now() - interval '15 days',"
+        " current_period_end = now() + interval '15 days'"
+    )
+    answer = await reporter.backend.get(f"subscriptions/{metered}/usage")
+    assert answer.status == 200, answer.body
+    space, traffic = answer.body["usage"]
+    assert (traffic["quantity"], traffic["cost"]) == (450, 350 * 2.5)
+    assert (traffic["forecast"], traffic["forecastCost"]) == (900, 800 * 2.5)
+    assert (traffic["waiting"], traffic["unbilled"], traffic["included"]) == (1, 0, 100)
+    assert (space["quantity"], space["cost"], space["forecast"]) == (70, 700, 70)
+    url = reporter.service.settings.database_url.get_secret_value()
+    shown = await run_command(url, "usage", "show", metered)
+    assert shown.out.count("\n") == 2, shown
+    assert "traffic_gb  450 GB since " in shown.out
+    assert "900, $20.00  1 events to be sent" in shown.out
+    other = await reporter.backend.get(
+        f"subscriptions/{metered}/usage", customerId="6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
+    )
+    assert (other.status, other.body["code"]) == (404, "unknown_subscription")

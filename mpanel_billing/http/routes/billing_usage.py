@@ -3,7 +3,16 @@
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.schemas.usage import UsageRequest, UsageResponse
+from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.schemas.base import OwnerQuery
+from mpanel_billing.http.schemas.usage import (
+    CurrentUsageResponse,
+    CurrentUsageSchema,
+    UsageRequest,
+    UsageResponse,
+)
+from mpanel_billing.subscriptions.lookup import get_subscription
+from mpanel_billing.usage.current import read_current
 from mpanel_billing.usage.records import take_records
 
 routes = Endpoints("billing")
@@ -25,3 +34,17 @@ async def post_usage(call: KeyedCall[None, None, UsageRequest]) -> UsageResponse
     records = [record.to_record() for record in body.records]
     found = await take_records(mirror.pool, records, body.named, livemode=mirror.livemode)
     return UsageResponse.of(body.records, found)
+
+
+@routes.endpoint(
+    "GET",
+    "/api/billing/subscriptions/{id}/usage",
+    scope="billing:read",
+    refusals={NotFoundError: ("unknown_customer", "unknown_subscription")},
+)
+async def get_usage(call: KeyedCall[IdPath, OwnerQuery]) -> CurrentUsageResponse:
+    """Return what a subscription has used in its present term, and what that will cost."""
+    mirror = call.app[keys.MIRROR]
+    held = await get_subscription(mirror, call.path.id, call.query.named)
+    found = await read_current(mirror.pool, held.id)
+    return CurrentUsageResponse(usage=tuple(map(CurrentUsageSchema.of, found)))

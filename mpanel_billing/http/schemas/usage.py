@@ -6,14 +6,17 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from mpanel_billing.catalogue.usage import Aggregation
 from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
     Id,
+    Moment,
     OwnerRequest,
     Response,
     Schema,
     StrictRequest,
 )
+from mpanel_billing.usage.current import CurrentUsage
 from mpanel_billing.usage.records import MOST_RECORDS, Outcome, Record
 
 LARGEST_QUANTITY = 10**12
@@ -66,3 +69,53 @@ class UsageResponse(Response):
             for record, outcome in zip(records, outcomes, strict=True)
         ]
         return cls(stored=outcomes.count("stored"), results=tuple(results))
+
+
+class CurrentUsageSchema(Schema):
+    """What was used of a meter in the present term, in units of the add-on.
+
+    The costs are in minor units, before discounts and taxes.
+    """
+
+    meter: str
+    aggregation: Aggregation
+    product_id: str
+    name: str
+    unit: str
+    included: int
+    term_start: Moment
+    term_end: Moment
+    quantity: int = Field(description="What was reported and will be billed.")
+    cost: int
+    forecast: int = Field(description="What it comes to if it goes on like that.")
+    forecast_cost: int
+    currency: str
+    waiting: int = Field(description="Meter events that Stripe was not told yet.")
+    unbilled: int = Field(description="Meter events that Stripe will not bill.")
+
+    @classmethod
+    def of(cls, used: CurrentUsage) -> Self:
+        """Build the object from what was used."""
+        return cls(
+            meter=used.meter,
+            aggregation=used.aggregation,
+            product_id=used.product_code,
+            name=used.product_name,
+            unit=used.unit,
+            included=used.included,
+            term_start=used.term_start,
+            term_end=used.term_end,
+            quantity=used.quantity,
+            cost=used.cost,
+            forecast=used.forecast,
+            forecast_cost=used.forecast_cost,
+            currency=used.currency,
+            waiting=used.waiting,
+            unbilled=used.unbilled,
+        )
+
+
+class CurrentUsageResponse(Response):
+    """What a subscription has used in its present term, one for each meter."""
+
+    usage: tuple[CurrentUsageSchema, ...]

@@ -1,0 +1,60 @@
+"""What a subscription has used in its present term, and what that will cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from mpanel_billing.catalogue.usage import Aggregation, Tier, usage_cost
+from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.usage import repository
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentUsage:
+    """What was used of a meter in the present term, in units of the add-on.
+
+    `waiting` counts what Stripe has not been told yet, `unbilled` what it will not bill. `forecast`
+    is what it comes to at the end of the term if it goes on like that, as of `at`.
+    """
+
+    meter: str
+    aggregation: Aggregation
+    product_code: str
+    product_name: str
+    unit: str
+    included: int
+    term_start: datetime
+    term_end: datetime
+    quantity: int
+    waiting: int
+    unbilled: int
+    currency: str
+    tiers: tuple[Tier, ...]
+    at: datetime
+
+    @property
+    def cost(self) -> int:
+        """What the usage until now costs, in minor units, before discounts and taxes."""
+        return usage_cost(self.tiers, self.quantity, self.currency)
+
+    @property
+    def forecast(self) -> int:
+        """The usage of the whole term: as fast as until now, or the latest value."""
+        elapsed = self.at - self.term_start
+        if self.aggregation == "last" or elapsed.total_seconds() <= 0 or self.at >= self.term_end:
+            return self.quantity
+        return max(
+            self.quantity, round(self.quantity * ((self.term_end - self.term_start) / elapsed))
+        )
+
+    @property
+    def forecast_cost(self) -> int:
+        """What that would cost."""
+        return usage_cost(self.tiers, self.forecast, self.currency)
+
+
+async def read_current(pool: Pool, subscription_id: UUID) -> Sequence[CurrentUsage]:
+    """Return what a subscription has used of each of its meters; of an unknown one nothing."""
+    async with acquired(pool) as conn:
+        return [CurrentUsage(**row) for row in await repository.list_current(conn, subscription_id)]
