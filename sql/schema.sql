@@ -5245,7 +5245,7 @@ CREATE TABLE billing_api_keys (
     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
     CONSTRAINT billing_api_keys_networks_check CHECK ((cardinality(networks) > 0)),
     CONSTRAINT billing_api_keys_refunds_per_day_check CHECK ((refunds_per_day >= 0)),
-    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
+    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:customers'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
 );
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
@@ -6245,6 +6245,41 @@ COMMENT ON COLUMN billing_key_usage.used IS 'Calls, or minor units of the curren
 
 ALTER TABLE billing_leniency ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME billing_leniency_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE billing_merges (
+    id bigint NOT NULL,
+    customer_id uuid NOT NULL,
+    into_id uuid NOT NULL,
+    former jsonb,
+    moved jsonb,
+    merged_by text NOT NULL,
+    merged_at timestamp with time zone DEFAULT now() NOT NULL,
+    undone_by text,
+    undone_at timestamp with time zone,
+    CONSTRAINT billing_merges_check CHECK ((customer_id <> into_id)),
+    CONSTRAINT billing_merges_check1 CHECK (((former IS NULL) = (moved IS NULL))),
+    CONSTRAINT billing_merges_check2 CHECK (((undone_by IS NULL) = (undone_at IS NULL))),
+    CONSTRAINT billing_merges_check3 CHECK (((undone_at IS NULL) OR (former IS NULL)))
+);
+COMMENT ON TABLE billing_merges IS 'Customer records of one person that were merged by command';
+COMMENT ON COLUMN billing_merges.id IS 'Our id';
+COMMENT ON COLUMN billing_merges.customer_id IS 'The record that has joined the other one';
+COMMENT ON COLUMN billing_merges.into_id IS 'The record that has everything now';
+COMMENT ON COLUMN billing_merges.former IS 'What both records said before, to undo it; null: undone, a day is over, or erased';
+COMMENT ON COLUMN billing_merges.moved IS 'The ids of what was moved, by table, to undo it; null: as above';
+COMMENT ON COLUMN billing_merges.merged_by IS 'The key or user that merged them';
+COMMENT ON COLUMN billing_merges.merged_at IS 'When they were merged';
+COMMENT ON COLUMN billing_merges.undone_by IS 'The key or user that has undone it; null: nobody';
+COMMENT ON COLUMN billing_merges.undone_at IS 'When it was undone; null: it stands';
+
+ALTER TABLE billing_merges ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_merges_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -9032,6 +9067,9 @@ ALTER TABLE ONLY billing_leniency
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_subscription_id_key UNIQUE (subscription_id);
 
+ALTER TABLE ONLY billing_merges
+    ADD CONSTRAINT billing_merges_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_message_sequences
     ADD CONSTRAINT billing_message_sequences_pkey PRIMARY KEY (subscription_id);
 
@@ -9375,6 +9413,12 @@ CREATE INDEX billing_items_price_subscription_idx ON subscription_items USING bt
 CREATE INDEX billing_items_unknown_price_idx ON subscription_items USING btree (stripe_price_id, subscription_id) WHERE (price_id IS NULL);
 
 CREATE INDEX billing_kept_payments_subscription_idx ON billing_kept_payments USING btree (subscription_id);
+
+CREATE INDEX billing_merges_into_idx ON billing_merges USING btree (into_id);
+
+CREATE UNIQUE INDEX billing_merges_standing_key ON billing_merges USING btree (customer_id) WHERE (undone_at IS NULL);
+
+CREATE INDEX billing_merges_undoable_idx ON billing_merges USING btree (merged_at) WHERE (former IS NOT NULL);
 
 CREATE INDEX billing_messages_created_idx ON billing_messages USING btree (created_at);
 
@@ -9731,6 +9775,12 @@ ALTER TABLE ONLY billing_leniency
 
 ALTER TABLE ONLY billing_leniency
     ADD CONSTRAINT billing_leniency_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_merges
+    ADD CONSTRAINT billing_merges_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_merges
+    ADD CONSTRAINT billing_merges_into_id_fkey FOREIGN KEY (into_id) REFERENCES customers(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_moves
     ADD CONSTRAINT billing_moves_subscription_id_product_type_fkey FOREIGN KEY (subscription_id, product_type) REFERENCES tenant_services(subscription_id, product_type) ON UPDATE CASCADE ON DELETE CASCADE;

@@ -27,6 +27,7 @@ Scope = Literal[
     "billing:refund",
     "billing:portal",
     "billing:access-data",
+    "billing:customers",
     "billing:transfer-out",
     "billing:usage",
     "billing:any-customer",

@@ -38,6 +38,9 @@ Named = Annotated[
     ),
 ]
 
+Customer = Annotated[UUID, typer.Argument(metavar="CUSTOMER", help="The id of the record.")]
+UserId = Annotated[UUID, typer.Argument(metavar="USER", help="The id of the account in mPanel.")]
+
 
 @app.command()
 def show(
@@ -109,6 +112,42 @@ def erase(
     if not yes:
         typer.confirm("Erase it? This cannot be undone", abort=True)
     _print_rows(asyncio.run(_erase(named, prospect, at_stripe=at_stripe)))
+
+
+@app.command("link-user")
+def link_user(customer: Customer, user: UserId) -> None:
+    """Give a customer who has ordered without an account theirs in mPanel."""
+    from mpanel_billing.subscriptions import merging  # noqa: PLC0415 - see `merge`
+
+    by = command_line_actor()
+    with_pool(lambda pool: merging.link_user(pool, merging.CustomerRequest(by, customer), user))
+    typer.echo(f"{customer} has the account {user}")
+
+
+@app.command()
+def merge(
+    customer: Customer,
+    into: Annotated[UUID, typer.Option("--into", help="The customer that gets everything.")],
+) -> None:
+    """Merge a customer into another of the same person; Stripe's customers stay apart."""
+    # loading what locks events takes longer than most commands
+    from mpanel_billing.subscriptions import merging  # noqa: PLC0415
+
+    by = command_line_actor()
+    with_pool(
+        lambda pool: merging.merge_customers(pool, merging.CustomerRequest(by, customer), into)
+    )
+    typer.echo(f"{into} has everything of {customer}; `customers undo-merge` within a day")
+
+
+@app.command("undo-merge")
+def undo_merge(customer: Customer) -> None:
+    """Take a merge back within a day."""
+    from mpanel_billing.subscriptions import merging  # noqa: PLC0415 - see `merge`
+
+    by = command_line_actor()
+    into = with_pool(lambda pool: merging.undo_merge(pool, merging.CustomerRequest(by, customer)))
+    typer.echo(f"{customer} has its own again, apart from {into}")
 
 
 @app.command("reapply-erasures")

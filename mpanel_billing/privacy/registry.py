@@ -24,6 +24,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_domain_renewals": _words("params last_error"),
     "billing_kept_payments": _words("reason"),
     "billing_leniency": _words("reason"),
+    "billing_merges": _words("former moved"),
     "billing_meter_events": _words("settled_reason"),
     "billing_moves": _words("external_ref former_ref request last_error"),
     "billing_reconcile_drift": _words("ours found"),
@@ -113,6 +114,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_meter_events": _words("meter stripe_customer_id state last_error settled_by"),
     "billing_usage": _words("id meter"),
     "billing_messages": _words("id type object_id transition data"),
+    "billing_merges": _words("merged_by undone_by"),
     "billing_moves": _words(
         "product_type from_server to_server state begun_by confirmed_by cancelled_by abandoned_by"
     ),

@@ -27,6 +27,7 @@ from mpanel_billing.provisioning.repository.runs import (
 from mpanel_billing.reconciliation.repository import list_stopped_runs
 from mpanel_billing.revenue.service import fold_revenue
 from mpanel_billing.subscriptions.joining import join_accounts
+from mpanel_billing.subscriptions.merging import forget_former
 from mpanel_billing.subscriptions.pauses import turn_pauses
 from mpanel_billing.webhooks.repository import list_due_events
 
@@ -59,6 +60,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     counts["pauses"] = await turn_pauses(pool, MOST)
     await fold_revenue(pool)
     await record_trial_endings(pool)
+    await forget_former(pool)
     if any(counts.values()):
         logger.info("due work triggered", extra=counts)
     return MappingProxyType(counts)

@@ -11,8 +11,8 @@ CREATE TABLE billing_api_keys (
         cardinality(scopes) > 0
         AND scopes <@ ARRAY[
             'admin', 'admin:read', 'admin:operate', 'admin:money',
-            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:access-data', 'billing:transfer-out',
-            'billing:usage', 'billing:any-customer'
+            'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:access-data', 'billing:customers',
+            'billing:transfer-out', 'billing:usage', 'billing:any-customer'
         ]
     ),
     created_at timestamptz NOT NULL DEFAULT now(),

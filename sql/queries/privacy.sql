@@ -474,6 +474,14 @@ blanked_services AS (
     WHERE subscription_id = ANY(:subscriptions::uuid[])
     RETURNING subscription_id
 ),
+blanked_merges AS (
+    UPDATE billing_merges
+    SET former = NULL,
+        moved = NULL
+    WHERE customer_id = ANY(:customers::uuid[])
+       OR into_id = ANY(:customers::uuid[])
+    RETURNING id
+),
 deleted_access_data AS (
     DELETE FROM billing_access_data
     WHERE subscription_id = ANY(:subscriptions::uuid[])
@@ -622,6 +630,8 @@ FROM (
     SELECT 'tenant_services', (SELECT count(*) FROM blanked_services)
     UNION ALL
     SELECT 'billing_moves', (SELECT count(*) FROM blanked_moves)
+    UNION ALL
+    SELECT 'billing_merges', (SELECT count(*) FROM blanked_merges)
     UNION ALL
     SELECT 'billing_access_data', (SELECT count(*) FROM deleted_access_data)
     UNION ALL
@@ -961,6 +971,12 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM tenant_services AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_merges', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_merges AS t
+        WHERE t.customer_id = ANY(:customers::uuid[])
+           OR t.into_id = ANY(:customers::uuid[])
     ),
     'billing_access_data', (
         SELECT jsonb_agg(to_jsonb(t))

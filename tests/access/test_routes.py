@@ -41,6 +41,10 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/domains/{id}/verify"),
     ("POST", "/api/billing/subscriptions/{id}/services/{product_type}/access-data"),
     ("POST", "/api/billing/usage"),
+    *(
+        ("POST", f"/api/billing/customers/{{id}}/{verb}")
+        for verb in ("link-user", "merge", "undo-merge")
+    ),
 }
 """They need a trial, an offer, an open invoice, a draft, a dispute, a lost domain, a registrar or a
 Stripe, or
@@ -48,7 +52,8 @@ leave an entry for each refund: test_one_off_charges.py, test_endings.py, test_r
 test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_disputes.py,
 test_replaced_domains.py and test_domain_renewals.py of tests/subscriptions. A check of a proof
 leaves none: nameservers decide (tests/checkout/test_domain_proofs.py). Access data needs a service
-(tests/provisioning/test_access_data.py). Usage has rows of its own (tests/usage)."""
+(tests/provisioning/test_access_data.py). Usage has rows of its own (tests/usage). A merge needs two
+customers (tests/subscriptions/test_merging.py)."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -70,6 +75,10 @@ SCOPE_OF = {
     ("POST", "/api/billing/disputes/{id}/evidence"): "billing:refund",
     ("POST", "/api/billing/portal-session"): "billing:portal",
     ("POST", "/api/billing/domains/{id}/transfer-out"): "billing:transfer-out",
+    **{
+        ("POST", f"/api/billing/customers/{{id}}/{verb}"): "billing:customers"
+        for verb in ("link-user", "merge", "undo-merge")
+    },
     (
         "POST",
         "/api/billing/subscriptions/{id}/services/{product_type}/access-data",
@@ -131,6 +140,8 @@ REQUIRED = {
     ("POST", "/api/billing/subscriptions/{id}/preview-remove-coupon"): {"coupon": "WELCOME10"},
     ("POST", "/api/billing/subscriptions/{id}/remove-coupon"): {"coupon": "WELCOME10"},
     ("POST", "/api/billing/invoices/{id}/mark-paid"): {"reason": "by bank transfer"},
+    ("POST", "/api/billing/customers/{id}/link-user"): {"accountId": ID},
+    ("POST", "/api/billing/customers/{id}/merge"): {"intoCustomerId": ID},
     ("POST", "/api/billing/invoices"): BILLED,
     ("POST", "/api/billing/balance"): MOVED,
     ("POST", "/api/billing/preview-balance"): MOVED,

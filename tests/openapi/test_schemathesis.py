@@ -39,6 +39,9 @@ ELSEWHERE = {
     ("GET", "/api/billing/domains/{id}/proof"),
     ("POST", "/api/billing/domains/{id}/verify"),
     ("POST", "/api/billing/subscriptions/{id}/services/{product_type}/access-data"),
+    ("POST", "/api/billing/customers/{id}/link-user"),
+    ("POST", "/api/billing/customers/{id}/merge"),
+    ("POST", "/api/billing/customers/{id}/undo-merge"),
 }
 """What succeeds only for Stripe, with a registrar or with nameservers:
 tests/checkout/test_registered_domains.py, tests/provisioning/test_domain_proofs.py.

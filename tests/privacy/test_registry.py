@@ -103,6 +103,14 @@ VALUES = {
 }
 """SQL of a marked value, where not every text will do."""
 
+MARKED_LATER = {"billing_merges"}
+MERGED = """
+WITH other AS (INSERT INTO customers (name) VALUES (NULL) RETURNING id)
+INSERT INTO billing_merges (customer_id, into_id, former, moved, merged_by)
+SELECT other.id, $1, $2, $2, 'grace' FROM other
+"""
+"""It needs a second customer record, whose columns would be marked too."""
+
 UNMARKED = {"customers.country", "customers.stripe_customer_id"}
 
 
@@ -131,8 +139,11 @@ async def mark(past: Past) -> None:
             "bytea": f"'{MARK}'::bytea",
             "ARRAY": f"ARRAY['{MARK}']",
         }.get(type_, f"'{MARK}'")
+        if table in MARKED_LATER:
+            continue
         done = await past.pool.execute(f"UPDATE {table} SET {column} = {value}")
         assert done != "UPDATE 0", f"no row of {table} to mark"
+    await past.pool.execute(MERGED, past.customer_id, {MARK: 1})
 
 
 async def test_an_erasure_blanks_every_column_that_the_registry_names(past: Past) -> None:
@@ -141,7 +152,9 @@ async def test_an_erasure_blanks_every_column_that_the_registry_names(past: Past
     assert set(await past.places(MARK)) == named - UNMARKED
     await erase(past.pool, Who(id=past.customer_id), None, BY)
     assert await past.places(MARK) == []
-    row = await past.row("SELECT country, stripe_customer_id FROM customers")
+    row = await past.row(
+        "SELECT country, stripe_customer_id FROM customers WHERE id = $1", past.customer_id
+    )
     assert tuple(row) == (None, None)
 
 
