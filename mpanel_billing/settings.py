@@ -288,6 +288,7 @@ class Settings(DatabaseSettings, StripeSettings):
     second_trials: Literal["flag", "end"] = "flag"
     debtor_orders: Literal["accept", "refuse"] = "accept"
     stripe_promotion_codes: Literal["accept", "refuse"] = "accept"
+    tax: Literal["off", "automatic"] = "off"
     dispute_policy: Literal["flag", "suspend", "cancel"] = "flag"
     open_invoices_at_end: Literal["void", "keep"] = "void"
     provisioning_concurrency: int = Field(default=10, ge=1, le=1000)

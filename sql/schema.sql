@@ -3757,7 +3757,12 @@ BEGIN
     -- what someone paid for at the address of an account does not rename its owner
     UPDATE customers AS c
     SET email = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.email, c.email) ELSE c.email END,
-        name = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.name, c.name) ELSE c.name END,
+        name = CASE
+            -- an invoice is made out to the company; who orders for it keeps their name
+            WHEN w.name = c.company_name THEN c.name
+            WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.name, c.name)
+            ELSE c.name
+        END,
         stripe_customer_id = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_id END,
         stripe_customer_paid_at = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_paid_at END,
         updated_at = now()
@@ -5515,6 +5520,7 @@ CREATE TABLE prices (
     meter text,
     tiers jsonb,
     lookup_key text NOT NULL,
+    tax_behavior text,
     stripe_price_id text,
     livemode boolean,
     active boolean DEFAULT true NOT NULL,
@@ -5527,6 +5533,7 @@ CREATE TABLE prices (
     CONSTRAINT prices_check3 CHECK (((meter IS NULL) OR ((billing_cycle IS NOT NULL) AND (unit_amount = 0)))),
     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
     CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
+    CONSTRAINT prices_tax_behavior_check CHECK ((tax_behavior = ANY (ARRAY['inclusive'::text, 'exclusive'::text]))),
     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
 );
 COMMENT ON TABLE prices IS 'What a product costs per term; a price is retired, never changed';
@@ -5539,6 +5546,7 @@ COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole t
 COMMENT ON COLUMN prices.meter IS 'The meter whose usage it bills after each term; null: it is billed before';
 COMMENT ON COLUMN prices.tiers IS 'What a unit costs up to which usage in a term, as Stripe has it (graduated); amounts are decimals of minor units';
 COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.tax_behavior IS 'Whether it contains the taxes; once said it never changes; null: not said';
 COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
 COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN prices.active IS 'On sale';
@@ -5574,6 +5582,7 @@ CREATE TABLE products (
     resources jsonb DEFAULT '{}'::jsonb,
     display_order integer DEFAULT 0,
     usage jsonb,
+    tax_code text,
     stripe_product_id text,
     livemode boolean,
     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
@@ -5596,6 +5605,7 @@ COMMENT ON COLUMN products.features IS 'Selling points on the plan''s card';
 COMMENT ON COLUMN products.resources IS 'Limits that provisioning passes on: disk, mailboxes, ...';
 COMMENT ON COLUMN products.display_order IS 'Place in the marketing site''s lists, in ascending order';
 COMMENT ON COLUMN products.usage IS 'Of an add-on that is billed by usage: its meter, unit and what is included; null: it has a price';
+COMMENT ON COLUMN products.tax_code IS 'txcd_..., Stripe''s category for taxes; null: the account''s default';
 COMMENT ON COLUMN products.stripe_product_id IS 'prod_... in the mode that livemode names';
 COMMENT ON COLUMN products.livemode IS 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed';
 

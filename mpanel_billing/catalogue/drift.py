@@ -13,6 +13,8 @@ from mpanel_billing.catalogue.offers import (
 )
 from mpanel_billing.catalogue.push import (
     Offered,
+    known_product,
+    known_terms,
     stripe_ids,
     wanted_coupons,
     wanted_product,
@@ -45,10 +47,11 @@ async def _drift_of_products(
 ) -> list[str]:
     wanted = [wanted_product(product) for product in products]
     found = {p.id: p for p in await gateway.list_products([product.id for product in wanted])}
+    known = {ours.id: known_product(found[ours.id], ours) for ours in wanted if ours.id in found}
     return [
         sentence
         for product, ours in zip(products, wanted, strict=True)
-        for sentence in _compare(f"product {product.code}", ours, found.get(ours.id))
+        for sentence in _compare(f"product {product.code}", ours, known.get(ours.id))
     ]
 
 
@@ -70,7 +73,8 @@ def _drift_of_price(price: PriceToPush, offered: Offered, product_id: str) -> li
         still = price.stripe_price_id in offered.retirable
         return [f"{name} ({price.stripe_price_id}) is still on sale"] if still else []
     theirs = offered.for_row(price)
-    found = _compare(name, wanted_terms(price, product_id), theirs.terms if theirs else None)
+    ours = wanted_terms(price, product_id)
+    found = _compare(name, ours, known_terms(theirs.terms, ours) if theirs else None)
     if not found and theirs and theirs.id != price.stripe_price_id:
         return [f"{name} is {theirs.id} in Stripe, which is not stored in the database yet"]
     return found

@@ -14,6 +14,8 @@ ProductKind = Literal["plan", "addon", "domain", "fee"]
 CouponDuration = Literal["once", "repeating", "forever"]
 PricePurpose = Literal["transfer", "renewal", "redemption"]
 """What a domain's price is for, if not for its first year."""
+TaxBehavior = Literal["inclusive", "exclusive"]
+"""Whether a price contains the taxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Price:
 
     `id` is that of our row; `stripe_price_id` is None until the catalogue has been pushed in this
     mode; `unit_amount` is in minor units of `currency` (lower case) for the whole term.
+    `tax_behavior` is None if the catalogue does not say it.
     """
 
     id: UUID
@@ -35,6 +38,7 @@ class Price:
     unit_amount: int
     purpose: PricePurpose | None = None
     tiers: tuple[Tier, ...] = ()
+    tax_behavior: TaxBehavior | None = None
     version: str = field(default="", compare=False)
 
 
@@ -68,6 +72,7 @@ class Product:
     allowed_changes: tuple[str, ...] | None = None
     max_quantity: int = 1
     usage: Usage | None = None
+    tax_code: str | None = None
 
     def price_for(
         self, cycle: str | None, currency: str, purpose: PricePurpose | None = None

@@ -10,12 +10,13 @@ from mpanel_billing.catalogue.usage import Aggregation, Tier
 
 @dataclass(frozen=True, slots=True)
 class StripeProduct:
-    """A Product; we choose its id."""
+    """A Product; we choose its id. Without a `tax_code` of ours Stripe's stays."""
 
     id: str
     name: str
     description: str
     active: bool
+    tax_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class PriceTerms:
     """The immutable terms of a Price; without an interval it is paid once.
 
     With `tiers` it is billed by the usage of a meter.
+    `tax_behavior` is None as long as it was not said.
     """
 
     product_id: str
@@ -31,6 +33,7 @@ class PriceTerms:
     unit_amount: int | None
     interval: str | None
     interval_count: int | None
+    tax_behavior: str | None = None
     meter_id: str | None = None
     tiers: tuple[Tier, ...] = ()
 
@@ -96,6 +99,9 @@ class CatalogueGateway(Protocol):
 
     async def create_price(self, terms: PriceTerms, key: str) -> StripePrice:
         """Create a price; its lookup key moves to it from the price that had it."""
+
+    async def say_tax_behavior(self, price_id: str, behavior: str, key: str) -> None:
+        """Say of a price whether it contains the taxes: it can be said once."""
 
     async def retire_price(self, price_id: str, key: str) -> None:
         """Deactivate a price; existing subscriptions keep it."""

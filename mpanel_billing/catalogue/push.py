@@ -121,7 +121,18 @@ def wanted_product(product: ProductToPush) -> StripeProduct:
         name=product.name,
         description=product.description,
         active=product.active,
+        tax_code=product.tax_code,
     )
+
+
+def known_product(found: StripeProduct, wanted: StripeProduct) -> StripeProduct:
+    """Return what Stripe has, without a tax code if our catalogue says none."""
+    return found if wanted.tax_code else replace(found, tax_code=None)
+
+
+def known_terms(found: PriceTerms, wanted: PriceTerms) -> PriceTerms:
+    """Return what Stripe has, without what our catalogue does not say of taxes."""
+    return found if wanted.tax_behavior else replace(found, tax_behavior=None)
 
 
 async def _push_product(
@@ -134,7 +145,7 @@ async def _push_product(
         key = push.key("create-product", product.id)
         await push.gateway.create_product(wanted, product.code, key)
         push.done.created.append(product.code)
-    elif found[wanted.id] != wanted:
+    elif known_product(found[wanted.id], wanted) != wanted:
         await push.gateway.update_product(wanted, push.key("update-product", product.id))
         push.done.updated.append(product.code)
 
@@ -211,7 +222,12 @@ class Offered:
 async def _push_price(push: _Push, price: PriceToPush, terms: PriceTerms, offered: Offered) -> str:
     """Find or create the Stripe price of a row and return its id."""
     current = offered.for_row(price)
-    if current is not None and current.terms == terms:
+    if current is not None and known_terms(current.terms, terms) == terms:
+        return current.id
+    if current is not None and current.terms == replace(terms, tax_behavior=None):
+        key = push.key("say-tax-behavior", price.id)
+        await push.gateway.say_tax_behavior(current.id, terms.tax_behavior or "", key)
+        push.done.updated.append(price.lookup_key)
         return current.id
     created = await push.gateway.create_price(terms, push.key("create-price", price.id))
     push.done.created.append(price.lookup_key)
@@ -238,6 +254,7 @@ def wanted_terms(price: PriceToPush, product_id: str) -> PriceTerms:
         interval_count=cycle.interval_count if cycle else None,
         meter_id=price.stripe_meter_id,
         tiers=price.tiers,
+        tax_behavior=price.tax_behavior,
     )
 
 

@@ -9,7 +9,14 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
-from mpanel_billing.catalogue.model import Catalogue, Coupon, CouponDuration, Price, Product
+from mpanel_billing.catalogue.model import (
+    Catalogue,
+    Coupon,
+    CouponDuration,
+    Price,
+    Product,
+    TaxBehavior,
+)
 from mpanel_billing.catalogue.rows import Row
 from mpanel_billing.catalogue.usage import Aggregation, Tier, Usage, read_tiers
 from mpanel_billing.database.queries import Connection, load_queries
@@ -39,6 +46,7 @@ class ProductToPush:
     code: str
     name: str
     description: str
+    tax_code: str | None
     active: bool
     stripe_product_id: str | None
 
@@ -57,6 +65,7 @@ class PriceToPush:
     unit_amount: int
     tiers: tuple[Tier, ...]
     stripe_meter_id: str | None
+    tax_behavior: TaxBehavior | None
     lookup_key: str
     active: bool
     in_use: bool
@@ -141,6 +150,7 @@ async def replace_prices(
     """
     retired = await _queries.retire_prices.fetch(conn, prices=rows)
     inserted = await _queries.insert_prices.fetch(conn, prices=rows)
+    await _queries.say_tax_behaviors.execute(conn, prices=rows)
     return (
         tuple(row["lookup_key"] for row in inserted),
         tuple(row["lookup_key"] for row in retired),
@@ -253,6 +263,7 @@ def _product(row: Row) -> Product:
         allowed_changes=None if allowed is None else tuple(allowed),
         max_quantity=row["max_quantity"],
         usage=Usage(**row["usage"]) if row["usage"] else None,
+        tax_code=row.get("tax_code"),
     )
 
 
@@ -270,6 +281,7 @@ def _price(row: Row) -> Price:
         unit_amount=row["unit_amount"],
         purpose=row["purpose"],
         tiers=read_tiers(row["tiers"]),
+        tax_behavior=row.get("tax_behavior"),
         version=row.get("version", ""),
     )
 

@@ -21,7 +21,10 @@ Row = dict[str, Any]
 
 def product_rows(file: CatalogueFile) -> list[Row]:
     """Return each product as a row of `products`, including mPanel's own columns."""
-    return [_product_row(kind, entry, file.currency) for kind, _, entry in file.products()]
+    return [
+        _product_row(kind, entry, file.currency) | {"tax_code": entry.tax_code or file.tax_code}
+        for kind, _, entry in file.products()
+    ]
 
 
 def price_rows(file: CatalogueFile) -> list[Row]:
@@ -36,6 +39,7 @@ def price_rows(file: CatalogueFile) -> list[Row]:
             "meter": _meter(entry) if amount.tiers else None,
             "tiers": tier_rows(amount.tiers),
             "lookup_key": f"{entry.product_code}_{amount.word}_{amount.currency}",
+            "tax_behavior": file.tax_behavior_in.get(amount.currency, file.tax_behavior),
         }
         for _, _, entry in file.products()
         for amount in entry.amounts(file.currency)

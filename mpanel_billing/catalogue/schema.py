@@ -19,7 +19,7 @@ from pydantic import (
 from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.line_numbers import Path
-from mpanel_billing.catalogue.model import DOMAIN_PREFIX, PricePurpose, ProductKind
+from mpanel_billing.catalogue.model import DOMAIN_PREFIX, PricePurpose, ProductKind, TaxBehavior
 from mpanel_billing.catalogue.usage import Aggregation, Tier
 
 ItemT = TypeVar("ItemT")
@@ -78,6 +78,7 @@ UnitAmount = Annotated[
 Currency = Annotated[str, AfterValidator(_is_currency)]
 Cycle = Annotated[str, AfterValidator(_is_cycle)]
 CyclePrices = Annotated[dict[Cycle, Amount], AfterValidator(_is_not_empty)]
+TaxCode = Annotated[str, StringConstraints(pattern=r"^txcd_[0-9]{8}$")]
 Resource = str | int | float | bool
 
 
@@ -122,6 +123,7 @@ class ProductEntry(Entry):
     name: Sentence
     description: Sentence
     display_order: int = 0
+    tax_code: TaxCode | None = None
 
 
 class RecurringEntry(ProductEntry):
@@ -318,9 +320,16 @@ AnyProductEntry = PlanEntry | AddonEntry | DomainEntry | FeeEntry
 
 
 class CatalogueFile(Entry):
-    """A whole catalogue; `currency` is that of every amount without its own."""
+    """A whole catalogue; `currency` is that of every amount without its own.
+
+    `tax_behavior` says whether prices contain the taxes, `tax_behavior_in` of a currency;
+    `tax_code` is of the products without their own.
+    """
 
     currency: Currency
+    tax_behavior: TaxBehavior | None = None
+    tax_behavior_in: dict[Currency, TaxBehavior] = Field(default_factory=dict)
+    tax_code: TaxCode | None = None
     plans: Annotated[Many[PlanEntry], AfterValidator(_is_not_empty)]
     addons: Many[AddonEntry] = ()
     domains: Many[DomainEntry] = ()

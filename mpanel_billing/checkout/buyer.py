@@ -34,6 +34,15 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody is taxed; `country` is ISO 3166-1 alpha-2."""
+
+    country: str
+    state: str | None = None
+    postcode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Buyer:
     """The buyer's own details, unverified. `email` is normalised; compare it in lower case."""
 

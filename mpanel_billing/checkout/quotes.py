@@ -9,20 +9,24 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from mpanel_billing.catalogue.currencies import choose_currency
-from mpanel_billing.catalogue.model import Catalogue, Product
+from mpanel_billing.catalogue.model import Catalogue, Product, TaxBehavior
 from mpanel_billing.catalogue.order import Order, OrderedDomain, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
+from mpanel_billing.checkout.buyer import Place
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
 from mpanel_billing.checkout.currencies import find_usual_currency
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.repository.redemptions import Asking, count_taken
+from mpanel_billing.checkout.session_params import first_invoice_params
 from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName
 from mpanel_billing.domains.repository.names import BUYERS_OWN, list_owned, list_taken
 from mpanel_billing.domains.reserved import ReservedNames
+from mpanel_billing.errors import InvalidRequestError, StripeError
+from mpanel_billing.stripe_gateway.invoices import UNKNOWN_PLACE, TaxedTotal, preview_first
 
 Availability = Literal["available", "taken", "unknown"]
 """`taken`: another customer has the name, or nobody can order it, or it is registered for the
@@ -31,11 +35,23 @@ and only its registry knows whether it can be registered."""
 
 
 @dataclass(frozen=True, slots=True)
+class QuotedTax:
+    """Whether the prices contain the taxes; and what they come to, if it is known where.
+
+    `taxed` is the first invoice that is paid.
+    """
+
+    behavior: TaxBehavior | None
+    taxed: TaxedTotal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
-    """A priced order, and the availability of each of its domains."""
+    """A priced order, and the availability of each of its domains; `tax`: None without TAX."""
 
     priced: PricedOrder
     domains: Sequence[tuple[OrderedDomain, Availability]]
+    tax: QuotedTax | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +65,17 @@ class CheckedDomain:
 
 
 async def quote_order(
-    checkout: Checkout, selection: Selection, customer_id: UUID | None = None
+    checkout: Checkout,
+    selection: Selection,
+    customer_id: UUID | None = None,
+    place: Place | None = None,
 ) -> Quote:
     """Price what was selected, as `create_session` would; without any effect.
 
     `customer_id`: mPanel vouches for this customer, whose names are not taken, and what they have
-    kept is not charged again. Raises InvalidRequestError for what is not sold. A coupon that has
-    been used up reads as unknown.
+    kept is not charged again. `place`: where they are taxed. Raises InvalidRequestError for what is
+    not sold, and for a place that does not say enough. A coupon that has been used up reads as
+    unknown.
     """
     catalogue = await with_codes(
         checkout, await _load(checkout, selection), selection.coupon_code, customer_id
@@ -68,7 +88,26 @@ async def quote_order(
         offered = await _without_used_up(conn, checkout, catalogue, order)
         priced = price_order(offered, order)
         found = await find_availability(conn, checkout.reserved, order.domains, customer_id)
-    return Quote(priced, [(domain, found[domain.ascii]) for domain in order.domains])
+    tax = await _tax_of(checkout, priced, place) if checkout.terms.taxed else None
+    return Quote(priced, [(domain, found[domain.ascii]) for domain in order.domains], tax)
+
+
+async def _tax_of(checkout: Checkout, priced: PricedOrder, place: Place | None) -> QuotedTax:
+    """Ask Stripe what the taxes come to at a place, as its page would."""
+    behavior = priced.lines[0].price.tax_behavior
+    if place is None:
+        return QuotedTax(behavior, None)
+    params = first_invoice_params(priced, place)
+    try:
+        return QuotedTax(behavior, await preview_first(checkout.mirror.stripe, params))
+    except StripeError as error:
+        if error.stripe_code != UNKNOWN_PLACE:
+            raise
+        raise InvalidRequestError(
+            "Taxes cannot be computed for this place. Send its postcode and state, too.",
+            code="unknown_place",
+            fields={"place": "needs its postcode and state"},
+        ) from error
 
 
 async def check_domain(checkout: Checkout, text: str, currency: str | None) -> CheckedDomain:

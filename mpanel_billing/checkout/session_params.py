@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from mpanel_billing import money
-from mpanel_billing.checkout.buyer import Buyer
+from mpanel_billing.catalogue.order import OrderLine, PricedOrder
+from mpanel_billing.checkout.buyer import Buyer, Place
 from mpanel_billing.checkout.purchase import Purchase, order_metadata
 from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.reading import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
@@ -30,7 +31,7 @@ _BUYERS_OWN = frozenset({"customerEmail"})
 class CatalogueNotPushedError(BillingError):
     """Stripe does not have what is being ordered; the operator has to run `catalog push`.
 
-    `missing` is the lookup key of the price, or the coupon.
+    `missing` is the lookup key of the price, or the coupon, or what the catalogue does not say.
     """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -46,10 +47,11 @@ class CatalogueNotPushedError(BillingError):
 
 @dataclass(frozen=True, slots=True)
 class PaymentTerms:
-    """How buyers may pay, from the settings."""
+    """How buyers may pay, from the settings; `taxed`: Stripe adds up the taxes."""
 
     methods: Sequence[str]
     adaptive_pricing: bool
+    taxed: bool = False
 
 
 def customer_params(buyer: Buyer, subscription_id: UUID, customer_id: UUID) -> Params:
@@ -58,16 +60,25 @@ def customer_params(buyer: Buyer, subscription_id: UUID, customer_id: UUID) -> P
     return _present(
         {
             "email": buyer.email,
-            "name": buyer.name,
+            # the name is what invoices are made out to
+            "name": buyer.company or buyer.name,
             "phone": phone,
             "address": _address_params(buyer),
             "metadata": {
                 ORDER_METADATA_KEY: str(subscription_id),
                 "customerId": str(customer_id),
-                **({"company": buyer.company[:LONGEST_METADATA_VALUE]} if buyer.company else {}),
+                **_contact(buyer),
             },
         }
     )
+
+
+def _contact(buyer: Buyer) -> dict[str, str]:
+    """Return who orders for a company."""
+    if not buyer.company:
+        return {}
+    named = {"company": buyer.company, "contact": buyer.name or ""}
+    return {key: text[:LONGEST_METADATA_VALUE] for key, text in named.items() if text}
 
 
 def _address_params(buyer: Buyer) -> Params:
@@ -112,7 +123,7 @@ def session_params(
         "adaptive_pricing": {"enabled": terms.adaptive_pricing},
         "allowed_payment_method_types": list(terms.methods),
     }
-    redeemed = _redeemed(purchase)
+    redeemed = _redeemed(priced)
     if priced.trial_days:
         params["subscription_data"]["trial_period_days"] = priced.trial_days
         params["payment_method_collection"] = "always"
@@ -120,9 +131,31 @@ def session_params(
         params["discounts"] = [redeeming(redeemed)]
     if not priced.subtotal and not priced.plan.card_required:
         params["payment_method_collection"] = "if_required"
+    if terms.taxed:
+        params |= _taxes(purchase)
     if message := submit_message(purchase):
         params["custom_text"] = {"submit": {"message": message}}
     return params
+
+
+def _taxes(purchase: Purchase) -> Params:
+    """Return what has Stripe compute taxes, and ask for what it needs to.
+
+    What buyers type is kept of a customer who is made for the order. The name of one whom mPanel
+    vouches for is theirs, and Stripe takes a tax id only with the name; the portal takes it too.
+    """
+    for line in purchase.priced.lines:
+        if line.price.tax_behavior is None:
+            raise CatalogueNotPushedError(f"the tax_behavior of {line.price.lookup_key}")
+    asked: Params = {
+        "automatic_tax": {"enabled": True},
+        "billing_address_collection": "required",
+        "customer_update": {"address": "auto"},
+    }
+    if purchase.existing is None:
+        asked["customer_update"]["name"] = "auto"
+        asked["tax_id_collection"] = {"enabled": True}
+    return asked
 
 
 def submit_message(purchase: Purchase) -> str:
@@ -164,6 +197,32 @@ def trial_message(purchase: Purchase) -> str:
     return message
 
 
+def first_invoice_params(priced: PricedOrder, place: Place) -> Params:
+    """Return the params of a preview of the first invoice that is paid, for who is at a place.
+
+    CatalogueNotPushedError if a price or the coupon has not been pushed to Stripe.
+    """
+    for line in priced.lines:
+        if line.price.stripe_price_id is None:
+            raise CatalogueNotPushedError(line.price.lookup_key)
+    items = [(line.recurring, _priced(line)) for line in priced.lines]
+    address = {"country": place.country, "state": place.state, "postal_code": place.postcode}
+    params: Params = {
+        "customer_details": {"address": _present(address)},
+        "subscription_details": {"items": [item for recurring, item in items if recurring]},
+        "invoice_items": [item for recurring, item in items if not recurring],
+    }
+    if priced.coupon:
+        params["discounts"] = [redeeming(_redeemed(priced) or "")]
+    return params
+
+
+def _priced(line: OrderLine) -> Params:
+    """Return the params of a line; what is billed by usage has no quantity."""
+    priced: Params = {"price": line.price.stripe_price_id}
+    return priced if line.metered else priced | {"quantity": line.quantity}
+
+
 def _line_items(purchase: Purchase) -> list[Params]:
     sold_now = [
         line for line in purchase.priced.lines if line.recurring or line.when == "at_checkout"
@@ -171,15 +230,11 @@ def _line_items(purchase: Purchase) -> list[Params]:
     for line in purchase.priced.lines:
         if line.price.stripe_price_id is None:
             raise CatalogueNotPushedError(line.price.lookup_key)
-    return [
-        {"price": line.price.stripe_price_id}
-        | ({} if line.metered else {"quantity": line.quantity})
-        for line in sold_now
-    ]
+    return [_priced(line) for line in sold_now]
 
 
-def _redeemed(purchase: Purchase) -> str | None:
-    coupon = purchase.priced.coupon
+def _redeemed(priced: PricedOrder) -> str | None:
+    coupon = priced.coupon
     if coupon and coupon.redeemed_by is None:
         raise CatalogueNotPushedError(coupon.code)
     return coupon.redeemed_by if coupon else None

@@ -184,7 +184,8 @@ async def _record(
             return recorded
     except CatalogueNotPushedError as error:
         logger.error(  # noqa: TRY400 - the traceback does not help the operator
-            "Stripe does not have %s: run `mpanel-billing catalog push`", error.missing
+            "Stripe does not have %s: run `mpanel-billing catalog push`",
+            error.missing,
         )
         raise
 

@@ -18,6 +18,7 @@ from mpanel_billing.doctor import (
     portal,
     rights,
     stripe_account,
+    taxes,
     work,
 )
 from mpanel_billing.doctor.finding import Finding, Status, failed, warning
@@ -79,6 +80,8 @@ async def examine(
     findings = await _run_all(first, limit)
     schema = next((finding for finding in findings if finding.name == "schema"), None)
     rest = list(_schema_checks(db, stripe))
+    if db and stripe and service:
+        rest.append(Check("taxes", partial(taxes.check_taxes, db.pool, stripe.gateway, service)))
     if db and service:
         rest.append(Check("product types", partial(work.check_product_types, db.pool, service)))
     if schema is None or schema.status is Status.FAILED:

@@ -155,7 +155,11 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
 async def _checkout(app: web.Application) -> AsyncIterator[None]:
     """Set up checkout, and listen for changes of orders and of the catalogue."""
     settings = app[keys.SETTINGS]
-    terms = PaymentTerms(settings.checkout_payment_methods, settings.checkout_adaptive_pricing)
+    terms = PaymentTerms(
+        settings.checkout_payment_methods,
+        settings.checkout_adaptive_pricing,
+        taxed=settings.tax == "automatic",
+    )
     changes = SubscriptionChanges()
     kept = KeptCatalogue(app[keys.POOL], livemode=settings.livemode)
     persons = PersonHasher(settings.person_secret)

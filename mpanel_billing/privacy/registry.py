@@ -161,10 +161,12 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "pgqueuer_log": _words("entrypoint"),
     "pgqueuer_schedules": _words("expression entrypoint"),
     "pgqueuer_statistics": _words("entrypoint"),
-    "prices": _words("billing_cycle purpose currency meter tiers lookup_key stripe_price_id"),
+    "prices": _words(
+        "billing_cycle purpose currency meter tiers lookup_key tax_behavior stripe_price_id"
+    ),
     "products": _words(
         "name description type billing_cycle currency status metadata code kind product_types"
-        " category features resources stripe_product_id allowed_changes usage"
+        " category features resources tax_code stripe_product_id allowed_changes usage"
     ),
     "provisioning_holds": _words("placed_by lifted_by"),
     "provisioning_log": _words("product_type driver server action idempotency_key outcome"),

@@ -65,3 +65,23 @@ async def list_recent_events(gateway: StripeGateway, limit: int) -> list[RecentE
         )
         for event in page.data
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class TaxSettings:
+    """How the account has set up Stripe Tax; `behavior` is that of amounts without a price."""
+
+    is_active: bool
+    behavior: str | None
+
+
+async def get_tax_settings(gateway: StripeGateway) -> TaxSettings | None:
+    """Return the account's tax settings; None for a restricted key that may not read them."""
+    try:
+        async with translated():
+            found = await gateway.client.v1.tax.settings.retrieve_async()
+    except StripeUnavailableError:
+        raise
+    except StripeError:
+        return None
+    return TaxSettings(found.status == "active", found.defaults.tax_behavior)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mpanel_billing.catalogue.offers import (
     PriceTerms,
@@ -18,7 +18,7 @@ from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 if TYPE_CHECKING:
     import stripe
-    from stripe.params import CouponCreateParams, PriceCreateParams
+    from stripe.params import CouponCreateParams, PriceCreateParams, PriceUpdateParams
 
 IDS_PER_REQUEST = 50
 """Ids are sent in the query of a GET, whose length is limited."""
@@ -51,6 +51,8 @@ class StripeCatalogue:
                     "description": product.description,
                     "active": product.active,
                     "metadata": {"code": code},
+                    # None is left out
+                    "tax_code": cast("str", product.tax_code),
                 },
                 {"idempotency_key": key},
             )
@@ -64,6 +66,7 @@ class StripeCatalogue:
                     "name": product.name,
                     "description": product.description,
                     "active": product.active,
+                    "tax_code": cast("str", product.tax_code),
                 },
                 {"idempotency_key": key},
             )
@@ -108,6 +111,12 @@ class StripeCatalogue:
             params["expand"] = ["tiers"]
             return _price(await self._v1.prices.create_async(params, {"idempotency_key": key}))
 
+    async def say_tax_behavior(self, price_id: str, behavior: str, key: str) -> None:
+        """Say of a price whether it contains the taxes: it can be said once."""
+        said = cast("PriceUpdateParams", {"tax_behavior": behavior})
+        async with translated():
+            await self._v1.prices.update_async(price_id, said, {"idempotency_key": key})
+
     async def retire_price(self, price_id: str, key: str) -> None:
         """Deactivate a price; existing subscriptions keep it."""
         async with translated():
@@ -142,7 +151,12 @@ def _product(product: "stripe.Product") -> StripeProduct:
         name=product.name,
         description=product.description or "",
         active=product.active,
+        tax_code=_id_of(product.tax_code),
     )
+
+
+def _id_of(found: "str | stripe.TaxCode | None") -> str | None:
+    return found if found is None or isinstance(found, str) else found.id
 
 
 def _price(price: "stripe.Price") -> StripePrice:
@@ -158,6 +172,7 @@ def _price(price: "stripe.Price") -> StripePrice:
             interval_count=recurring.interval_count if recurring else None,
             meter_id=recurring.meter if recurring else None,
             tiers=_tiers(price),
+            tax_behavior=_said(price.tax_behavior),
         ),
     )
 
@@ -170,6 +185,10 @@ def _tiers(price: "stripe.Price") -> tuple[Tier, ...]:
 
 def _meter(meter: "stripe.billing.Meter") -> StripeMeter:
     return StripeMeter(meter.id, meter.event_name, meter.default_aggregation.formula)
+
+
+def _said(behavior: str | None) -> str | None:
+    return None if behavior == "unspecified" else behavior
 
 
 def _coupon(coupon: "stripe.Coupon") -> StripeCoupon:
@@ -197,6 +216,8 @@ def _price_params(terms: PriceTerms) -> "PriceCreateParams":
     }
     if terms.lookup_key:
         params["lookup_key"] = terms.lookup_key
+    if terms.tax_behavior:
+        params |= cast("PriceCreateParams", {"tax_behavior": terms.tax_behavior})
     if terms.interval:
         params["recurring"] = {
             "interval": terms.interval,

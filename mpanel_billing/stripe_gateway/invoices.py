@@ -15,6 +15,8 @@ from mpanel_billing.stripe_gateway.subscriptions import NO_UPCOMING_INVOICE
 if TYPE_CHECKING:
     from stripe.params import InvoiceCreatePreviewParams
 
+UNKNOWN_PLACE = "customer_tax_location_invalid"
+
 _NUMBER = re.compile(r"[\w.-]+")
 """What may be a number; a quote would end it in a query."""
 
@@ -123,6 +125,27 @@ async def preview_upcoming(
         amount_due=fields["amount_due"],
         at=datetime.fromtimestamp(at, UTC),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TaxedTotal:
+    """What an invoice would come to, in minor units: `tax` is part of `total`."""
+
+    tax: int
+    total: int
+
+
+async def preview_first(gateway: StripeGateway, params: Mapping[str, Any]) -> TaxedTotal:
+    """Return what the first invoice of a subscription that is described would come to; StripeError.
+
+    With the `stripe_code` UNKNOWN_PLACE if the address does not say what is taxed.
+    """
+    async with translated():
+        invoice = await gateway.client.v1.invoices.create_preview_async(
+            cast("InvoiceCreatePreviewParams", {**params, "automatic_tax": {"enabled": True}})
+        )
+    fields = invoice.to_dict()
+    return TaxedTotal(_sum(fields.get("total_taxes")), fields["total"])
 
 
 def _sums(

@@ -23,6 +23,7 @@ ALTER TABLE products
     ADD COLUMN IF NOT EXISTS resources jsonb DEFAULT '{}',
     ADD COLUMN IF NOT EXISTS display_order integer DEFAULT 0,
     ADD COLUMN IF NOT EXISTS usage jsonb,
+    ADD COLUMN IF NOT EXISTS tax_code text,
     ADD COLUMN IF NOT EXISTS stripe_product_id text,
     ADD COLUMN IF NOT EXISTS livemode boolean;
 
@@ -43,6 +44,7 @@ FROM (VALUES
     ('resources', 'Limits that provisioning passes on: disk, mailboxes, ...'),
     ('display_order', 'Place in the marketing site''s lists, in ascending order'),
     ('usage', 'Of an add-on that is billed by usage: its meter, unit and what is included; null: it has a price'),
+    ('tax_code', 'txcd_..., Stripe''s category for taxes; null: the account''s default'),
     ('stripe_product_id', 'prod_... in the mode that livemode names'),
     ('livemode', 'Whether stripe_product_id belongs to Stripe''s live mode; null: not pushed')
 ) AS described (column_name, description);
@@ -81,6 +83,7 @@ CREATE TABLE prices (
     meter text REFERENCES billing_meters,
     tiers jsonb,
     lookup_key text NOT NULL,
+    tax_behavior text CHECK (tax_behavior IN ('inclusive', 'exclusive')),
     stripe_price_id text UNIQUE,
     livemode boolean,
     active boolean NOT NULL DEFAULT TRUE,
@@ -108,6 +111,7 @@ COMMENT ON COLUMN prices.unit_amount IS 'Minor units of currency for the whole t
 COMMENT ON COLUMN prices.meter IS 'The meter whose usage it bills after each term; null: it is billed before';
 COMMENT ON COLUMN prices.tiers IS 'What a unit costs up to which usage in a term, as Stripe has it (graduated); amounts are decimals of minor units';
 COMMENT ON COLUMN prices.lookup_key IS 'Stripe''s lookup key, by which `catalog push` finds the price again';
+COMMENT ON COLUMN prices.tax_behavior IS 'Whether it contains the taxes; once said it never changes; null: not said';
 COMMENT ON COLUMN prices.stripe_price_id IS 'price_... in the mode that livemode says; null: not pushed yet';
 COMMENT ON COLUMN prices.livemode IS 'Whether stripe_price_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN prices.active IS 'On sale';

@@ -32,6 +32,7 @@
 --     resources jsonb DEFAULT '{}'::jsonb,
 --     display_order integer DEFAULT 0,
 --     usage jsonb,
+--     tax_code text,
 --     stripe_product_id text,
 --     livemode boolean,
 --     CONSTRAINT billing_products_kind_check CHECK ((kind = ANY (ARRAY['plan'::text, 'addon'::text, 'domain'::text, 'fee'::text]))),
@@ -66,6 +67,7 @@
 --     meter text,
 --     tiers jsonb,
 --     lookup_key text NOT NULL,
+--     tax_behavior text,
 --     stripe_price_id text,
 --     livemode boolean,
 --     active boolean DEFAULT true NOT NULL,
@@ -78,6 +80,7 @@
 --     CONSTRAINT prices_check3 CHECK (((meter IS NULL) OR ((billing_cycle IS NOT NULL) AND (unit_amount = 0)))),
 --     CONSTRAINT prices_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
 --     CONSTRAINT prices_purpose_check CHECK ((purpose = ANY (ARRAY['transfer'::text, 'renewal'::text, 'redemption'::text]))),
+--     CONSTRAINT prices_tax_behavior_check CHECK ((tax_behavior = ANY (ARRAY['inclusive'::text, 'exclusive'::text]))),
 --     CONSTRAINT prices_unit_amount_check CHECK ((unit_amount >= 0))
 -- );
 -- ALTER TABLE ONLY prices ADD CONSTRAINT prices_pkey PRIMARY KEY (id);
@@ -155,6 +158,7 @@ WITH prices_on_sale AS (
                 'currency', prices.currency,
                 'unit_amount', prices.unit_amount,
                 'tiers', prices.tiers,
+                'tax_behavior', prices.tax_behavior,
                 -- as billing_begin_order_v1 has it
                 'version', concat_ws('/', prices.livemode, prices.stripe_price_id, sold.updated_at)
             )
@@ -186,6 +190,7 @@ products_on_sale AS (
                 'resources', products.resources,
                 'display_order', products.display_order,
                 'usage', products.usage,
+                'tax_code', products.tax_code,
                 'currency', lower(products.currency),
                 'stripe_product_id', CASE
                     WHEN products.livemode = :livemode::boolean THEN products.stripe_product_id
@@ -282,7 +287,8 @@ INSERT INTO products (
     features,
     resources,
     display_order,
-    usage
+    usage,
+    tax_code
 )
 SELECT
     entry.code,
@@ -306,7 +312,8 @@ SELECT
     entry.features,
     entry.resources,
     entry.display_order,
-    entry.usage
+    entry.usage,
+    entry.tax_code
 FROM jsonb_to_recordset(:products::jsonb) AS entry (
     code text,
     kind text,
@@ -328,7 +335,8 @@ FROM jsonb_to_recordset(:products::jsonb) AS entry (
     features text [],
     resources jsonb,
     display_order integer,
-    usage jsonb
+    usage jsonb,
+    tax_code text
 )
 ON CONFLICT (code) DO UPDATE
 SET
@@ -353,6 +361,7 @@ SET
     resources = excluded.resources,
     display_order = excluded.display_order,
     usage = excluded.usage,
+    tax_code = excluded.tax_code,
     updated_at = CURRENT_TIMESTAMP
 WHERE (
     products.kind,
@@ -375,7 +384,8 @@ WHERE (
     products.features,
     products.resources,
     products.display_order,
-    products.usage
+    products.usage,
+    products.tax_code
 ) IS DISTINCT FROM (
     excluded.kind,
     excluded.name,
@@ -397,7 +407,8 @@ WHERE (
     excluded.features,
     excluded.resources,
     excluded.display_order,
-    excluded.usage
+    excluded.usage,
+    excluded.tax_code
 )
 RETURNING
     products.code,
@@ -443,7 +454,8 @@ WHERE known.aggregation <> wanted.aggregation
 ORDER BY known.event_name;
 
 -- name: retire_prices(prices)
--- Takes all prices off sale that do not equal a wanted one exactly.
+-- Takes all prices off sale that do not equal a wanted one exactly. Whether taxes are included can be said later, and never be
+-- changed or taken back.
 WITH wanted AS (
     SELECT
         entry.code,
@@ -452,7 +464,8 @@ WITH wanted AS (
         entry.unit_amount,
         entry.meter,
         entry.tiers,
-        entry.lookup_key
+        entry.lookup_key,
+        entry.tax_behavior
     FROM jsonb_to_recordset(:prices::jsonb) AS entry (
         code text,
         billing_cycle text,
@@ -460,7 +473,8 @@ WITH wanted AS (
         unit_amount bigint,
         meter text,
         tiers jsonb,
-        lookup_key text
+        lookup_key text,
+        tax_behavior text
     )
 )
 UPDATE prices
@@ -480,6 +494,7 @@ WHERE products.id = prices.product_id
         AND wanted.meter IS NOT DISTINCT FROM prices.meter
         AND wanted.tiers IS NOT DISTINCT FROM prices.tiers
         AND wanted.lookup_key = prices.lookup_key
+        AND (wanted.tax_behavior = prices.tax_behavior OR prices.tax_behavior IS NULL OR wanted.tax_behavior IS NULL)
   )
 RETURNING prices.lookup_key;
 
@@ -494,7 +509,8 @@ INSERT INTO prices (
     unit_amount,
     meter,
     tiers,
-    lookup_key
+    lookup_key,
+    tax_behavior
 )
 SELECT
     products.id,
@@ -504,7 +520,8 @@ SELECT
     entry.unit_amount,
     entry.meter,
     entry.tiers,
-    entry.lookup_key
+    entry.lookup_key,
+    entry.tax_behavior
 FROM jsonb_to_recordset(:prices::jsonb) AS entry (
     code text,
     billing_cycle text,
@@ -513,11 +530,23 @@ FROM jsonb_to_recordset(:prices::jsonb) AS entry (
     unit_amount bigint,
     meter text,
     tiers jsonb,
-    lookup_key text
+    lookup_key text,
+    tax_behavior text
 )
 JOIN products ON products.code = entry.code
 ON CONFLICT (lookup_key) WHERE active DO NOTHING
 RETURNING prices.lookup_key;
+
+-- name: say_tax_behaviors(prices)!
+-- Of prices of which nobody has said it yet.
+UPDATE prices
+SET tax_behavior = wanted.tax_behavior,
+    updated_at = now()
+FROM jsonb_to_recordset(:prices::jsonb) AS wanted (lookup_key text, tax_behavior text)
+WHERE prices.active
+  AND prices.lookup_key = wanted.lookup_key
+  AND prices.tax_behavior IS NULL
+  AND wanted.tax_behavior IS NOT NULL;
 
 -- name: upsert_coupons(coupons)
 -- Returns the coupons that are new or changed. A changed one has to be pushed again before it can
@@ -659,6 +688,7 @@ SELECT
     products.code,
     products.name,
     products.description,
+    products.tax_code,
     products.status = 'active' AS active,
     CASE
         WHEN products.livemode = :livemode::boolean THEN products.stripe_product_id
@@ -704,6 +734,7 @@ SELECT
     CASE
         WHEN meter.livemode = :livemode::boolean THEN meter.stripe_meter_id
     END AS stripe_meter_id,
+    prices.tax_behavior,
     prices.lookup_key,
     prices.active,
     EXISTS (

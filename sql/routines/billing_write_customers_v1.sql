@@ -95,7 +95,12 @@ BEGIN
     -- what someone paid for at the address of an account does not rename its owner
     UPDATE customers AS c
     SET email = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.email, c.email) ELSE c.email END,
-        name = CASE WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.name, c.name) ELSE c.name END,
+        name = CASE
+            -- an invoice is made out to the company; who orders for it keeps their name
+            WHEN w.name = c.company_name THEN c.name
+            WHEN c.user_id IS NULL OR c.stripe_customer_paid_at IS NULL THEN coalesce(w.name, c.name)
+            ELSE c.name
+        END,
         stripe_customer_id = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_id END,
         stripe_customer_paid_at = CASE WHEN w.deleted THEN NULL ELSE c.stripe_customer_paid_at END,
         updated_at = now()

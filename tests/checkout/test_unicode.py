@@ -54,6 +54,7 @@ async def test_names_survive_the_whole_path(
 
     stripe = worker.gateway.client.v1
     customer = await stripe.customers.retrieve_async(row["stripe_customer_id"])
-    assert (customer.name, customer.email) == (buyer["name"], buyer["email"])
+    assert (customer.name, customer.email) == (buyer["company"], buyer["email"])
+    assert (customer.metadata or {})["contact"] == buyer["name"]
     assert customer.address is not None
     assert (customer.address.city, customer.address.line1) == (buyer["city"], buyer["address1"])

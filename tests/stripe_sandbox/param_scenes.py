@@ -26,7 +26,7 @@ from tests.stripe_sandbox.param_portal import PORTAL_FLOWS
 from tests.stripe_sandbox.param_records import RECORD_SCENES
 from tests.stripe_sandbox.param_schedules import SCHEDULES
 from tests.stripe_sandbox.param_search import SEARCHES
-from tests.stripe_sandbox.param_taxes import LOCATION, TAX_ID_DATA, TAXES
+from tests.stripe_sandbox.param_taxes import FIRST_INVOICE, LOCATION, TAX_ID_DATA, TAXES
 from tests.stripe_sandbox.param_terms import TERM_SCENES
 
 PERIOD = {"start": {"type": "timestamp", "timestamp": START + 1},
@@ -260,6 +260,7 @@ SCENES: dict[str, Scene] = {
                     ("proration_date", (START, START + DAY)),
                 )
             },
+            **FIRST_INVOICE,
             "subscription_details.resume_at": case(subscription="$paused_before"),
             "subscription_details.trial_end": case(
                 subscription="$trial",

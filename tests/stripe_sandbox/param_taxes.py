@@ -89,3 +89,30 @@ TAX_ID_DATA = {
     "tax_id_data.type": case(*SAME_FORMAT, tax_id_data=[EIN]),
     "tax_id_data.value": case("123456789", "12-3456789", tax_id_data=[EIN]),
 }
+
+_DESCRIBED = {"address": {"country": "DE", "postal_code": "10115"}}
+_GERMAN_ID = {"type": "eu_vat", "value": "DE123456789"}
+_FIRST = {
+    "subscription": None,
+    "subscription_details": {"items": [{"price": "$monthly"}]},
+    "automatic_tax": {"enabled": True},
+}
+
+FIRST_INVOICE: dict[str, Scene] = {
+    "automatic_tax.enabled": case(True, False, **_FIRST, customer_details=_DESCRIBED),
+    "customer_details.tax_exempt": case("none", "exempt", **_FIRST, customer_details=_DESCRIBED),
+    **{
+        f"customer_details.address.{name}": case(**_FIRST, customer_details=_DESCRIBED)
+        for name in ("city", "line1", "line2", "postal_code", "state")
+    },
+    "customer_details.address.country": case("DE", "FR", **_FIRST, customer_details=_DESCRIBED),
+    "customer_details.tax_ids.type": case(
+        "eu_vat", "cn_tin", **_FIRST, customer_details={**_DESCRIBED, "tax_ids": [_GERMAN_ID]}
+    ),
+    "customer_details.tax_ids.value": case(
+        "DE123456789",
+        refused=("DE1",),
+        **_FIRST,
+        customer_details={**_DESCRIBED, "tax_ids": [_GERMAN_ID]},
+    ),
+}

@@ -1,12 +1,13 @@
 """What an order would cost, and whether a domain can be had: nothing is recorded."""
 
 from mpanel_billing.checkout.quotes import check_domain, quote_order
+from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.coupon_codes import counting_codes
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.routes.checkout import NOT_SOLD, customer_id_refused
-from mpanel_billing.http.schemas.checkout import QuoteRequest
+from mpanel_billing.http.schemas.checkout import TaxedQuoteRequest
 from mpanel_billing.http.schemas.quotes import DomainCheckResponse, DomainQuery, QuoteResponse
 
 routes = Endpoints("checkout")
@@ -18,10 +19,12 @@ routes = Endpoints("checkout")
     optional_scope="billing:change",
     limit="lookups",
     calls_stripe=True,
-    refusals={InvalidRequestError: NOT_SOLD},
+    refusals={InvalidRequestError: (*NOT_SOLD, "unknown_place"), CatalogueNotPushedError: ()},
 )
-async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
+async def quote(call: Call[None, None, TaxedQuoteRequest]) -> QuoteResponse:
     """Price an order as `create-session` would, without placing it; takes the same body.
+
+    With a `place` it quotes the taxes, if Stripe computes any (TAX).
 
     Unknown, expired and used-up coupons read the same. mPanel's backend, with its key, may ask for
     a customer, whose own domains are not taken.
@@ -30,7 +33,10 @@ async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
         raise customer_id_refused()
     async with counting_codes(call, call.body.coupon_code):
         found = await quote_order(
-            call.app[keys.CHECKOUT], call.body.to_selection(), call.body.customer_id
+            call.app[keys.CHECKOUT],
+            call.body.to_selection(),
+            call.body.customer_id,
+            call.body.place.to_place() if call.body.place else None,
         )
     return QuoteResponse.of(found)
 

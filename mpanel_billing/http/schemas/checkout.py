@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from mpanel_billing.catalogue.order import DomainMode
-from mpanel_billing.checkout.buyer import Address, Buyer, normalise_country
+from mpanel_billing.checkout.buyer import Address, Buyer, Place, normalise_country
 from mpanel_billing.checkout.cart import CartItem, DomainChoice, Selection
 from mpanel_billing.checkout.order_watcher import LONGEST_WAIT_SECONDS
 from mpanel_billing.checkout.repository.orders import OrderState
@@ -178,6 +178,24 @@ class QuoteRequest(_Form):
             cart=tuple(item.to_item() for item in self.cart_items),
             quantities=self.quantities,
         )
+
+
+class PlaceSchema(_Form):
+    """Where the buyer is taxed. In the United States taxes depend on the postcode."""
+
+    country: Annotated[str, AfterValidator(normalise_country)]
+    state: City = None
+    postcode: Postcode = None
+
+    def to_place(self) -> Place:
+        """Return the place for checkout."""
+        return Place(self.country, self.state, self.postcode)
+
+
+class TaxedQuoteRequest(QuoteRequest):
+    """What is ordered, and where from: with a `place` taxes are quoted, if there are any."""
+
+    place: PlaceSchema | None = None
 
 
 class CheckoutRequest(QuoteRequest):

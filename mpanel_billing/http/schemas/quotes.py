@@ -7,11 +7,11 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from mpanel_billing.catalogue.model import Price
+from mpanel_billing.catalogue.model import Price, TaxBehavior
 from mpanel_billing.catalogue.order import DomainMode, OrderedDomain, OrderLine, PricedDomain, When
 from mpanel_billing.catalogue.pricing import domain_amount
 from mpanel_billing.catalogue.usage import Usage, describe_usage, plain
-from mpanel_billing.checkout.quotes import Availability, CheckedDomain, Quote
+from mpanel_billing.checkout.quotes import Availability, CheckedDomain, Quote, QuotedTax
 from mpanel_billing.http.schemas.base import CurrencyQuery, Response, Schema
 
 
@@ -105,10 +105,34 @@ class QuotedDomainSchema(Schema):
         )
 
 
+class QuotedTaxSchema(Schema):
+    """The taxes of the first invoice that is paid.
+
+    With `behavior` `inclusive` all amounts contain them, with `exclusive` they are added: `total`
+    is what is paid. Both amounts are null without a `place`. A tax id may change them on the
+    payment page.
+    """
+
+    behavior: TaxBehavior | None
+    amount: int | None
+    total: int | None
+
+    @classmethod
+    def of(cls, tax: QuotedTax) -> Self:
+        """Build the object from the taxes of a quote."""
+        taxed = tax.taxed
+        return cls(
+            behavior=tax.behavior,
+            amount=taxed.tax if taxed else None,
+            total=taxed.total if taxed else None,
+        )
+
+
 class QuoteResponse(Response):
     """What an order would cost: `due_today` or, with a trial, `due_after_trial`; then `per_term`.
 
-    `per_term` is before discounts.
+    `per_term` is before discounts. The amounts are those of the catalogue: `tax` says whether taxes
+    are in them, and is null if none are computed.
     """
 
     currency: str
@@ -120,6 +144,7 @@ class QuoteResponse(Response):
     due_today: int
     due_after_trial: int
     per_term: int
+    tax: QuotedTaxSchema | None
     domains: tuple[QuotedDomainSchema, ...]
 
     @classmethod
@@ -137,6 +162,7 @@ class QuoteResponse(Response):
             due_today=priced.due_today,
             due_after_trial=priced.due_after_trial,
             per_term=priced.recurring_total,
+            tax=QuotedTaxSchema.of(quote.tax) if quote.tax else None,
             domains=tuple(
                 QuotedDomainSchema.of(domain, availability, costs.get(domain.ascii))
                 for domain, availability in quote.domains

@@ -16,7 +16,14 @@ ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 def make_customer(world: World, values: Document, test_clock: str | None = None) -> Document:
     """Store a new customer and announce it."""
-    customer = world.add(
+    customer = add_customer(world, values, test_clock)
+    world.announce("customer.created", customer)
+    return customer
+
+
+def add_customer(world: World, values: Document, test_clock: str | None = None) -> Document:
+    """Store a new customer without an event."""
+    return world.add(
         {
             "id": world.ids.next("cus"),
             "object": "customer",
@@ -35,8 +42,6 @@ def make_customer(world: World, values: Document, test_clock: str | None = None)
             **values,
         }
     )
-    world.announce("customer.created", customer)
-    return customer
 
 
 def create_payment_method(

@@ -48,6 +48,18 @@ def make_tax_id(
 
     Whether a customer's is valid is known a moment later.
     """
+    tax_id = add_tax_id(world, customer, type_, value, param)
+    if customer:
+        world.announce("customer.tax_id.created", tax_id)
+        if type_ in VERIFIED_TYPES and _outcome(world, tax_id) != "pending":
+            plan_task(world, VERIFIES, tax_id, 0)
+    return tax_id
+
+
+def add_tax_id(
+    world: World, customer: ReadOnly | None, type_: str, value: str, param: str
+) -> Document:
+    """Store a tax id without an event; raises ApiError for a malformed value."""
     if not _is_well_formed(type_, value):
         raise invalid(f"Invalid value for {type_}.", param=param, code="tax_id_invalid")
     customer_id = customer["id"] if customer else None
@@ -68,9 +80,6 @@ def make_tax_id(
     )
     if customer:
         _keep(world, customer["id"], [*ids_of(world, customer["id"]), tax_id["id"]])
-        world.announce("customer.tax_id.created", tax_id)
-        if type_ in VERIFIED_TYPES and _outcome(world, tax_id) != "pending":
-            plan_task(world, VERIFIES, tax_id, 0)
     return tax_id
 
 

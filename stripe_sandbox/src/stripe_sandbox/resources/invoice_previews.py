@@ -2,17 +2,22 @@
 
 from stripe.params import InvoiceCreatePreviewParams
 
+from stripe_sandbox.billing.automatic_tax import check_automatic_tax, set_automatic_tax
 from stripe_sandbox.billing.changes import change_items, end_trial
+from stripe_sandbox.billing.customers import add_customer
 from stripe_sandbox.billing.discounts import replace_discounts
 from stripe_sandbox.billing.lines import add_invoice_item
 from stripe_sandbox.billing.periods import restart_period
 from stripe_sandbox.billing.preview import preview_immediate, preview_invoice
+from stripe_sandbox.billing.subscriptions import create_subscription
+from stripe_sandbox.billing.tax_ids import add_tax_id
 from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
 from stripe_sandbox.resources.invoice_items import one_time_charge, read_item
 from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
+from stripe_sandbox.resources.subscription_terms import terms_of
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
 from stripe_sandbox.supported import one_of, supports
 
@@ -22,10 +27,11 @@ RATES = "default_tax_rates"
 def preview(call: Call) -> Document:
     """Return a preview of a subscription's next invoice, after the given changes.
 
-    A change that is billed at once is previewed alone.
+    A change that is billed at once is previewed alone. Without a subscription it is the first
+    invoice of a new one, of a customer who is described.
     """
     if call.get("subscription") is None:
-        raise missing_param("subscription")
+        return _preview_first(call)
     details = call.get("subscription_details", {})
     with call.world.store.rehearsal():
         subscription = call.world.find("subscription", call.get("subscription"), "subscription")
@@ -44,6 +50,34 @@ def preview(call: Call) -> Document:
         if details.get("items"):
             return _preview_change(call, subscription, details)
         return _preview_renewal(call, subscription)
+
+
+def _preview_first(call: Call) -> Document:
+    """Return the first invoice of who is described, as if they subscribed now."""
+    told, items = call.get("customer_details"), call.get("subscription_details", {}).get("items")
+    if told is None:
+        raise missing_param("customer_details")
+    if not items:
+        raise missing_param("subscription_details[items]")
+    world = call.world
+    with world.store.rehearsal():
+        customer = add_customer(world, {"address": told.get("address"), **_exemption(told)})
+        for given in told.get("tax_ids") or ():
+            path = "customer_details[tax_ids]"
+            add_tax_id(world, customer, given["type"], given["value"], path)
+        terms = terms_of(Call(world, {}, {"items": items}), customer)
+        subscription = create_subscription(world, terms, "active")
+        enabled = bool(call.get("automatic_tax", {}).get("enabled"))
+        set_automatic_tax(world, subscription, enabled=enabled)
+        check_automatic_tax(world, subscription)
+        replace_discounts(world, subscription, subscription, call.get("discounts"))
+        subscription = world.save(subscription)
+        _add_invoice_items(call, subscription)
+        return preview_immediate(world, subscription, new_period=True)
+
+
+def _exemption(told: ReadOnly) -> Document:
+    return {"tax_exempt": told["tax_exempt"]} if told.get("tax_exempt") else {}
 
 
 def _add_invoice_items(call: Call, subscription: ReadOnly) -> None:
@@ -109,6 +143,8 @@ PREVIEW = supports(
     "customer",
     "discounts",
     "subscription",
+    automatic_tax=supports("enabled"),
+    customer_details=supports("address", "tax_exempt", "tax_ids"),
     invoice_items=supports(
         "amount",
         "currency",

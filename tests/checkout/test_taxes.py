@@ -1,0 +1,211 @@
+"""Taxes of new orders: quoted, paid, and declared."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mpanel_billing.catalogue.file import parse_catalogue
+from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.doctor.taxes import check_taxes
+from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.settings import Settings
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from stripe_sandbox import Choices, Sandbox
+from tests.service import ORDER, Service, make_settings
+
+CATALOGUE = """
+currency = "usd"
+{said}
+
+[[plans]]
+code = "starter"
+name = "Starter"
+description = "A plan"
+category = "hosting"
+product_types = ["hosting"]
+prices = {{ monthly = 1000 }}
+prices_in = {{ eur = {{ monthly = 1000 }} }}
+setup_fee = 500
+setup_fee_in = {{ eur = 500 }}
+"""
+SAID = """
+tax_behavior = "exclusive"
+tax_behavior_in = { eur = "inclusive" }
+tax_code = "txcd_10701100"
+"""
+PLAIN: dict[str, Any] = {key: ORDER[key] for key in ("planId", "billingCycle", "domain")}
+
+
+@pytest.fixture
+def choices() -> Choices:
+    """A credit note over an amount has its part of the taxes."""
+    return Choices(amount_notes="proportional")
+
+
+@pytest.fixture
+def settings(database_url: str, sandbox: Sandbox) -> Settings:
+    return make_settings(database_url=database_url, stripe_api_base=sandbox.url, tax="automatic")
+
+
+async def sell(service: Service, gateway: StripeGateway, said: str) -> None:
+    await apply_catalogue(service.pool, parse_catalogue(CATALOGUE.format(said=said)))
+    await push_catalogue(service.pool, StripeCatalogue(gateway.client), livemode=False)
+
+
+@pytest.fixture
+async def shop(service: Service, gateway: StripeGateway) -> Service:
+    """A seller in New York, who collects taxes in Germany, France and Texas."""
+    await sell(service, gateway, SAID)
+    tax = gateway.client.v1.tax
+    await tax.settings.update_async({"defaults": {"tax_behavior": "exclusive"}})
+    texas = {"state": "TX", "type": "state_sales_tax"}
+    for country, options in (("DE", {}), ("FR", {}), ("US", texas)):
+        await tax.registrations.create_async(
+            {
+                "active_from": "now",
+                "country": country,
+                "country_options": {country.lower(): options or {"type": "standard"}},  # type: ignore[misc]
+            }
+        )
+    return service
+
+
+GERMANY = {"country": "DE", "postcode": "10115"}
+FRANCE = {"country": "FR", "postcode": "75001"}
+TEXAS = {"country": "US", "state": "TX", "postcode": "78701"}
+
+BUYERS: Mapping[str, Any] = {
+    # who, where, currency; what is quoted; what the page is told; tax, total, reason, rate
+    "a German company": (GERMANY, "usd", (285, 1785), {"taxId": "DE123456789",
+        "businessName": "Lovelace GmbH"}, (0, 1500, "reverse_charge", 19)),
+    "a French consumer": (FRANCE, "eur", (250, 1500), {}, (250, 1500, "standard_rated", 20)),
+    "a Texan": (TEXAS, "usd", (124, 1624), {}, (124, 1624, "standard_rated", Decimal("8.25"))),
+}  # fmt: skip
+
+
+def typed(place: Mapping[str, str]) -> dict[str, str]:
+    """The address as it is typed into the payment page."""
+    return {
+        "billingAddressLine1": "Street 1",
+        "billingLocality": "Town",
+        "billingPostalCode": place["postcode"],
+        "billingCountry": place["country"],
+        **({"billingAdministrativeArea": place["state"]} if "state" in place else {}),
+    }
+
+
+DECLARED = """
+SELECT kind, country, rate, reason, net, tax FROM billing_tax_lines ORDER BY at, kind
+"""
+
+
+@pytest.mark.parametrize("who", BUYERS)
+async def test_a_purchase_its_credit_note_and_its_refund_are_taxed_everywhere(
+    shop: Service, gateway: StripeGateway, who: str
+) -> None:
+    place, currency, quoted, told, (tax, total, reason, rate) = BUYERS[who]
+    asked = PLAIN | {"currency": currency, "place": place}
+    answer = await shop.client.post("/api/checkout/quote", json=asked)
+    shown = await answer.json()
+    assert answer.status == 200, shown
+    behavior = "inclusive" if currency == "eur" else "exclusive"
+    assert shown["tax"] == {"behavior": behavior, "amount": quoted[0], "total": quoted[1]}
+    assert shown["dueToday"] == 1500
+
+    ordered = await shop.order(PLAIN | {"currency": currency, "customer": ORDER["customer"]})
+    paid = await shop.stripe.pay(ordered["url"], **typed(place), **told)
+    assert paid.status == 303, paid
+    await shop.stripe.wait_idle()
+    bill = await shop.row("SELECT * FROM invoices")
+    in_units = [Decimal(amount).scaleb(-2) for amount in (total - tax, tax, total)]
+    assert [bill["subtotal"], bill["tax_amount"], bill["total"]] == in_units
+    assert bill["amount_paid"] == total
+    (mirrored,) = bill["taxes"]
+    assert (mirrored["amount"], mirrored["net"], mirrored["reason"]) == (tax, total - tax, reason)
+
+    mirror = Mirror(shop.pool, gateway, livemode=False)
+    for row in await shop.pool.fetch("SELECT object_id FROM stripe_refetches"):
+        await mirror.refetch(row["object_id"])
+    half = total // 2
+    note = {"invoice": bill["stripe_invoice_id"], "amount": half, "credit_amount": half}
+    noted = await gateway.client.v1.credit_notes.create_async(note)  # type: ignore[arg-type]
+    payment = await shop.row("SELECT stripe_payment_intent_id FROM invoice_payments")
+    await gateway.client.v1.refunds.create_async(
+        {"payment_intent": payment[0], "amount": total - half}
+    )
+    await shop.stripe.wait_idle()
+    back = sum(one.amount for one in noted.total_taxes or ())
+    kept = await shop.row("SELECT amount, taxes FROM stripe_credit_notes")
+    assert (kept["amount"], kept["taxes"][0]["amount"]) == (half, back)
+    lines = {row["kind"]: row for row in await shop.pool.fetch(DECLARED)}
+    assert lines.keys() == {"invoice", "credit_note", "refund"}
+    assert {(row["country"], row["rate"], row["reason"]) for row in lines.values()} == {
+        (place["country"], rate, reason)
+    }
+    assert [lines["invoice"]["net"], lines["invoice"]["tax"]] == [total - tax, tax]
+    assert lines["credit_note"]["tax"] == -back
+    share = Decimal(total - half) / total
+    for name, whole in (("net", total - tax), ("tax", tax)):
+        assert abs(lines["refund"][name] + whole * share) <= Decimal("0.5")
+    customer = await shop.row("SELECT name, tax_id FROM customers")
+    company = ("Lovelace GmbH", "DE123456789") if told else ("Ada Lovelace", None)
+    assert tuple(customer) == company
+
+
+async def test_a_tax_id_is_verified_in_the_mirror(shop: Service) -> None:
+    place, currency, _, told, _ = BUYERS["a German company"]
+    ordered = await shop.order(PLAIN | {"currency": currency, "customer": ORDER["customer"]})
+    await shop.stripe.pay(ordered["url"], **typed(place), **told)
+    await shop.stripe.wait_idle()
+    row = await shop.row("SELECT type, value, verification FROM stripe_tax_ids")
+    assert tuple(row) == ("eu_vat", "DE123456789", "verified")
+
+
+async def test_a_company_is_whom_the_invoice_is_made_out_to(shop: Service) -> None:
+    customer = ORDER["customer"] | {"company": "Engines Ltd", "country": "FR"}
+    ordered = await shop.order(PLAIN | {"currency": "eur", "customer": customer})
+    stored = await shop.row("SELECT params FROM checkout_sessions")
+    at_stripe = stored["params"]["customer"]
+    assert at_stripe["name"] == "Engines Ltd"
+    assert at_stripe["metadata"]["contact"] == "Ada Lovelace"
+    assert stored["params"]["session"]["customer_update"] == {"address": "auto", "name": "auto"}
+    await shop.stripe.wait_idle()
+    row = await shop.row("SELECT name, company_name FROM customers")
+    assert tuple(row) == ("Ada Lovelace", "Engines Ltd")
+    assert ordered["url"]
+
+
+async def test_a_place_that_does_not_say_enough_is_refused(shop: Service) -> None:
+    answer = await shop.client.post(
+        "/api/checkout/quote", json=PLAIN | {"place": {"country": "US"}}
+    )
+    assert (answer.status, (await answer.json())["code"]) == (422, "unknown_place")
+    answer = await shop.client.post("/api/checkout/quote", json=PLAIN)
+    assert (await answer.json())["tax"] == {"behavior": "exclusive", "amount": None, "total": None}
+
+
+async def test_a_price_that_does_not_say_it_is_not_sold_until_it_does(
+    service: Service, gateway: StripeGateway
+) -> None:
+    await sell(service, gateway, "")
+    before = await service.pool.fetch("SELECT id, stripe_price_id FROM prices WHERE active")
+    order = PLAIN | {"customer": ORDER["customer"]}
+    answer = await service.client.post("/api/checkout/create-session", json=order)
+    assert (answer.status, (await answer.json())["code"]) == (503, "catalogue_not_pushed")
+    (finding,) = await check_taxes(service.pool, gateway, service.settings)
+    assert "starter_monthly_eur" in finding.detail
+    await sell(service, gateway, SAID)
+    after = await service.pool.fetch("SELECT id, stripe_price_id FROM prices WHERE active")
+    assert set(before) == set(after)
+    price = await gateway.client.v1.prices.retrieve_async(after[0]["stripe_price_id"])
+    assert price.tax_behavior in {"inclusive", "exclusive"}
+    (finding,) = await check_taxes(service.pool, gateway, service.settings)
+    assert finding.detail.startswith("Stripe Tax has no default")
+    await sell(service, gateway, 'tax_behavior = "inclusive"')
+    changed = await service.pool.fetch("SELECT currency, id FROM prices WHERE active")
+    kept = {row["id"] for row in before}
+    assert {row["currency"] for row in changed if row["id"] not in kept} == {"usd"}
