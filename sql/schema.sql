@@ -6508,6 +6508,32 @@ COMMENT ON COLUMN billing_noted_users.user_id IS 'The account; its row may have 
 COMMENT ON COLUMN billing_noted_users.noted_in IS 'The transaction that changed one of the two: no two share a row, so none waits and none is overlooked';
 COMMENT ON COLUMN billing_noted_users.noted_at IS 'A note stays for an hour, and longer while it leads to a record';
 
+CREATE TABLE billing_notes (
+    id bigint NOT NULL,
+    customer_id uuid NOT NULL,
+    body text NOT NULL,
+    written_by text NOT NULL,
+    person text,
+    written_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_notes_body_check CHECK ((body <> ''::text))
+);
+COMMENT ON TABLE billing_notes IS 'What operators have noted about customers';
+COMMENT ON COLUMN billing_notes.id IS 'Our id';
+COMMENT ON COLUMN billing_notes.customer_id IS 'About whom';
+COMMENT ON COLUMN billing_notes.body IS 'What is noted';
+COMMENT ON COLUMN billing_notes.written_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_notes.person IS 'Who wrote it, as far as it is known';
+COMMENT ON COLUMN billing_notes.written_at IS 'When it was written';
+
+ALTER TABLE billing_notes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME billing_notes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE billing_planned_changes (
     stripe_schedule_id text NOT NULL,
     subscription_id uuid NOT NULL,
@@ -9101,6 +9127,9 @@ ALTER TABLE ONLY billing_moves
 ALTER TABLE ONLY billing_noted_users
     ADD CONSTRAINT billing_noted_users_pkey PRIMARY KEY (user_id, noted_in);
 
+ALTER TABLE ONLY billing_notes
+    ADD CONSTRAINT billing_notes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY billing_pauses
     ADD CONSTRAINT billing_pauses_pkey PRIMARY KEY (id);
 
@@ -9452,6 +9481,8 @@ CREATE UNIQUE INDEX billing_moves_open_key ON billing_moves USING btree (subscri
 
 CREATE INDEX billing_moves_subscription_idx ON billing_moves USING btree (subscription_id, product_type);
 
+CREATE INDEX billing_notes_customer_idx ON billing_notes USING btree (customer_id, id);
+
 CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
 
 CREATE INDEX billing_orders_superseded_idx ON orders USING btree (subscription_id) WHERE (superseded_at IS NOT NULL);
@@ -9794,6 +9825,9 @@ ALTER TABLE ONLY billing_merges
 
 ALTER TABLE ONLY billing_moves
     ADD CONSTRAINT billing_moves_subscription_id_product_type_fkey FOREIGN KEY (subscription_id, product_type) REFERENCES tenant_services(subscription_id, product_type) ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_notes
+    ADD CONSTRAINT billing_notes_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY billing_pauses
     ADD CONSTRAINT billing_pauses_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;

@@ -27,6 +27,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_merges": _words("former moved"),
     "billing_meter_events": _words("settled_reason"),
     "billing_moves": _words("external_ref former_ref request last_error"),
+    "billing_notes": _words("body"),
     "billing_reconcile_drift": _words("ours found"),
     "billing_registrar_calls": _words("request response error"),
     "checkout_sessions": _words("params url recovery_url last_error"),
@@ -118,6 +119,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_moves": _words(
         "product_type from_server to_server state begun_by confirmed_by cancelled_by abandoned_by"
     ),
+    "billing_notes": _words("written_by person"),
     "billing_planned_changes": _words(
         "stripe_schedule_id plan_code billing_cycle addon_codes quantities"
     ),

@@ -13,6 +13,7 @@ from mpanel_billing.search.terms import Address, OurId, StripeId, Term, Words
 
 _queries = load_queries("search")
 _work = load_queries("work_lists")
+_notes = load_queries("notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +159,18 @@ async def list_debtors(
 ) -> Sequence[Mapping[str, Any]]:
     """Return open invoices whose payment has failed or is late, by Stripe's next attempt."""
     return [dict(row) for row in await _work.list_debtors.fetch(conn, livemode=livemode, most=most)]
+
+
+async def add_note(
+    conn: Connection, customer_id: UUID, *, body: str, written_by: str, person: str | None
+) -> int | None:
+    """Store a note and return its id; None if there is no such customer."""
+    id_: int | None = await _notes.add_note.fetch_value(
+        conn, customer_id=customer_id, body=body, written_by=written_by, person=person
+    )
+    return id_
+
+
+async def list_notes(conn: Connection, customer_id: UUID, most: int) -> Sequence[asyncpg.Record]:
+    """Return the latest notes about a customer."""
+    return await _notes.list_notes.fetch(conn, customer_id=customer_id, most=most)

@@ -90,6 +90,23 @@ COMMENT ON COLUMN billing_console_sessions.used_at IS 'Latest use, to the minute
 COMMENT ON COLUMN billing_console_sessions.expires_at IS 'When it ends at the latest';
 COMMENT ON COLUMN billing_console_sessions.ended_at IS 'When it was ended by hand; null: it was not';
 
+CREATE TABLE billing_notes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id uuid NOT NULL REFERENCES customers ON DELETE CASCADE,
+    body text NOT NULL CHECK (body <> ''),
+    written_by text NOT NULL,
+    person text,
+    written_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX billing_notes_customer_idx ON billing_notes (customer_id, id);
+COMMENT ON TABLE billing_notes IS 'What operators have noted about customers';
+COMMENT ON COLUMN billing_notes.id IS 'Our id';
+COMMENT ON COLUMN billing_notes.customer_id IS 'About whom';
+COMMENT ON COLUMN billing_notes.body IS 'What is noted';
+COMMENT ON COLUMN billing_notes.written_by IS 'Name of the key or user';
+COMMENT ON COLUMN billing_notes.person IS 'Who wrote it, as far as it is known';
+COMMENT ON COLUMN billing_notes.written_at IS 'When it was written';
+
 -- Rows are only added, and an attempt and its outcome are two; the view billing_audit_log brings
 -- them together. An outcome repeats the attempt, so that each row can be found and read by itself.
 CREATE TABLE billing_audit_entries (
@@ -303,6 +320,7 @@ DROP TABLE billing_audit_unsettled;
 DROP TABLE billing_audit_entries;
 DROP FUNCTION billing_audit_append_only();
 DROP FUNCTION billing_audit_list_unsettled();
+DROP TABLE billing_notes;
 DROP TABLE billing_console_sessions;
 DROP TABLE billing_key_usage;
 DROP TABLE billing_api_keys;

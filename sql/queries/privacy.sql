@@ -445,6 +445,12 @@ blanked_usage AS (
       AND settled_reason IS NOT NULL
     RETURNING id
 ),
+blanked_operators_notes AS (
+    UPDATE billing_notes
+    SET body = 'erased'
+    WHERE customer_id = ANY(:customers::uuid[])
+    RETURNING id
+),
 blanked_holds AS (
     UPDATE provisioning_holds
     SET reason = 'erased'
@@ -622,6 +628,8 @@ FROM (
     SELECT 'billing_leniency', (SELECT count(*) FROM blanked_leniency)
     UNION ALL
     SELECT 'billing_meter_events', (SELECT count(*) FROM blanked_usage)
+    UNION ALL
+    SELECT 'billing_notes', (SELECT count(*) FROM blanked_operators_notes)
     UNION ALL
     SELECT 'provisioning_holds', (SELECT count(*) FROM blanked_holds)
     UNION ALL
@@ -948,6 +956,9 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_usage AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_notes', (
+        SELECT jsonb_agg(to_jsonb(t)) FROM billing_notes AS t WHERE t.customer_id = ANY(:customers::uuid[])
     ),
     'provisioning_holds', (
         SELECT jsonb_agg(to_jsonb(t))

@@ -67,6 +67,28 @@ async def test_every_page_is_small_strict_and_not_stored(console: Console, ids: 
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", shown.html), path
 
 
+async def test_a_note_is_for_other_operators_and_goes_with_the_customer(
+    console: Console, ids: Ids
+) -> None:
+    page = f"/console/customers/{ids.customer}"
+    shown = await console.open(page)
+    done = await console.post(f"{page}/note", shown, body="  called twice,\n<i>angry</i>  ")
+    assert done.headers["Location"] == f"{page}?done=noted"
+    after = await console.open(page)
+    assert "ada.lovelace called twice, <i>angry</i>" in after.text
+    empty = await console.post(f"{page}/note", shown, body=" ")
+    assert (empty.status, "A note has 1 to" in empty.text) == (422, True)
+    assert await audited(console.service, "customer.note") == [
+        ("ada.lovelace", ids.customer, "done")
+    ]
+    noted = await console.service.pool.fetchval(
+        "SELECT details::text FROM billing_audit_log WHERE action = 'customer.note'"
+    )
+    assert "angry" not in noted  # the log is for ever, a note until the customer is erased
+    nobody = await console.post(f"/console/customers/{ids.invoice}/note", shown, body="x")
+    assert nobody.status == 404
+
+
 async def test_a_retry_shows_what_is_wrong_and_is_on_record(
     console: Console, ids: Ids, worker: InlineWorker
 ) -> None:

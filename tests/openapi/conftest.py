@@ -353,6 +353,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
             "body": {"outcome": "done", "reason": "seen at Stripe"},
         },
         "/api/admin/find": {"q": "ada@example.com"},
+        "/api/admin/customers/{id}/notes": {"id": customer, "body": {"body": "pays by invoice"}},
         "/api/admin/events": {"status": "failed"},
         "/api/admin/events/{id}": {"id": failed},
         "/api/admin/events/{id}/replay": {"id": failed},

@@ -26,6 +26,8 @@ INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, traceback)
     VALUES (1, 'exception', 0, 'refetch', jsonb_build_object('about', $1::text));
 INSERT INTO billing_leniency (subscription_id, grace_days, reason, set_by)
     VALUES ($2, 1, 'a test', 'grace');
+INSERT INTO billing_notes (customer_id, body, written_by)
+    SELECT customer_id, 'a test', 'grace' FROM subscriptions WHERE id = $2;
 INSERT INTO provisioning_holds (subscription_id, reason, placed_by) VALUES ($2, 'a test', 'grace');
 INSERT INTO billing_changes (subscription_id, kind, request_hash, params, state)
     VALUES ($2, 'cancel', '', '{}', 'done');

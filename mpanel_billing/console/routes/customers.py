@@ -10,6 +10,8 @@ from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import operations
 from mpanel_billing.search.customer import CustomerPage, read_customer, read_money
+from mpanel_billing.search.notes import LONGEST as LONGEST_NOTE
+from mpanel_billing.search.notes import add_note, list_notes
 from mpanel_billing.subscriptions.disputes import list_latest
 from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, list_balances
@@ -40,6 +42,8 @@ async def show_customer(visit: Visit, given: Given) -> Page:
     values: dict[str, Any] = {
         "customer": shown.customer,
         "shown": shown,
+        "notes": await list_notes(pool, shown.customer["id"]),
+        "longest_note": LONGEST_NOTE,
         "timeline": await operations.list_latest(pool, told, MOST_ENTRIES),
         "is_told_in_part": len(shown.subscriptions) > MOST_TOLD,
         "money": None,
@@ -57,6 +61,26 @@ async def _read_money(visit: Visit, shown: CustomerPage) -> dict[str, Any]:
         "balances": [one for one in await list_balances(mirror, named) if one.balance],
         "disputes": await list_latest(mirror, named, MOST_DISPUTES),
     }
+
+
+note = pages.action("note", "/console/customers/{id}/note", scope="admin:operate")
+
+
+@note.show
+async def show_note(visit: Visit, given: Given) -> Page:
+    """Show the form of a note; it is on the customer's page, too."""
+    values = {"customer_id": given.id, "body": given.text("body"), "longest_note": LONGEST_NOTE}
+    return Page("note.html", values)
+
+
+@note.do
+async def do_note(visit: Visit, given: Given) -> Done:
+    """Note something about a customer."""
+    body = given.text("body")
+    if not 1 <= len(body) <= LONGEST_NOTE:
+        raise InvalidRequestError(f"A note has 1 to {LONGEST_NOTE} characters.")
+    await add_note(visit.app[keys.POOL], given.id, body, visit.actor)
+    return Done(f"/console/customers/{given.id}", "noted")
 
 
 @pages.page("/console/invoices/{id}", scope="billing:read")
