@@ -1,17 +1,24 @@
 """`mpanel-billing usage`: what subscriptions have used."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.database import with_mirror, with_pool
 from mpanel_billing.cli.options import Reason, Subscription, of_subscription
 from mpanel_billing.cli.output import moment_text, print_line
+from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.money import format_money
+from mpanel_billing.provisioning.operations import find_subscription
+from mpanel_billing.settings import load_settings
 from mpanel_billing.usage import settling
 from mpanel_billing.usage.current import read_current
+
+if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than most commands
+    from mpanel_billing.mirror.mirror import Mirror
+    from mpanel_billing.usage.comparing import Compared
 
 app = typer.Typer(help="Usage that is billed (docs/usage.md).", no_args_is_help=True)
 
@@ -31,6 +38,33 @@ def show(subscription: Subscription) -> None:
         )
     if not found:
         typer.echo("nothing of it is billed by usage")
+
+
+@app.command()
+def compare(
+    subscription: Annotated[
+        str | None, typer.Argument(help="Our id, or Stripe's (sub_...); without it all.")
+    ] = None,
+) -> None:
+    """Compare what Stripe has of the present terms with what it was sent."""
+    checked, differing = with_mirror(lambda mirror: _compare(mirror, subscription))
+    for one in differing:
+        print_line(
+            f"{one.sent.subscription_id}  {one.sent.meter}  sent {one.sent.quantity:,},"
+            f" at Stripe {one.found:,}  since {moment_text(one.sent.since)}"
+        )
+    typer.echo(f"{checked} compared, {len(differing)} differ")
+    if differing:
+        raise typer.Exit(1)
+
+
+async def _compare(mirror: "Mirror", subscription: str | None) -> tuple[int, "list[Compared]"]:
+    from mpanel_billing.usage import comparing  # noqa: PLC0415 - see above
+
+    id_ = await find_subscription(mirror.pool, subscription) if subscription else None
+    pace = Pace(load_settings().usage_requests_per_second)
+    found = [one async for one in comparing.compare(mirror, pace, id_)]
+    return len(found), [one for one in found if one.differs]
 
 
 @app.command()

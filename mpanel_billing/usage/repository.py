@@ -136,3 +136,11 @@ async def list_current(conn: Connection, subscription_id: UUID) -> list[dict[str
     """Return the usage of a subscription in its present term, one for each meter."""
     rows = await _queries.list_current.fetch(conn, subscription_id=subscription_id)
     return [{**row, "tiers": read_tiers(row["tiers"])} for row in rows]
+
+
+async def list_sent(
+    conn: Connection, subscription_id: UUID | None, *, livemode: bool
+) -> list[dict[str, Any]]:
+    """Return what Stripe was sent of the present terms of one subscription, or of all."""
+    rows = await _queries.list_sent.fetch(conn, subscription_id=subscription_id, livemode=livemode)
+    return [dict(row) for row in rows]

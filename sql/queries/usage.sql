@@ -392,3 +392,48 @@ SELECT
 FROM billing_current_usage AS u
 WHERE u.subscription_id = :subscription_id::uuid
 ORDER BY u.meter;
+
+-- name: list_sent(subscription_id, livemode)
+-- What Stripe was sent of each present term, or of its last 35 days, between whole minutes. Those of which
+-- something waits are left out: it may be on its way.
+SELECT
+    s.id AS subscription_id,
+    s.stripe_customer_id,
+    p.meter,
+    m.stripe_meter_id,
+    bounds.since,
+    bounds.until,
+    coalesce(sent.quantity, 0)::bigint AS quantity
+FROM prices AS p
+JOIN billing_meters AS m
+    ON m.event_name = p.meter
+    AND m.livemode = :livemode::boolean
+JOIN subscription_items AS i
+    ON i.price_id = p.id
+    AND i.stripe_subscription_item_id IS NOT NULL
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+    AND s.livemode = :livemode::boolean
+    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+CROSS JOIN LATERAL (
+    SELECT
+        date_trunc('minute', greatest(i.current_period_start, now() - interval '35 days')) AS since,
+        date_trunc('minute', now()) + interval '6 minutes' AS until
+) AS bounds
+CROSS JOIN LATERAL (
+    SELECT
+        CASE m.aggregation
+            WHEN 'sum' THEN sum(e.value) FILTER (WHERE e.state = 'sent')
+            ELSE (array_agg(e.value ORDER BY e.used_at DESC, e.number DESC) FILTER (WHERE e.state = 'sent'))[1]
+        END AS quantity,
+        coalesce(bool_or(e.state = 'waiting'), FALSE) AS waits
+    FROM billing_meter_events AS e
+    WHERE e.subscription_id = s.id
+      AND e.meter = p.meter
+      AND e.used_at >= bounds.since
+      AND e.used_at < bounds.until
+) AS sent
+WHERE (:subscription_id::uuid IS NULL OR s.id = :subscription_id::uuid)
+  AND bounds.since < bounds.until
+  AND NOT sent.waits
+ORDER BY s.id, p.meter;

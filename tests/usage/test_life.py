@@ -256,3 +256,21 @@ async def test_the_present_term_is_shown_with_its_cost_and_a_forecast(
         f"subscriptions/{metered}/usage", customerId="6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
     )
     assert (other.status, other.body["code"]) == (404, "unknown_subscription")
+
+
+async def test_what_stripe_has_is_compared_with_what_it_was_sent(
+    reporter: Reporter, metered: str
+) -> None:
+    url = reporter.service.settings.database_url.get_secret_value()
+    asked = {"stripe_url": reporter.service.sandbox.url}
+    await reporter.statuses(record("a", metered, 420), record("b", metered, 70, "space_gb"))
+    await reporter.sender.send_due()
+    same = await run_command(url, "usage", "compare", **asked)
+    assert (same.status, same.out) == (0, "2 compared, 0 differ\n"), same.err
+    _, customer = await reporter.backend.stripe_ids(metered)
+    await reporter.gateway.client.v1.billing.meter_events.create_async(
+        {"event_name": "traffic_gb", "payload": {"stripe_customer_id": customer, "value": "5"}}
+    )
+    more = await run_command(url, "usage", "compare", metered, **asked)
+    assert (more.status, more.out.splitlines()[-1]) == (1, "2 compared, 1 differ")
+    assert f"{metered}  traffic_gb  sent 420, at Stripe 425" in more.out
