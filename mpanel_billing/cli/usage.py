@@ -20,7 +20,10 @@ if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than mo
     from mpanel_billing.mirror.mirror import Mirror
     from mpanel_billing.usage.comparing import Compared
 
-app = typer.Typer(help="Usage that is billed (docs/usage.md).", no_args_is_help=True)
+app = typer.Typer(
+    help="Usage that is billed: what it comes to, and what nobody is billed for.",
+    no_args_is_help=True,
+)
 
 
 @app.command()
