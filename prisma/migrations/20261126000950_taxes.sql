@@ -60,6 +60,8 @@ CREATE TABLE stripe_tax_ids (
     CHECK (stripe_as_of_since <= stripe_as_of)
 );
 CREATE INDEX stripe_tax_ids_customer_idx ON stripe_tax_ids (stripe_customer_id);
+CREATE INDEX stripe_tax_ids_unverified_idx ON stripe_tax_ids (stripe_as_of)
+WHERE verification = 'unverified' AND NOT deleted;
 COMMENT ON TABLE stripe_tax_ids IS 'Tax ids of Stripe''s customers, with what became of their verification';
 COMMENT ON COLUMN stripe_tax_ids.stripe_tax_id_id IS 'txi_...';
 COMMENT ON COLUMN stripe_tax_ids.livemode IS 'Whether the ids belong to Stripe''s live mode';

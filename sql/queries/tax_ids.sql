@@ -24,6 +24,7 @@
 -- );
 -- ALTER TABLE ONLY stripe_tax_ids ADD CONSTRAINT stripe_tax_ids_pkey PRIMARY KEY (stripe_tax_id_id);
 -- CREATE INDEX stripe_tax_ids_customer_idx ON stripe_tax_ids USING btree (stripe_customer_id);
+-- CREATE INDEX stripe_tax_ids_unverified_idx ON stripe_tax_ids USING btree (stripe_as_of) WHERE ((verification = 'unverified'::text) AND (NOT deleted));
 
 -- name: list_stored(object_ids, sinces)
 SELECT

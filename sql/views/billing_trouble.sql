@@ -766,6 +766,43 @@ WHERE w.actionable
   AND w.stripe_created > now() - interval '30 days'
 UNION ALL
 SELECT
+    'tax_id_unverified',
+    untaxed.subscription_id,
+    t.stripe_tax_id_id,
+    t.stripe_as_of,
+    t.type || ' of ' || t.stripe_customer_id || ' is not known to its database, and '
+    || coalesce(untaxed.stripe_number, untaxed.stripe_invoice_id) || ' leaves the tax to them'
+FROM stripe_tax_ids AS t
+CROSS JOIN LATERAL (
+    SELECT
+        i.subscription_id,
+        i.stripe_number,
+        i.stripe_invoice_id
+    FROM stripe_customers AS c
+    JOIN invoices AS i
+        ON i.customer_id = c.customer_id
+    WHERE c.id = t.stripe_customer_id
+      AND i.stripe_invoice_id IS NOT NULL
+      AND i.stripe_customer_id = t.stripe_customer_id
+      AND i.stripe_status IN ('open', 'paid')
+      AND i.stripe_created > now() - interval '90 days'
+      AND i.taxes @> '[{"reason": "reverse_charge"}]'
+    ORDER BY i.stripe_created DESC
+    LIMIT 1
+    OFFSET 0
+) AS untaxed
+WHERE t.verification = 'unverified'
+  AND NOT t.deleted
+  AND NOT EXISTS (
+      SELECT 1
+      FROM stripe_tax_ids AS other
+      WHERE other.stripe_customer_id = t.stripe_customer_id
+        AND other.verification = 'verified'
+        AND NOT other.deleted
+      OFFSET 0
+  )
+UNION ALL
+SELECT
     'domain_not_renewed',
     own.subscription_id,
     own.name,

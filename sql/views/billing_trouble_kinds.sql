@@ -283,6 +283,13 @@ FROM (
         'mpanel-billing refund INVOICE'
     ),
     (
+        'tax_id_unverified',
+        'trouble',
+        'An invoice leaves the tax to the customer (reverse charge), and their tax id is not known to the government''s database.',
+        'a verified tax id, the end of the wrong one at Stripe, a voided invoice, or 90 days',
+        'mpanel-billing invoice show INVOICE'
+    ),
+    (
         'usage_not_billed',
         'trouble',
         'Usage came after the invoice of its term was final, or Stripe does not take it: nobody is billed for it. object_id is the meter event.',

@@ -165,6 +165,28 @@ async def test_a_tax_id_is_verified_in_the_mirror(shop: Service) -> None:
     assert tuple(row) == ("eu_vat", "DE123456789", "verified")
 
 
+async def test_a_reverse_charge_with_an_unverified_tax_id_is_trouble(
+    shop: Service, gateway: StripeGateway
+) -> None:
+    async def troubles() -> list[str]:
+        query = "SELECT detail FROM billing_trouble WHERE trouble = 'tax_id_unverified'"
+        await shop.stripe.wait_idle()
+        return [row["detail"] for row in await shop.pool.fetch(query)]
+
+    order = PLAIN | {"currency": "usd", "customer": ORDER["customer"]}
+    ordered = await shop.order(order)
+    wrong = {"taxId": "DE111111111", "businessName": "Lovelace GmbH"}
+    await shop.stripe.pay(ordered["url"], **typed(GERMANY), **wrong)
+    (detail,) = await troubles()
+    assert "leaves the tax to them" in detail
+    customer = await shop.pool.fetchval("SELECT stripe_customer_id FROM stripe_tax_ids")
+    owner: Any = {"type": "customer", "customer": customer}
+    await gateway.client.v1.tax_ids.create_async(
+        {"type": "eu_vat", "value": "DE000000000", "owner": owner}
+    )
+    assert await troubles() == []
+
+
 async def test_a_company_is_whom_the_invoice_is_made_out_to(shop: Service) -> None:
     customer = ORDER["customer"] | {"company": "Engines Ltd", "country": "FR"}
     ordered = await shop.order(PLAIN | {"currency": "eur", "customer": customer})

@@ -66,6 +66,7 @@ OF_TROUBLE = (
     "stripe_disputes_unanswered_idx",
     "stripe_fraud_warnings_actionable_idx",
     "billing_domain_renewals_troubled_idx",
+    "stripe_tax_ids_unverified_idx",
     "billing_meter_events_unbilled_idx",
     "billing_meter_events_failing_idx",
 )

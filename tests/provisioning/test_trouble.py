@@ -399,6 +399,7 @@ ELSEWHERE = {
     "dispute_due": "tests/subscriptions/test_disputes.py",
     "dispute_under_review": "tests/subscriptions/test_disputes.py",
     "fraud_warning": "tests/subscriptions/test_disputes.py",
+    "tax_id_unverified": "tests/checkout/test_taxes.py",
     "domain_stuck": "tests/provisioning/test_registrar.py",
     "domain_needs": "tests/provisioning/test_registrar.py",
     "domain_failed": "tests/provisioning/test_registrar.py",
