@@ -11,6 +11,7 @@ from mpanel_billing.console.render import error_page, set_up
 from mpanel_billing.console.routes import (
     customers,
     disputes,
+    endings,
     files,
     find,
     plans,
@@ -30,6 +31,7 @@ MODULES: tuple[Pages, ...] = (
     customers.pages,
     subscriptions.pages,
     plans.pages,
+    endings.pages,
     disputes.pages,
     work.pages,
 )

@@ -108,6 +108,7 @@ async def all_pages(desk: Desk) -> list[str]:
         f"{desk.subscription}/retry",
         f"{desk.subscription}/suspend",
         f"{desk.subscription}/cancel",
+        f"{desk.subscription}/end",
         f"{desk.subscription}/plan",
         f"{desk.subscription}/plan?plan=business:annually",
         desk.invoice,

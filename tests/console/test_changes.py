@@ -1,5 +1,6 @@
 """Changes that are previewed: of the plan, of the end of a trial; and evidence for a bank."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -61,6 +62,38 @@ async def test_a_trial_is_extended_to_the_day_that_was_shown(
     assert done.status == 303, done.text
     after = await service.pool.fetchval("SELECT max(trial_end) FROM subscriptions")
     assert f"{after:%Y-%m-%d %H:%M:%S}" == f"{ends} 23:59:59"
+
+
+async def test_an_ending_gives_back_what_was_shown(console: Console, ids: Ids) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    credit = await console.open(f"{page}/end?unused=credit")
+    assert "Refunded: $0.00" in credit.text
+    shown = await console.open(f"{page}/end")
+    assert "Credited to the customer's balance: $0.00" in shown.text
+    refunded = re.search(r"Refunded: \$([0-9.]+)", shown.text)
+    assert refunded
+    assert 12 < float(refunded[1]) <= 12.98
+    fields = {name: shown.field(name) for name in ("key", "unused", "at")}
+    old = await console.post(f"{page}/end", shown, **(fields | {"at": "2020-01-01T00:00:00+00:00"}))
+    assert old.status == 409
+    for _ in range(2):
+        assert (await console.post(f"{page}/end", shown, **fields)).status == 303
+    await console.service.stripe.wait_idle()
+    given = await console.service.pool.fetchval("SELECT sum(amount) FROM stripe_refunds")
+    assert given == round(float(refunded[1]) * 100)
+    assert "/end" not in " ".join((await console.open(page)).links)
+
+
+async def test_what_was_to_end_is_resumed(console: Console, ids: Ids) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    assert f"{page}/resume" not in (await console.open(page)).links
+    assert (await console.open(f"{page}/resume")).status == 409
+    assert (await console.confirm(f"{page}/cancel", "key", ends="period_end")).status == 303
+    shown = await console.open(f"{page}/resume")
+    assert "Charged now: $0.00" in shown.text
+    done = await console.post(f"{page}/resume", shown, key=shown.field("key"))
+    assert done.status == 303
+    assert not await console.service.pool.fetchval("SELECT cancel_at_period_end FROM subscriptions")
 
 
 async def test_evidence_is_staged_and_then_sent_on_once(console: Console, sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ from mpanel_billing.subscriptions.lookup import CustomerRef
 
 pages = Pages()
 
-MOST = 100
+MOST = 50
 FIELDS: tuple[EvidenceField, ...] = get_args(EvidenceField)
 
 

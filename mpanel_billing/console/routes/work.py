@@ -15,7 +15,9 @@ from mpanel_billing.webhooks.inbox import list_events, replay_event, show_event
 
 pages = Pages()
 
-MOST = 100
+MOST = 50
+MOST_OF_A_PAYLOAD = 16_000
+"""So that a page stays small."""
 STATUSES = ("failed", "received", "ignored", "stale", "applied")
 STATES = ("given_up", "waiting", "delivered")
 
@@ -85,9 +87,8 @@ async def _event(visit: Visit, given: Given) -> dict[str, Any]:
     event = await show_event(visit.app[keys.POOL], given.path["id"])
     payload = event["payload"]
     text = None if payload is None else json.dumps(payload, indent=2, ensure_ascii=False)
-    most = 30_000
-    cut = text is not None and len(text) > most
-    return {"event": event, "payload": text[:most] if text else None, "is_cut": cut}
+    shown = text[:MOST_OF_A_PAYLOAD] if text else None
+    return {"event": event, "payload": shown, "is_cut": shown != text}
 
 
 replay = pages.action("replay", "/console/events/{id}/replay", scope="admin:operate")

@@ -1,0 +1,95 @@
+"""End a subscription with its unused time given back, and resume one that was to end."""
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.errors import BillingError, InvalidRequestError
+from mpanel_billing.http import keys
+from mpanel_billing.http.schemas.base import LONGEST_REASON
+from mpanel_billing.provisioning.operations import list_services
+from mpanel_billing.subscriptions.ending import Ending, UnusedTime, end_now, preview_ending
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest, resume
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.subscriptions.pausing import preview_resume
+from mpanel_billing.subscriptions.records import Subscription
+
+pages = Pages()
+
+_ONE = "/console/subscriptions/{id}"
+
+ending = pages.action("end", f"{_ONE}/end", scope="billing:refund")
+
+
+@ending.show
+async def show_end(visit: Visit, given: Given) -> Page:
+    """Show what is given back, and how, if the subscription ends now."""
+    held = await _subscription(visit, given)
+    values = {
+        **await _facts(visit, given, held),
+        "unused": _unused(given),
+        "reason": given.text("reason"),
+        "preview": None,
+    }
+    try:
+        request = _request(visit, given, held)
+        preview = await preview_ending(visit.app[keys.MIRROR], request, Ending(_unused(given)))
+    except BillingError as error:
+        return Page("end.html", {**values, "error": error}, error.status)
+    return Page("end.html", {**values, "preview": preview})
+
+
+@ending.do
+async def do_end(visit: Visit, given: Given) -> Done:
+    """Give back exactly what was shown, and end it; ConflictError if that no longer holds."""
+    held = await _subscription(visit, given)
+    try:
+        at = datetime.fromisoformat(given.text("at"))
+    except ValueError:
+        raise InvalidRequestError("Please load the page again.") from None
+    asked = Ending(_unused(given), at, given.text("reason")[:LONGEST_REASON] or None)
+    await end_now(visit.app[keys.MIRROR], _request(visit, given, held), asked)
+    return Done(f"/console/subscriptions/{held.id}", "ended")
+
+
+resumption = pages.action("resume", f"{_ONE}/resume", scope="billing:change")
+
+
+@resumption.show
+async def show_resume(visit: Visit, given: Given) -> Page:
+    """Show what is charged now if the subscription goes on."""
+    held = await _subscription(visit, given)
+    preview = await preview_resume(visit.app[keys.MIRROR], _request(visit, given, held))
+    return Page("resume.html", {**await _facts(visit, given, held), "preview": preview})
+
+
+@resumption.do
+async def do_resume(visit: Visit, given: Given) -> Done:
+    """Let it go on."""
+    held = await _subscription(visit, given)
+    await resume(visit.app[keys.MIRROR], _request(visit, given, held))
+    return Done(f"/console/subscriptions/{held.id}", "resumed")
+
+
+async def _facts(visit: Visit, given: Given, held: Subscription) -> dict[str, Any]:
+    return {
+        "subscription": held,
+        "services": await list_services(visit.app[keys.POOL], given.id),
+        "retention_days": visit.app[keys.SETTINGS].retention_days,
+        "key": str(uuid4()),
+    }
+
+
+async def _subscription(visit: Visit, given: Given) -> Subscription:
+    return await get_subscription(visit.app[keys.MIRROR], given.id, CustomerRef())
+
+
+def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
+    key = given.text("key") or None
+    return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
+
+
+def _unused(given: Given) -> UnusedTime:
+    return "credit" if given.text("unused") == "credit" else "refund"
