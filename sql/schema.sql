@@ -9389,6 +9389,8 @@ CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email))
 
 CREATE INDEX billing_customers_joined_idx ON customers USING btree (joined_at) WHERE (joined_at IS NOT NULL);
 
+CREATE INDEX billing_customers_joined_into_idx ON customers USING btree (joined_id) WHERE (joined_id IS NOT NULL);
+
 CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
 
 CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);

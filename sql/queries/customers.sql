@@ -32,6 +32,7 @@
 -- ALTER TABLE ONLY customers ADD CONSTRAINT customers_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
 -- CREATE INDEX billing_customers_joined_idx ON customers USING btree (joined_at) WHERE (joined_at IS NOT NULL);
+-- CREATE INDEX billing_customers_joined_into_idx ON customers USING btree (joined_id) WHERE (joined_id IS NOT NULL);
 -- CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
 -- CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 -- CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, ((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text))));

@@ -956,7 +956,10 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_usage AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
-    ),
+    )
+)
+-- a function takes a hundred arguments at most
+|| jsonb_build_object(
     'billing_notes', (
         SELECT jsonb_agg(to_jsonb(t)) FROM billing_notes AS t WHERE t.customer_id = ANY(:customers::uuid[])
     ),
