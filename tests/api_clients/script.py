@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import ClientSession
 
 from tests.inline_worker import InlineWorker
+from tests.service import ORDER
 
 _GOOD, _NO_FUNDS_LATER = "4242424242424242", "4000000000000341"
 
@@ -34,9 +35,24 @@ async def the_order_is_paid(world: World, page: str) -> None:
     await world.submit(page, _GOOD, email="ada@example.com")
 
 
+async def the_same_person_orders_elsewhere(world: World) -> str:
+    """With an add-on that is billed by usage, and under another address."""
+    who = {"name": "Ada L.", "email": "ada@work.example"}
+    order = await world.worker.service.buy(ORDER | {"addonIds": ["traffic"], "customer": who})
+    return str(order["subscriptionId"])
+
+
+async def mpanel_opens_an_account(world: World) -> str:
+    return str(
+        await world.worker.service.pool.fetchval(
+            "INSERT INTO users (email, password_hash) VALUES ('ada@example.com', 'x') RETURNING id"
+        )
+    )
+
+
 async def another_card_is_saved(world: World) -> str:
     v1 = world.worker.gateway.client.v1
-    (customer,) = (await v1.customers.list_async()).data
+    (customer,) = (await v1.customers.list_async({"email": "ada@example.com"})).data
     card = await v1.payment_methods.create_async({"type": "card", "card": {"token": "tok_visa"}})
     await v1.payment_methods.attach_async(card.id, {"customer": customer.id})
     return card.id
@@ -68,8 +84,14 @@ LIFE: tuple[str | Event, ...] = (
     "order",
     the_order_is_paid,
     "begin_the_trial",
+    "get_access_data",
     "extend_the_trial",
     "end_the_trial",
+    the_same_person_orders_elsewhere,
+    "report_usage",
+    "be_one_person",
+    mpanel_opens_an_account,
+    "have_an_account",
     "change_the_plan",
     "plan_a_downgrade_and_undo_it",
     "have_more_of_an_addon",

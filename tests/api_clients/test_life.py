@@ -8,23 +8,32 @@ from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.encryption import Vault
+from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.telemetry.counters import HTTP_REQUESTS
 from stripe_sandbox import Dunning
 from tests.api_clients.script import LIFE, STEPS, World
 from tests.inline_worker import InlineWorker
+from tests.provisioning.reference_server import ReferenceServer
 from tests.sandbox_peers.packages import npm, venv
 from tests.service import Service, make_settings
+from tests.usage.conftest import metered_file
 
 HERE = Path(__file__).parent
 KEY = "b" * 32
+VAULT_KEY = Fernet.generate_key().decode()
 TYPESCRIPT = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3")
 NODE_TYPES = "@types/node@22"
 GENERATE = "--default-non-nullable false -o billing.d.ts"
@@ -45,6 +54,7 @@ def settings(settings: Settings) -> Settings:
         database_url=settings.database_url.get_secret_value(),
         stripe_api_base=str(settings.stripe_api_base),
         billing_api_keys=KEY,
+        encryption_keys=VAULT_KEY,
     )
 
 
@@ -58,8 +68,20 @@ async def document(service: Service, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+async def worker(worker: InlineWorker) -> AsyncIterator[InlineWorker]:
+    """The worker, with hosting accounts at a service that answers what their owners log in with."""
+    async with ReferenceServer(access={"userName": "ada-7f3"}).running() as server:
+        services = {"hosting": server.endpoint()}
+        async with open_drivers(make_settings(provisioning_services=services)) as drivers:
+            vault = Vault((SecretStr(VAULT_KEY),))
+            provisioning = replace(worker.provisioning, drivers=drivers, vault=vault)
+            yield replace(worker, provisioning=provisioning)
+
+
+@pytest.fixture
 async def world(service: Service, worker: InlineWorker) -> World:
-    """A shop that sells several of an add-on, with a coupon, and one for who wants to leave."""
+    """A shop with usage, several of an add-on, a coupon, and one for who wants to leave."""
+    await apply_catalogue(service.pool, metered_file())
     await service.pool.execute("UPDATE products SET max_quantity = 5 WHERE kind = 'addon'")
     await service.pool.execute(
         "INSERT INTO coupons (code, name, percent_off, duration, retention)"

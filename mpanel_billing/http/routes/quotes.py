@@ -7,7 +7,7 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.coupon_codes import counting_codes
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.routes.checkout import NOT_SOLD, customer_id_refused
-from mpanel_billing.http.schemas.checkout import TaxedQuoteRequest
+from mpanel_billing.http.schemas.checkout import QuoteRequest
 from mpanel_billing.http.schemas.quotes import DomainCheckResponse, DomainQuery, QuoteResponse
 
 routes = Endpoints("checkout")
@@ -21,7 +21,7 @@ routes = Endpoints("checkout")
     calls_stripe=True,
     refusals={InvalidRequestError: (*NOT_SOLD, "unknown_place"), CatalogueNotPushedError: ()},
 )
-async def quote(call: Call[None, None, TaxedQuoteRequest]) -> QuoteResponse:
+async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
     """Price an order as `create-session` would, without placing it; takes the same body.
 
     With a `place` it quotes the taxes, if Stripe computes any (TAX).

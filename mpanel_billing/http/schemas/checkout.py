@@ -137,7 +137,7 @@ class CartItemSchema(_Form):
         return CartItem(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-class QuoteRequest(_Form):
+class _Wish(_Form):
     """What is ordered, in either shape.
 
     `customerId` names an existing customer; only mPanel's backend may send it.
@@ -192,13 +192,13 @@ class PlaceSchema(_Form):
         return Place(self.country, self.state, self.postcode)
 
 
-class TaxedQuoteRequest(QuoteRequest):
+class QuoteRequest(_Wish):
     """What is ordered, and where from: with a `place` taxes are quoted, if there are any."""
 
     place: PlaceSchema | None = None
 
 
-class CheckoutRequest(QuoteRequest):
+class CheckoutRequest(_Wish):
     """The body of `POST /api/checkout/create-session`."""
 
     customer: CustomerSchema

@@ -10,6 +10,7 @@ import sys
 
 import dunning
 import invoices
+import people
 import purchase
 import subscriptions
 from billing_client import AuthenticatedClient
@@ -17,7 +18,7 @@ from customer import Customer
 
 STEPS = {
     step.__name__: step
-    for module in (purchase, subscriptions, invoices, dunning)
+    for module in (purchase, people, subscriptions, invoices, dunning)
     for step in module.STEPS
 }
 

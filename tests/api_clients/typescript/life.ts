@@ -5,6 +5,7 @@
 import { createInterface } from "node:readline/promises";
 import * as dunning from "./dunning.js";
 import * as invoices from "./invoices.js";
+import * as people from "./people.js";
 import * as purchase from "./purchase.js";
 import * as subscriptions from "./subscriptions.js";
 
@@ -12,6 +13,7 @@ type Step = (given: string) => Promise<string | void>;
 
 const STEPS: Record<string, Step> = {
   ...purchase.STEPS,
+  ...people.STEPS,
   ...subscriptions.STEPS,
   ...invoices.STEPS,
   ...dunning.STEPS,
