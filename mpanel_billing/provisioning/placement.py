@@ -5,7 +5,7 @@ commands since. The choice is a statement under a lock for the product type
 (`billing_choose_server_v1`): two accounts that are placed at once see each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mpanel_billing.database.pages import FIRST_ID
@@ -24,17 +24,28 @@ _PAGE = 500
 
 
 async def record_servers(pool: Pool, drivers: Drivers) -> None:
-    """Record the servers that this process calls, and the accounts of those without a name."""
+    """Record the servers that this process calls, and the accounts of those without a name.
+
+    Nothing is written if nothing has changed: a worker also starts while the database is read-only.
+    """
     named = [
         (product_type, name, server)
         for product_type, of_type in drivers.pools.items()
         for name, server in of_type.items()
     ]
-    async with transaction(pool) as conn:
-        await servers.record_servers(conn, [_described(*each) for each in named])
+    described = [_described(*each) for each in named]
+    async with acquired(pool) as conn:
+        recorded = await servers.list_recorded(conn)
+    if sorted(recorded, key=_place) != sorted(described, key=_place):
+        async with transaction(pool) as conn:
+            await servers.record_servers(conn, described)
     for product_type, name, server in named:
         if server.unnamed:
             await _name_accounts(pool, product_type, name, server.limited.driver.name)
+
+
+def _place(server: Mapping[str, Any]) -> tuple[str, str]:
+    return server["product_type"], server["name"]
 
 
 def _described(product_type: str, name: str, server: Server) -> dict[str, Any]:
@@ -49,6 +60,9 @@ def _described(product_type: str, name: str, server: Server) -> dict[str, Any]:
 
 
 async def _name_accounts(pool: Pool, product_type: str, server: str, driver: str) -> None:
+    async with acquired(pool) as conn:
+        if not await servers.has_nameless(conn, product_type, driver):
+            return
     last = FIRST_ID
     while True:
         async with transaction(pool) as conn:

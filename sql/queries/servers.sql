@@ -28,6 +28,18 @@
 -- );
 -- ALTER TABLE ONLY billing_servers ADD CONSTRAINT billing_servers_pkey PRIMARY KEY (product_type, name);
 
+-- name: list_recorded()
+-- As the setting had them when a worker last started.
+SELECT
+    s.product_type,
+    s.name,
+    s.driver,
+    s.weight,
+    s.capacity,
+    s.tags
+FROM billing_servers AS s
+WHERE s.left_at IS NULL;
+
 -- name: record_servers(servers, product_types, names)!
 -- As the setting has them now. One that it does not name any more is kept while it has accounts.
 WITH named AS (
@@ -88,16 +100,30 @@ WHERE s.left_at IS NULL
         AND forgotten.name = s.name
   );
 
+-- name: has_nameless(product_type, driver)$
+SELECT EXISTS (
+    SELECT 1
+    FROM tenant_services AS v
+    WHERE v.product_type = :product_type::text
+      AND v.server IS NULL
+      AND v.driver = :driver::text
+      AND (v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
+);
+
 -- name: name_accounts(product_type, server, driver, after, most)$
 -- A page of the accounts that were made before their server had a name; the last subscription of it, null
--- after the last page.
+-- if there are no more.
 WITH page AS MATERIALIZED (
     SELECT v.subscription_id
     FROM tenant_services AS v
     WHERE v.subscription_id > :after::uuid
       AND v.product_type = :product_type::text
+      AND v.server IS NULL
+      AND v.driver = :driver::text
+      AND (v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
     ORDER BY v.subscription_id
     LIMIT :most::integer
+    FOR NO KEY UPDATE
 ),
 named AS (
     UPDATE tenant_services AS v
@@ -105,9 +131,6 @@ named AS (
         updated_at = now()
     WHERE v.subscription_id = ANY(ARRAY(SELECT page.subscription_id FROM page))
       AND v.product_type = :product_type::text
-      AND v.server IS NULL
-      AND v.driver = :driver::text
-      AND (v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
 )
 SELECT page.subscription_id
 FROM page
@@ -204,12 +227,14 @@ WHERE s.name = :server::text
 RETURNING s.product_type;
 
 -- name: list_movable(product_type, server, after, most)
--- The next accounts on a server that no move takes away yet, by subscription.
+-- The next accounts on a server that no move takes away yet, by subscription: also those that may be there. What
+-- is still to be made gets another server then, and what is about to go needs none.
 SELECT v.subscription_id
 FROM tenant_services AS v
 WHERE v.product_type = :product_type::text
   AND v.server = :server::text
-  AND (v.desired = 'active' OR v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
+  AND (v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
+  AND v.desired <> 'terminated'
   AND v.subscription_id > :after::uuid
   AND NOT EXISTS (
       SELECT 1

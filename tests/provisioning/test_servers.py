@@ -17,6 +17,7 @@ from mpanel_billing.provisioning.converge import provision_tenant_for_subscripti
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.lease import LeaseBusyError
 from mpanel_billing.provisioning.placement import record_servers
+from mpanel_billing.reconciliation.runs import mark_restored
 from tests.commands import run_command
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
@@ -395,6 +396,35 @@ async def test_accounts_leave_a_server_that_is_gone_for_good(park: Park) -> None
     assert (await park.system.service())["server"] == "web2"
     assert await park.state() == "done"
     assert "server_left" not in await park.system.troubles()
+
+
+async def test_after_a_restored_backup_an_account_is_found_on_the_server_that_has_it(
+    park: Park,
+) -> None:
+    await park.name(web1={"weight": 1000}, web2={})
+    await park.sell("sub_1")
+    park.servers["web2"].fetches_from = park.servers["web1"].world
+    await park.move(to="web2")
+    assert (await park.system.run()).done
+    [moved] = park.accounts("web2")
+    pool, id_ = park.system.pool, await park.system.id_of()
+    await pool.execute("DELETE FROM billing_moves")
+    await pool.execute(
+        "UPDATE tenant_services SET server = 'web1', external_ref = 'before', generation = 1"
+    )
+    await mark_restored(pool, GRACE)
+    await operations.retry(pool, id_)
+    assert (await park.system.run()).done
+    service = await park.system.service()
+    assert (service["server"], service["external_ref"]) == ("web2", moved.reference)
+
+    # the backup was made while it moved: nobody but a person knows which one is in use
+    twin = replace(moved, reference="hosting-twin", made_by="")
+    park.accounts("web1").append(twin)
+    await mark_restored(pool, GRACE)
+    await operations.retry(pool, id_)
+    with pytest.raises(ConflictError, match="is on web1 and web2: a move was under way"):
+        await park.system.run()
 
 
 async def test_what_cannot_move_is_refused_with_the_reason(park: Park) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
@@ -36,6 +37,19 @@ class ServerLoad:
     drained_by: str | None
     drained_at: datetime | None
     left_at: datetime | None
+
+
+async def list_recorded(conn: Connection) -> list[dict[str, Any]]:
+    """Return the servers as the setting had them when a worker last started."""
+    return [dict(row) for row in await _queries.list_recorded.fetch(conn)]
+
+
+async def has_nameless(conn: Connection, product_type: str, driver: str) -> bool:
+    """Return whether there are accounts that were made before their server had a name."""
+    found: bool = await _queries.has_nameless.fetch_value(
+        conn, product_type=product_type, driver=driver
+    )
+    return found
 
 
 async def record_servers(conn: Connection, servers: Sequence[Mapping[str, object]]) -> None:
