@@ -905,10 +905,7 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM stripe_fraud_warnings AS t
         WHERE t.stripe_fraud_warning_id = ANY(:object_ids::text[])
-    )
-)
--- a function takes a hundred arguments at most
-|| jsonb_build_object(
+    ),
     'billing_changes', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_changes AS t
