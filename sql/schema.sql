@@ -3389,6 +3389,52 @@ END
 $$;
 COMMENT ON FUNCTION billing_tell_upcoming() IS 'Records invoice.upcoming, once for each renewal';
 
+CREATE FUNCTION billing_tell_usage() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    before bigint := 0;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_OP = 'UPDATE' AND OLD.term_start = NEW.term_start THEN
+        before := OLD.quantity;
+    END IF;
+    PERFORM billing_record_message(
+        'usage.threshold_reached', s.id::text,
+        concat_ws(' ', NEW.meter, reached.threshold, extract(epoch FROM NEW.term_start)::bigint),
+        s.livemode, s.id, s.customer_id, now(),
+        jsonb_build_object('usage', jsonb_build_object(
+            'meter', NEW.meter,
+            'product', jsonb_build_object('code', product.code, 'name', product.name),
+            'unit', product.usage -> 'unit',
+            'included', product.usage -> 'included',
+            'threshold', reached.threshold,
+            'quantity', NEW.quantity,
+            'termStart', i.current_period_start,
+            'termEnd', i.current_period_end
+        ))
+    )
+    FROM subscription_items AS i
+    JOIN prices AS p
+        ON p.id = i.price_id
+        AND p.meter = NEW.meter
+    JOIN products AS product
+        ON product.id = p.product_id
+    JOIN subscriptions AS s
+        ON s.id = i.subscription_id
+    CROSS JOIN LATERAL (
+        SELECT told.threshold::bigint AS threshold
+        FROM jsonb_array_elements_text(product.usage -> 'notify_at') AS told (threshold)
+        WHERE told.threshold::bigint > before
+          AND told.threshold::bigint <= NEW.quantity
+    ) AS reached
+    WHERE i.subscription_id = NEW.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_usage() IS 'Records usage.threshold_reached';
+
 CREATE FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -8578,6 +8624,21 @@ COMMENT ON COLUMN billing_usage.used_at IS 'When it was used, as it was reported
 COMMENT ON COLUMN billing_usage.meter_event_id IS 'The row of billing_meter_events that tells Stripe; no reference: both come in one statement, and go by age';
 COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
 
+CREATE TABLE billing_usage_totals (
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    term_start timestamp with time zone NOT NULL,
+    quantity bigint NOT NULL,
+    latest_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE billing_usage_totals IS 'What was reported of each meter in the latest term, kept as it comes: what is told of thresholds depends on it';
+COMMENT ON COLUMN billing_usage_totals.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_usage_totals.meter IS 'What was used';
+COMMENT ON COLUMN billing_usage_totals.term_start IS 'When that term began, as the item had it then';
+COMMENT ON COLUMN billing_usage_totals.quantity IS 'The sum of its records, or the latest of them';
+COMMENT ON COLUMN billing_usage_totals.latest_at IS 'When the latest of them was used';
+
 CREATE VIEW billing_watch AS
  SELECT 'dunning'::text AS trouble,
     u.subscription_id,
@@ -9213,6 +9274,9 @@ ALTER TABLE ONLY billing_trials
 ALTER TABLE ONLY billing_usage
     ADD CONSTRAINT billing_usage_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_usage_totals
+    ADD CONSTRAINT billing_usage_totals_pkey PRIMARY KEY (subscription_id, meter);
+
 ALTER TABLE ONLY catalogue_edits
     ADD CONSTRAINT catalogue_edits_pkey PRIMARY KEY (product_id);
 
@@ -9782,6 +9846,8 @@ CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions FOR EACH 
 CREATE TRIGGER billing_tell_tenant AFTER UPDATE ON tenants FOR EACH ROW WHEN (((new.billing_subscription_id IS NOT NULL) AND ((old.status)::text IS DISTINCT FROM (new.status)::text))) EXECUTE FUNCTION billing_tell_tenant();
 
 CREATE TRIGGER billing_tell_upcoming AFTER INSERT ON stripe_events FOR EACH ROW WHEN ((new.type = 'invoice.upcoming'::text)) EXECUTE FUNCTION billing_tell_upcoming();
+
+CREATE TRIGGER billing_tell_usage AFTER INSERT OR UPDATE ON billing_usage_totals FOR EACH ROW EXECUTE FUNCTION billing_tell_usage();
 
 CREATE TRIGGER tg_pgqueuer_changed AFTER INSERT ON pgqueuer REFERENCING NEW TABLE AS enqueued FOR EACH STATEMENT EXECUTE FUNCTION fn_pgqueuer_changed();
 

@@ -262,9 +262,13 @@ def _product(row: Row) -> Product:
         free_domain=row["free_domain"],
         allowed_changes=None if allowed is None else tuple(allowed),
         max_quantity=row["max_quantity"],
-        usage=Usage(**row["usage"]) if row["usage"] else None,
+        usage=_usage(row["usage"]),
         tax_code=row.get("tax_code"),
     )
+
+
+def _usage(row: Row | None) -> Usage | None:
+    return Usage(**{**row, "notify_at": tuple(row["notify_at"])}) if row else None
 
 
 def _position(price: Price) -> tuple[str, int, str]:

@@ -63,7 +63,7 @@ def _usage(entry: AnyProductEntry) -> Row | None:
     """Return what `products.usage` says."""
     if not isinstance(entry, AddonEntry) or entry.usage is None:
         return None
-    return entry.usage.model_dump(include={"meter", "aggregation", "unit", "included"})
+    return entry.usage.model_dump(include={"meter", "aggregation", "unit", "included", "notify_at"})
 
 
 def coupon_rows(file: CatalogueFile) -> list[Row]:

@@ -187,13 +187,15 @@ Tiers = Annotated[Many[TierEntry], AfterValidator(_is_not_empty)]
 class UsageEntry(Entry):
     """How an add-on is metered, and what its units cost; each term includes some.
 
-    `tiers` count from 0, so that what is included is part of the first ones.
+    `tiers` count from 0, so that what is included is part of the first ones. mPanel is told when
+    the usage of a term reaches one of `notify_at`.
     """
 
     meter: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
     aggregation: Aggregation = "sum"
     unit: Annotated[str, StringConstraints(min_length=1, max_length=20, strip_whitespace=True)]
     included: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    notify_at: Many[Limit] = ()
     terms: Annotated[Many[Cycle], AfterValidator(_is_not_empty)]
     tiers: Tiers
     tiers_in: dict[Currency, Tiers] = Field(default_factory=dict)

@@ -22,12 +22,16 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How an add-on is metered: in `unit`, of which each term includes some."""
+    """How an add-on is metered: in `unit`, of which each term includes some.
+
+    mPanel is told when a term's usage reaches one of `notify_at`.
+    """
 
     meter: str
     aggregation: Aggregation
     unit: str
     included: int
+    notify_at: tuple[int, ...] = ()
 
 
 def usage_cost(tiers: Sequence[Tier], quantity: int, currency: str) -> int:

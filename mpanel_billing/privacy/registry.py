@@ -114,6 +114,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_meters": _words("event_name aggregation stripe_meter_id"),
     "billing_meter_events": _words("meter stripe_customer_id state last_error settled_by"),
     "billing_usage": _words("id meter"),
+    "billing_usage_totals": _words("meter"),
     "billing_messages": _words("id type object_id transition data"),
     "billing_merges": _words("merged_by undone_by"),
     "billing_moves": _words(

@@ -76,6 +76,68 @@ COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
 ALTER TABLE billing_usage SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
 ALTER TABLE billing_meter_events SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000);
 
+CREATE TABLE billing_usage_totals (
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    term_start timestamptz NOT NULL,
+    quantity bigint NOT NULL,
+    latest_at timestamptz NOT NULL,
+    PRIMARY KEY (subscription_id, meter)
+) WITH (fillfactor = 85);
+COMMENT ON TABLE billing_usage_totals IS 'What was reported of each meter in the latest term, kept as it comes: what is told of thresholds depends on it';
+COMMENT ON COLUMN billing_usage_totals.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_usage_totals.meter IS 'What was used';
+COMMENT ON COLUMN billing_usage_totals.term_start IS 'When that term began, as the item had it then';
+COMMENT ON COLUMN billing_usage_totals.quantity IS 'The sum of its records, or the latest of them';
+COMMENT ON COLUMN billing_usage_totals.latest_at IS 'When the latest of them was used';
+
+CREATE FUNCTION billing_tell_usage() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    before bigint := 0;
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_OP = 'UPDATE' AND OLD.term_start = NEW.term_start THEN
+        before := OLD.quantity;
+    END IF;
+    PERFORM billing_record_message(
+        'usage.threshold_reached', s.id::text,
+        concat_ws(' ', NEW.meter, reached.threshold, extract(epoch FROM NEW.term_start)::bigint),
+        s.livemode, s.id, s.customer_id, now(),
+        jsonb_build_object('usage', jsonb_build_object(
+            'meter', NEW.meter,
+            'product', jsonb_build_object('code', product.code, 'name', product.name),
+            'unit', product.usage -> 'unit',
+            'included', product.usage -> 'included',
+            'threshold', reached.threshold,
+            'quantity', NEW.quantity,
+            'termStart', i.current_period_start,
+            'termEnd', i.current_period_end
+        ))
+    )
+    FROM subscription_items AS i
+    JOIN prices AS p
+        ON p.id = i.price_id
+        AND p.meter = NEW.meter
+    JOIN products AS product
+        ON product.id = p.product_id
+    JOIN subscriptions AS s
+        ON s.id = i.subscription_id
+    CROSS JOIN LATERAL (
+        SELECT told.threshold::bigint AS threshold
+        FROM jsonb_array_elements_text(product.usage -> 'notify_at') AS told (threshold)
+        WHERE told.threshold::bigint > before
+          AND told.threshold::bigint <= NEW.quantity
+    ) AS reached
+    WHERE i.subscription_id = NEW.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_tell_usage() IS 'Records usage.threshold_reached';
+CREATE TRIGGER billing_tell_usage
+AFTER INSERT OR UPDATE ON billing_usage_totals
+FOR EACH ROW EXECUTE FUNCTION billing_tell_usage();
+
 CREATE FUNCTION billing_announce_meter_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_catalog.pg_notify('billing_usage', '');
@@ -88,6 +150,8 @@ AFTER INSERT ON billing_meter_events
 FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_meter_events();
 
 -- migrate:down
+DROP TABLE billing_usage_totals;
+DROP FUNCTION billing_tell_usage();
 DROP TABLE billing_usage;
 DROP TABLE billing_meter_events;
 DROP FUNCTION billing_announce_meter_events();

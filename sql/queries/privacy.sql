@@ -956,6 +956,11 @@ SELECT jsonb_build_object(
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_usage AS t
         WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
+    'billing_usage_totals', (
+        SELECT jsonb_agg(to_jsonb(t))
+        FROM billing_usage_totals AS t
+        WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     )
 )
 -- a function takes a hundred arguments at most

@@ -1,6 +1,6 @@
 -- Usage that is billed: its records, and the meter events that tell Stripe of them.
 
--- Tables: billing_usage, billing_meter_events
+-- Tables: billing_usage, billing_meter_events, billing_usage_totals
 --
 -- CREATE TABLE billing_usage (
 --     id text NOT NULL,
@@ -48,6 +48,16 @@
 -- CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = ANY ('{late,refused}'::text[])) AND (settled_at IS NULL));
 -- CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events USING btree (subscription_id, meter, used_at);
 -- CREATE INDEX billing_meter_events_waiting_idx ON billing_meter_events USING btree (stripe_customer_id, meter, number) WHERE (state = 'waiting'::text);
+--
+-- CREATE TABLE billing_usage_totals (
+--     subscription_id uuid NOT NULL,
+--     meter text NOT NULL,
+--     term_start timestamp with time zone NOT NULL,
+--     quantity bigint NOT NULL,
+--     latest_at timestamp with time zone NOT NULL
+-- )
+-- WITH (fillfactor='85');
+-- ALTER TABLE ONLY billing_usage_totals ADD CONSTRAINT billing_usage_totals_pkey PRIMARY KEY (subscription_id, meter);
 
 -- name: store_records(records, owner_id, livemode)
 -- All that can be stored, in one statement; each place gets stored, known (its id was there before) or why
@@ -79,6 +89,7 @@ checked AS MATERIALIZED (
         given.quantity,
         given.used_at,
         s.stripe_customer_id,
+        item.current_period_start AS term_start,
         floor(extract(EPOCH FROM given.used_at - item.current_period_start) / 3600) AS hour,
         CASE
             WHEN known.id IS NOT NULL THEN 'known'
@@ -187,7 +198,52 @@ made AS (
         s.livemode,
         m.aggregation
     ORDER BY max(stored.used_at)
-    RETURNING id
+    RETURNING subscription_id, meter, value, used_at
+),
+counted AS (
+    INSERT INTO billing_usage_totals AS t (subscription_id, meter, term_start, quantity, latest_at)
+    SELECT
+        made.subscription_id,
+        made.meter,
+        term.term_start,
+        CASE m.aggregation
+            WHEN 'sum' THEN sum(made.value)
+            ELSE (array_agg(made.value ORDER BY made.used_at DESC))[1]
+        END,
+        max(made.used_at)
+    FROM made
+    JOIN (
+        SELECT DISTINCT
+            c.subscription_id,
+            c.meter,
+            c.term_start
+        FROM checked AS c
+        WHERE c.outcome IS NULL
+    ) AS term
+        ON term.subscription_id = made.subscription_id
+        AND term.meter = made.meter
+        AND term.term_start <= made.used_at
+    JOIN billing_meters AS m
+        ON m.event_name = made.meter
+    GROUP BY
+        made.subscription_id,
+        made.meter,
+        term.term_start,
+        m.aggregation
+    ORDER BY made.subscription_id, made.meter
+    ON CONFLICT (subscription_id, meter) DO UPDATE
+    SET
+        term_start = excluded.term_start,
+        quantity = CASE
+            WHEN t.term_start < excluded.term_start THEN excluded.quantity
+            WHEN (SELECT m.aggregation FROM billing_meters AS m WHERE m.event_name = t.meter) = 'sum'
+                THEN t.quantity + excluded.quantity
+            WHEN t.latest_at <= excluded.latest_at THEN excluded.quantity
+            ELSE t.quantity
+        END,
+        latest_at = greatest(t.latest_at, excluded.latest_at)
+    WHERE t.term_start <= excluded.term_start
+    RETURNING t.subscription_id
 )
 SELECT
     c.place,

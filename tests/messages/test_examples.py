@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains.proof import ProofRules
 from mpanel_billing.messages import repository
 from mpanel_billing.messages.types import TYPES
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
 from mpanel_billing.provisioning.proofs import ProofChecks, check_due
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.price_announcements import announce_migration
+from mpanel_billing.usage.records import Record, take_records
 from tests.inline_worker import GRACE, RETENTION
 from tests.messages.conftest import OPERATOR, Life, Panel, send_due
 from tests.messages.examples import hold, read_examples
@@ -21,6 +26,7 @@ from tests.nameservers import NameServers
 from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 from tests.subscriptions.domain_years import sell
 from tests.subscriptions.test_price_migration import migration
+from tests.usage.conftest import metered_file
 
 PURCHASE = (
     *("order.placed", "subscription.activated", "invoice.created", "invoice.paid"),
@@ -38,13 +44,14 @@ DEBT = (
 )
 AHEAD = ("trial.ending", "card.expiring", "price.changing")
 DOMAINS = ("domain.expiring", "domain.expired")
+USAGE = ("usage.threshold_reached",)
 PROOFS = ("domain.verification_needed", "domain.verification_expired", "domain.verified")
 
 MONTH = 32 * 86_400
 
 
 def test_each_type_has_an_example_that_a_story_holds() -> None:
-    told = [*PURCHASE, *MONEY, *DEBT, *AHEAD, *DOMAINS, *PROOFS]
+    told = [*PURCHASE, *MONEY, *DEBT, *AHEAD, *DOMAINS, *USAGE, *PROOFS]
     assert sorted(told) == sorted(TYPES) == list(read_examples())
 
 
@@ -186,6 +193,20 @@ async def test_a_domain_expires(life: Life, panel: Panel) -> None:
         await years.before_expiry(days)
     await send_due(life.sender)
     hold(panel.got, DOMAINS)
+
+
+async def test_usage_reaches_a_threshold(life: Life, panel: Panel) -> None:
+    await apply_catalogue(life.pool, metered_file())
+    await push_catalogue(life.pool, StripeCatalogue(life.worker.gateway.client), livemode=False)
+    life.order |= {"addonIds": ["traffic"]}
+    subscription = (await bought(life))["id"]
+    for number, quantity in enumerate((40, 30, 15, 200, 1)):
+        used = Record(f"record-{number}", subscription, "traffic_gb", quantity, datetime.now(UTC))
+        await take_records(life.pool, [used, used], CustomerRef(), livemode=False)
+    await send_due(life.sender)
+    hold(panel.got, USAGE)
+    told = [one["data"]["usage"] for one in panel.got if one["type"] == USAGE[0]]
+    assert [(one["threshold"], one["quantity"]) for one in told] == [(80, 85), (100, 285)]
 
 
 async def test_a_domain_is_proven_late(life: Life, panel: Panel, nameservers: NameServers) -> None:
