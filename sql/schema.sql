@@ -9539,6 +9539,8 @@ CREATE INDEX billing_items_unknown_price_idx ON subscription_items USING btree (
 
 CREATE INDEX billing_kept_payments_subscription_idx ON billing_kept_payments USING btree (subscription_id);
 
+CREATE INDEX billing_merges_customer_idx ON billing_merges USING btree (customer_id);
+
 CREATE INDEX billing_merges_into_idx ON billing_merges USING btree (into_id);
 
 CREATE UNIQUE INDEX billing_merges_standing_key ON billing_merges USING btree (customer_id) WHERE (undone_at IS NULL);

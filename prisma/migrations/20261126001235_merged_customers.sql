@@ -19,6 +19,7 @@ CREATE TABLE billing_merges (
 );
 CREATE UNIQUE INDEX billing_merges_standing_key ON billing_merges (customer_id)
 WHERE undone_at IS NULL;
+CREATE INDEX billing_merges_customer_idx ON billing_merges (customer_id);
 CREATE INDEX billing_merges_into_idx ON billing_merges (into_id);
 CREATE INDEX billing_merges_undoable_idx ON billing_merges (merged_at)
 WHERE former IS NOT NULL;

@@ -21,6 +21,7 @@
 -- ALTER TABLE ONLY billing_merges ADD CONSTRAINT billing_merges_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY billing_merges ADD CONSTRAINT billing_merges_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY billing_merges ADD CONSTRAINT billing_merges_into_id_fkey FOREIGN KEY (into_id) REFERENCES customers(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_merges_customer_idx ON billing_merges USING btree (customer_id);
 -- CREATE INDEX billing_merges_into_idx ON billing_merges USING btree (into_id);
 -- CREATE UNIQUE INDEX billing_merges_standing_key ON billing_merges USING btree (customer_id) WHERE (undone_at IS NULL);
 -- CREATE INDEX billing_merges_undoable_idx ON billing_merges USING btree (merged_at) WHERE (former IS NOT NULL);
