@@ -32,12 +32,12 @@ BODY_SECONDS = 15.0
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_NO_TIME = "must be a time with its zone, such as 2027-01-31T23:59:59Z"
+NO_TIME = "must be a time with its zone, such as 2027-01-31T23:59:59Z"
 
 _WORDS = {
     **dict.fromkeys(
         ("datetime_type", "datetime_parsing", "datetime_from_date_parsing", "timezone_aware"),
-        _NO_TIME,
+        NO_TIME,
     ),
     **dict.fromkeys(
         ("date_type", "date_parsing", "date_from_datetime_parsing"),

@@ -104,6 +104,7 @@ async def test_each_record_is_answered_by_itself(reporter: Reporter, metered: st
         ({"quantity": 1.5}, "records[0].quantity"),
         ({"quantity": "1"}, "records[0].quantity"),
         ({"timestamp": "2026-11-28T12:00:00"}, "records[0].timestamp"),
+        ({"timestamp": 1795867200}, "records[0].timestamp"),
         ({"id": ""}, "records[0].id"),
         ({"unit": "GB"}, "records[0].unit"),
     ],

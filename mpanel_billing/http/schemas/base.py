@@ -4,6 +4,7 @@ Each is built when it is first used: most processes never use most of them.
 """
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,6 +16,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,6 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from mpanel_billing.checkout.buyer import LONGEST_EMAIL, normalise_email
 from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.http.request import NO_TIME
 from mpanel_billing.subscriptions.lookup import CustomerRef
 
 MOST_ROWS = 100
@@ -43,6 +46,24 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A UTC time in ISO 8601, with `Z`."""
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
+
+
+def _read_moment(value: object) -> object:
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
+        return value
+    raise ValueError(NO_TIME)
+
+
+GivenMoment = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_read_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A time in a request: text with its zone, no number of seconds."""
 
 
 def _read_number(value: object) -> object:

@@ -3,12 +3,11 @@
 Amounts are in minor units, times in UTC.
 """
 
-import re
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from mpanel_billing.http.schemas.base import Moment, OwnerRequest, Response, Schema
+from mpanel_billing.http.schemas.base import GivenMoment, Moment, OwnerRequest, Response, Schema
 from mpanel_billing.http.schemas.plan_changes import PreviewLineSchema
 from mpanel_billing.subscriptions.ending import Ending, GivenBack, UnusedTime
 from mpanel_billing.subscriptions.lifecycle import Feedback
@@ -17,18 +16,6 @@ from mpanel_billing.subscriptions.retention_offers import RetentionOffer
 from mpanel_billing.subscriptions.trials import TrialPreview
 
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
-
-
-def _require_text(value: object) -> object:
-    if isinstance(value, str) and _RFC_3339.fullmatch(value):
-        return value
-    msg = "must be a time with its zone, such as 2027-01-31T23:59:59Z"
-    raise ValueError(msg)
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_require_text)]
 
 
 class CancelRequest(OwnerRequest):
@@ -103,7 +90,7 @@ class EndRequest(PreviewEndRequest):
     `at` is that of a preview of the last fifteen minutes: then its amounts are given back.
     """
 
-    at: Time | None = None
+    at: GivenMoment | None = None
     reason: Comment | None = None
     feedback: Feedback | None = None
 
@@ -116,7 +103,7 @@ class EndRequest(PreviewEndRequest):
 class PreviewTrialRequest(OwnerRequest):
     """When the trial ends; without `endsAt` now."""
 
-    ends_at: Time | None = None
+    ends_at: GivenMoment | None = None
 
 
 class TrialRequest(PreviewTrialRequest):
@@ -149,7 +136,7 @@ class ResumePreviewResponse(Response):
 class PreviewPauseRequest(OwnerRequest):
     """Until when to pause; see docs/billing-api.md for which subscriptions need it."""
 
-    until: Time | None = None
+    until: GivenMoment | None = None
 
 
 class PauseRequest(PreviewPauseRequest):

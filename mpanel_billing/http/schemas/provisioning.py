@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StrictBool, WithJsonSchema
+from pydantic import Field, StrictBool
 
 from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
+    GivenMoment,
     Moment,
     Reason,
     Response,
@@ -22,21 +23,6 @@ class SuspendRequest(StrictRequest):
     reason: Reason
 
 
-def _read_moment(text: object) -> object:
-    if not isinstance(text, str):
-        raise ValueError("must be a time as text, such as 2027-01-31T00:00:00Z")  # noqa: TRY004
-    return text
-
-
-MomentText = Annotated[
-    AwareDatetime,
-    Field(strict=False),
-    BeforeValidator(_read_moment),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-"""A time in ISO 8601 with its offset."""
-
-
 class LeniencyRequest(StrictRequest):
     """What is agreed about suspension for a debt: `graceDays`, `notBefore` or both, and why.
 
@@ -45,7 +31,7 @@ class LeniencyRequest(StrictRequest):
 
     reason: Reason
     grace_days: Annotated[int, Field(ge=0, le=3650), ONLY_NUMBERS] | None = None
-    not_before: MomentText | None = None
+    not_before: GivenMoment | None = None
     whole_customer: StrictBool = False
 
 

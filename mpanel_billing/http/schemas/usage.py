@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from mpanel_billing.catalogue.usage import Aggregation
 from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
+    GivenMoment,
     Id,
     Moment,
     OwnerRequest,
@@ -33,7 +34,7 @@ class UsageRecordRequest(StrictRequest):
     quantity: Annotated[int, Field(ge=-LARGEST_QUANTITY, le=LARGEST_QUANTITY), ONLY_NUMBERS] = (
         Field(description="In the unit of the add-on; negative takes back what was too much.")
     )
-    timestamp: AwareDatetime = Field(
+    timestamp: GivenMoment = Field(
         description="When it was used: at most 35 days ago, and 5 minutes ahead."
     )
 
