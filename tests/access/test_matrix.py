@@ -20,12 +20,13 @@ from tests.access.conftest import BILLING_KEY, Issue, bearer
 from tests.kept_domain import keep_domain
 from tests.service import Service, make_app, make_settings
 
+NOBODY = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 CHOSEN = {"domain": {"mode": "register", "value": "lovelace.com"}}
 CREDIT = {"move": "add", "amount": 500, "currency": "usd", "reason": "for the outage"}
 CHARGE = {"description": "Migration", "unitAmount": 4900}
 USED = {
     "id": "of-nobody",
-    "subscriptionId": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+    "subscriptionId": NOBODY,
     "meter": "traffic",
     "quantity": 1,
     "timestamp": "2027-01-31T12:00:00Z",
@@ -48,7 +49,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/preview-balance": CREDIT,
     "/api/billing/balance": CREDIT,
     "/api/billing/domains/{id}/auto-renew": {"autoRenew": True},
-    "/api/billing/domains/{id}/move": {"subscriptionId": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"},
+    "/api/billing/domains/{id}/move": {"subscriptionId": NOBODY},
     "/api/billing/domains/{id}/preview-replacement": CHOSEN,
     "/api/billing/domains/{id}/replace": CHOSEN,
     "/api/billing/subscriptions/{id}/preview-apply-coupon": {"couponCode": "WELCOME10"},
@@ -57,6 +58,8 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     "/api/billing/subscriptions/{id}/remove-coupon": {"coupon": "WELCOME10"},
     "/api/billing/subscriptions/{id}/take-offer": {"reason": "stays for less"},
     "/api/billing/usage": {"records": [USED]},
+    "/api/billing/customers/{id}/link-user": {"accountId": NOBODY},
+    "/api/billing/customers/{id}/merge": {"intoCustomerId": NOBODY},
 }
 """What a route needs apart from its owner, to come as far as looking at whose the id is."""
 
@@ -93,6 +96,8 @@ class Customer:
     def id_for(self, address: str) -> str:
         if "/domains/" in address:
             return self.domain
+        if "/customers/" in address:
+            return self.customer
         return self.invoice if "/invoices/" in address else self.subscription
 
     def everything(self) -> tuple[str, ...]:

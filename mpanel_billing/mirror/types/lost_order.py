@@ -87,7 +87,8 @@ def _buyer(customer: Fields) -> dict[str, str | None]:
     texts = _texts(customer)
     return {
         "email": customer.text("email"),
-        "name": customer.text("name"),
+        # the name at Stripe is the company's, if one ordered
+        "name": texts.get("contact") or customer.text("name"),
         "phone": customer.text("phone"),
         "company": texts.get("company"),
         "line1": address.text("line1"),
