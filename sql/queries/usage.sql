@@ -299,7 +299,8 @@ RETURNING e.id;
 -- name: get_claimed(id)^
 -- What is to be sent. is_late: the invoice of its term is final; without an invoice a day later, too. Of a
 -- subscription that has ended only a draft can still bill it.
--- doubtful: it was tried so long ago that Stripe may have forgotten its identifier.
+-- doubtful: it was tried so long ago that Stripe may have forgotten its identifier. A worker that was killed while it
+-- sent it has noted no failure.
 SELECT
     e.id,
     e.meter,
@@ -309,7 +310,7 @@ SELECT
     m.aggregation,
     m.stripe_meter_id,
     e.failures,
-    e.failures > 0 AND e.first_tried_at < now() - interval '23 hours' AS doubtful,
+    e.first_tried_at < now() - interval '23 hours' AS doubtful,
     (s.ended_at IS NOT NULL OR e.used_at < term.current_period_start) AND NOT EXISTS (
         SELECT 1
         FROM invoices AS draft

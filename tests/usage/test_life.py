@@ -178,6 +178,23 @@ async def test_a_day_later_stripe_is_asked_what_the_minute_adds_up_to(
     assert await reporter.stripe_has(metered, "traffic_gb") == 9
 
 
+async def test_what_a_killed_worker_sent_is_not_sent_again_once_stripe_has_forgotten_it(
+    reporter: Reporter, metered: str
+) -> None:
+    await reporter.statuses(record("a", metered, 7))
+    await reporter.sender.send_due()
+    await reporter.service.pool.execute(
+        "UPDATE billing_meter_events SET state = 'waiting', sent_at = NULL,"
+        " first_tried_at = now() - interval '25 hours', next_attempt_at = now()"
+    )
+    await reporter.service.stripe.inject_fault(
+        "status", status=500, path="/v1/billing/meter_events", method="POST", times=6
+    )
+    await reporter.sender.send_due()
+    assert await reporter.states() == ["sent"]
+    assert await reporter.stripe_has(metered, "traffic_gb") == 7
+
+
 async def test_what_stripe_refuses_holds_up_nothing_else(reporter: Reporter, metered: str) -> None:
     await reporter.statuses(record("a", metered, 7))
     await reporter.service.stripe.inject_fault(
