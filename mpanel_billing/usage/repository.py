@@ -22,8 +22,8 @@ LEASE_SECONDS = 60.0
 class Claimed:
     """A meter event that this process sends.
 
-    `is_late`: no invoice will bill it any more. `doubtful`: Stripe may have it, and have forgotten
-    its identifier.
+    `is_late`: no invoice will bill it any more. `was_tried`: Stripe may have it. `doubtful`: and
+    may have forgotten its identifier.
     """
 
     id: UUID
@@ -35,6 +35,7 @@ class Claimed:
     stripe_meter_id: str | None
     failures: int
     doubtful: bool
+    was_tried: bool
     is_late: bool
 
 
@@ -83,7 +84,7 @@ async def claim_heads(conn: Connection, most: int, *, livemode: bool) -> list[UU
 
 async def get_claimed(conn: Connection, event_id: UUID) -> Claimed | None:
     """Return a claimed event as it is now; None if another process has dealt with it."""
-    row = await _queries.get_claimed.fetch_one(conn, id=event_id)
+    row = await _queries.get_claimed.fetch_one(conn, id=event_id, seconds=LEASE_SECONDS)
     return Claimed(**{**row, "is_late": bool(row["is_late"])}) if row else None
 
 

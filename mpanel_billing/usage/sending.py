@@ -97,7 +97,7 @@ class UsageSender:
             event = await repository.get_claimed(conn, event_id)
         if event is None:
             return None
-        if event.is_late:
+        if event.is_late and not event.was_tried:
             logger.warning("usage came after its invoice", extra={"objectId": str(event.id)})
             return await self._finish(event, "late")
         try:
@@ -113,7 +113,7 @@ class UsageSender:
         return None
 
     async def _report(self, event: Claimed) -> UUID | None:
-        if event.doubtful:
+        if event.doubtful or event.is_late:
             return await self._settle(event)
         await self.pace.turn()
         named = event.meter, event.stripe_customer_id
@@ -122,10 +122,11 @@ class UsageSender:
         return await self._finish(event, "sent", sent_at=taken or datetime.now(UTC))
 
     async def _settle(self, event: Claimed) -> UUID | None:
-        """Ask Stripe whether it has an event whose identifier it may have forgotten.
+        """Ask Stripe whether it has an event, if sending it again does not tell.
 
-        What it adds up to in the event's minute is compared with what was sent beside it. If the
-        latest value counts, sending it twice makes no difference.
+        Its identifier may be forgotten there, or its invoice is final. What Stripe adds up to in
+        the event's minute is compared with what was sent beside it. If the latest value counts,
+        sending it twice makes no difference.
         """
         since = event.used_at.replace(second=0, microsecond=0)
         until = since + _MINUTE
@@ -135,11 +136,14 @@ class UsageSender:
         found = await get_usage(
             self.gateway, event.stripe_meter_id or "", event.stripe_customer_id, since, until
         )
-        if event.aggregation == "sum" and found == beside + event.value:
+        whole = beside + event.value if event.aggregation == "sum" else event.value
+        if found == whole:
             return await self._finish(event, "sent", sent_at=datetime.now(UTC))
         if event.aggregation == "sum" and found != beside:
             error = f"Stripe has {found} in its minute, and was sent {beside} beside it"
             return await self._finish(event, "refused", error=error)
+        if event.is_late:
+            return await self._finish(event, "late")
         async with acquired(self.pool) as conn:
             await repository.note_missing(conn, event.id)
         return event.id

@@ -296,7 +296,7 @@ FROM heads
 WHERE e.id = heads.id
 RETURNING e.id;
 
--- name: get_claimed(id)^
+-- name: get_claimed(id, seconds)^
 -- What is to be sent. is_late: the invoice of its term is final; without an invoice a day later, too. Of a
 -- subscription that has ended only a draft can still bill it.
 -- doubtful: it was tried so long ago that Stripe may have forgotten its identifier. A worker that was killed while it
@@ -311,6 +311,8 @@ SELECT
     m.stripe_meter_id,
     e.failures,
     e.first_tried_at < now() - interval '23 hours' AS doubtful,
+    -- the first claim is the moment of the first try
+    e.failures > 0 OR e.first_tried_at < e.next_attempt_at - make_interval(secs => :seconds::float) AS was_tried,
     (s.ended_at IS NOT NULL OR e.used_at < term.current_period_start) AND NOT EXISTS (
         SELECT 1
         FROM invoices AS draft

@@ -195,6 +195,23 @@ async def test_what_a_killed_worker_sent_is_not_sent_again_once_stripe_has_forgo
     assert await reporter.stripe_has(metered, "traffic_gb") == 7
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_usage_of_unknown_outcome_is_late_only_if_stripe_does_not_have_it(
+    reporter: Reporter, metered: str, arrived: bool
+) -> None:
+    await reporter.statuses(record("a", metered, 7))
+    await reporter.service.stripe.inject_fault(
+        "reset", path="/v1/billing/meter_events", method="POST", times=3, after_work=arrived
+    )
+    await reporter.sender.send_due()
+    assert await reporter.states() == ["waiting"]
+    await renew(reporter, metered)
+    await reporter.hurry()
+    await reporter.sender.send_due()
+    assert await reporter.states() == ["sent" if arrived else "late"]
+    assert await reporter.stripe_has(metered, "traffic_gb") == (7 if arrived else 0)
+
+
 async def test_what_stripe_refuses_holds_up_nothing_else(reporter: Reporter, metered: str) -> None:
     await reporter.statuses(record("a", metered, 7))
     await reporter.service.stripe.inject_fault(
