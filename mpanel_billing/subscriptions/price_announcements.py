@@ -112,8 +112,8 @@ async def announce_migration(
 
     Safe to repeat, also after a crash: it goes on with those that were not told. `show` gets how
     many were announced after each page. NotFoundError for a price that the product has not;
-    InvalidRequestError for prices that differ in more than the amount; ConflictError if no receiver
-    gets the messages, unless `untold`.
+    InvalidRequestError for prices that differ in more than the amount, or bill usage; ConflictError
+    if no receiver gets the messages, unless `untold`.
     """
     found = await _find(pool, wanted)
     _require_on_sale(found.new)
@@ -198,7 +198,7 @@ def _named(prices: Sequence[SoldPrice], name: str, product: str) -> SoldPrice:
 
 def describe_price(price: SoldPrice) -> str:
     """Return a price in words: what it costs, whether it is on sale, how many have it."""
-    amount = money.format_money(price.unit_amount, price.currency)
+    amount = "by usage" if price.meter else money.format_money(price.unit_amount, price.currency)
     state = "on sale" if price.active else "no longer sold"
     return (
         f"{price.stripe_price_id} {price.billing_cycle} {amount}, {state},"
@@ -209,6 +209,11 @@ def describe_price(price: SoldPrice) -> str:
 def _require_alike(old: SoldPrice, new: SoldPrice) -> None:
     if old.id == new.id:
         raise InvalidRequestError("This is the price that they have.")
+    if old.meter or new.meter:
+        raise InvalidRequestError(
+            "A price that is billed by usage cannot be migrated: its customers were told what a"
+            " unit costs when they ordered, and keep that until they order the add-on anew."
+        )
     for what in ("currency", "billing_cycle", "livemode"):
         if getattr(old, what) != getattr(new, what):
             raise InvalidRequestError(

@@ -38,6 +38,7 @@ SELECT
     p.unit_amount,
     p.active,
     p.livemode,
+    p.meter,
     products.name AS product_name,
     (
         SELECT count(*)

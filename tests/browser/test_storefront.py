@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from mpanel_billing.catalogue.push import push_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.browser.conftest import Browser, Shop
 from tests.currencies import sell_in_currencies
+from tests.usage.conftest import metered_file
 
 pytestmark = pytest.mark.browser
 
@@ -163,7 +167,14 @@ async def test_who_left_the_payment_page_finds_the_way_back(browser: Browser, sh
     )
 
 
-async def test_a_german_buyer_reads_german(browser: Browser, shop: Shop) -> None:
+TRAFFIC_IN_GERMAN = "100 GB inklusive, danach $ 0,025 je GB bis 1 000, danach $ 0,01"
+
+
+async def test_a_german_buyer_reads_german(
+    browser: Browser, shop: Shop, gateway: StripeGateway
+) -> None:
+    await apply_catalogue(shop.pool, metered_file())
+    await push_catalogue(shop.pool, StripeCatalogue(gateway.client), livemode=False)
     agent = await browser.run("return navigator.userAgent")
     override = {"userAgent": agent, "acceptLanguage": "de-AT,de"}
     browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
@@ -173,6 +184,12 @@ async def test_a_german_buyer_reads_german(browser: Browser, shop: Shop) -> None
         assert await browser.text_of("#pay") == "Weiter zur Zahlung"
         assert "7,99 monatlich" in await browser.text_of(".plan:nth-of-type(2) .price")
         assert await browser.run("return document.documentElement.lang") == "de-AT"
+        traffic = await browser.text_of("#addons label:has([value=traffic]) .hint")
+        assert traffic.replace("\u00a0", " ") == TRAFFIC_IN_GERMAN
+        await browser.click("input[name=domainMode][value=later]")
+        await browser.click("input[value=traffic]")
+        quoted = await browser.text_of(".bill tr:nth-of-type(2) td")
+        assert quoted.replace("\u00a0", " ") == TRAFFIC_IN_GERMAN
     finally:
         browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})
 

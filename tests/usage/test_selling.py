@@ -1,5 +1,6 @@
 """What is billed by usage, from the catalogue file to the buyer."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -11,9 +12,11 @@ from mpanel_billing.catalogue.file import CatalogueFileError, parse_catalogue
 from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.catalogue.service import MeterChangedError, apply_catalogue
 from mpanel_billing.catalogue.usage import Tier, usage_cost
-from mpanel_billing.errors import ConflictError
+from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
+from mpanel_billing.subscriptions.price_announcements import PriceMigration, announce_migration
+from tests.messages.conftest import OPERATOR
 from tests.usage.conftest import METERED, METERED_ORDER, Reporter
 
 TIERS = 'usage.tiers = [{ up_to = 1000, unit_amount = "2.5" }, { unit_amount = 1 }]'
@@ -106,6 +109,21 @@ async def test_a_buyer_is_told_what_a_unit_costs(reporter: Reporter) -> None:
     yearly = METERED_ORDER | {"billingCycle": "annually"}
     refused = await (await client.post("/api/checkout/quote", json=yearly)).json()
     assert (refused["code"], list(refused["fields"])) == ("cycle_not_sold", ["billingCycle"])
+
+
+async def test_a_price_by_usage_is_not_migrated(reporter: Reporter, metered: str) -> None:
+    pool = reporter.service.pool
+    dearer = METERED.replace('"2.5"', '"2.75"')
+    await apply_catalogue(pool, parse_catalogue(DEFAULT_CATALOGUE.read_text() + dearer))
+    await push_catalogue(pool, StripeCatalogue(reporter.gateway.client), livemode=False)
+    rows = await pool.fetch(
+        "SELECT stripe_price_id FROM prices WHERE meter = 'traffic_gb' ORDER BY active"
+    )
+    old, new = (row[0] for row in rows)
+    wanted = PriceMigration("traffic", old, new, datetime.now(UTC), 0)
+    with pytest.raises(InvalidRequestError, match="billed by usage cannot be migrated"):
+        await announce_migration(pool, wanted, OPERATOR, untold=True)
+    assert await pool.fetchval("SELECT count(*) FROM billing_price_changes") == 0
 
 
 AMOUNTS = st.decimals(0, 1000, places=3)

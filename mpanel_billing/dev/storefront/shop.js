@@ -1,7 +1,7 @@
 // The shop: shows the catalogue, has the server price what is chosen, and posts the order to the
 // same public route as the marketing site does.
 
-import { moneyIn, priceIn, say, translatePage } from "./words.js";
+import { moneyIn, priceIn, say, translatePage, usagePrice } from "./words.js";
 
 const form = document.querySelector("#order");
 const error = document.querySelector("#error");
@@ -122,7 +122,8 @@ function showPrices() {
     input.disabled = price === undefined;
     input.checked &&= !input.disabled;
     const text = input.disabled ? say("not sold {term}", { term }) : price ? `${priced(price)} ${term}` : priced(price);
-    input.parentElement.querySelector(".hint").textContent = input.disabled ? text : usage ?? text;
+    input.parentElement.querySelector(".hint").textContent =
+      usage && !input.disabled ? usagePrice(usage, extras.currency) : text;
   }
 }
 
@@ -215,7 +216,9 @@ function domainRows(domain, money) {
 
 function showQuote(priced) {
   const money = moneyIn(priced.currency);
-  const rows = priced.lines.map((line) => billRow(line.name, line.usage?.text ?? money(line.amount)));
+  const rows = priced.lines.map(({ name, usage, amount }) =>
+    billRow(name, usage ? usagePrice(usage, priced.currency) : money(amount)),
+  );
   if (priced.discount) rows.push(billRow(priced.coupon, money(-priced.discount), "good"));
   rows.push(billRow(say("Due today"), money(priced.dueToday), "total"));
   if (priced.trialDays) {

@@ -55,6 +55,10 @@ const GERMAN = {
   "Enter your domain name to see the price, or choose it later.":
     "Geben Sie Ihren Domainnamen ein, um den Preis zu sehen, oder wählen Sie ihn später.",
   "Free": "Kostenlos",
+  "{count} {unit} included": "{count} {unit} inklusive",
+  "{cost} per {unit}": "{cost} je {unit}",
+  "{each} up to {count}": "{each} bis {count}",
+  "{first}, then {next}": "{first}, danach {next}",
   "not sold {term}": "{term} nicht erhältlich",
   "Monthly": "Monatlich",
   "Quarterly": "Vierteljährlich",
@@ -183,6 +187,28 @@ export function moneyIn(currency) {
 export function priceIn(currency) {
   const money = moneyIn(currency);
   return (amount) => (amount === 0 ? say("Free") : money(amount));
+}
+
+// minor units as a decimal string: what a unit of usage costs may be a fraction of one
+function unitPriceIn(currency) {
+  const decimals = decimalsOf(currency);
+  const format = new Intl.NumberFormat(locale, {
+    style: "currency", currency, minimumFractionDigits: decimals, maximumFractionDigits: decimals + 12,
+  });
+  return (amount) => format.format(Number(amount) / 10 ** decimals);
+}
+
+// what usage costs: the first tier may be what each term includes
+export function usagePrice({ unit, included, tiers }, currency) {
+  const count = new Intl.NumberFormat(locale);
+  const price = unitPriceIn(currency);
+  const charged = tiers.slice(included ? 1 : 0).map(({ upTo, unitAmount }, place) => {
+    const cost = price(unitAmount);
+    const each = place ? cost : say("{cost} per {unit}", { cost, unit });
+    return upTo === null ? each : say("{each} up to {count}", { each, count: count.format(upTo) });
+  });
+  const free = included ? [say("{count} {unit} included", { count: count.format(included), unit })] : [];
+  return [...free, ...charged].reduce((first, next) => say("{first}, then {next}", { first, next }));
 }
 
 export const day = (moment) =>

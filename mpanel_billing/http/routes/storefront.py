@@ -7,9 +7,9 @@ from aiohttp import hdrs, web
 from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Product
-from mpanel_billing.catalogue.usage import describe_usage
 from mpanel_billing.checkout.sessions import load_offers
 from mpanel_billing.http import keys
+from mpanel_billing.http.schemas.quotes import UsagePriceSchema
 
 routes = web.RouteTableDef()
 
@@ -101,7 +101,9 @@ def _prices(product: Product, currency: str) -> dict[str, int]:
     }
 
 
-def _usage(addon: Product, currency: str) -> str | None:
-    """Return what a unit costs of an add-on that is billed by usage."""
-    tiers = next((p.tiers for p in addon.prices if p.tiers and p.currency == currency), ())
-    return describe_usage(addon.usage, tiers, currency) if addon.usage else None
+def _usage(addon: Product, currency: str) -> dict[str, object] | None:
+    """Return what a unit costs of an add-on that is billed by usage, as a quote says it."""
+    price = next((p for p in addon.prices if p.tiers and p.currency == currency), None)
+    if addon.usage is None or price is None:
+        return None
+    return UsagePriceSchema.of(addon.usage, price).model_dump(by_alias=True)

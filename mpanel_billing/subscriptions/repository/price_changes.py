@@ -18,7 +18,10 @@ Verdict = Literal["due", "early", "held up", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class SoldPrice:
-    """A price of a product, on sale (`active`) or not, and how many subscriptions have it."""
+    """A price of a product, on sale (`active`) or not, and how many subscriptions have it.
+
+    With a `meter` it bills usage.
+    """
 
     id: UUID
     stripe_price_id: str
@@ -28,6 +31,7 @@ class SoldPrice:
     unit_amount: int
     active: bool
     livemode: bool
+    meter: str | None
     product_name: str
     subscriptions: int
 
