@@ -63,7 +63,11 @@ def _usage(entry: AnyProductEntry) -> Row | None:
     """Return what `products.usage` says."""
     if not isinstance(entry, AddonEntry) or entry.usage is None:
         return None
-    return entry.usage.model_dump(include={"meter", "aggregation", "unit", "included", "notify_at"})
+    usage = entry.usage
+    return usage.model_dump(include={"meter", "aggregation", "unit", "included", "notify_at"}) | {
+        "limit": usage.limit,
+        "at_limit": usage.limit and (usage.at_limit or "tell"),
+    }
 
 
 def coupon_rows(file: CatalogueFile) -> list[Row]:

@@ -20,7 +20,7 @@ from mpanel_billing import money
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.line_numbers import Path
 from mpanel_billing.catalogue.model import DOMAIN_PREFIX, PricePurpose, ProductKind, TaxBehavior
-from mpanel_billing.catalogue.usage import Aggregation, Tier
+from mpanel_billing.catalogue.usage import Aggregation, AtLimit, Tier
 
 ItemT = TypeVar("ItemT")
 SizedT = TypeVar("SizedT", bound=Sized)
@@ -188,7 +188,8 @@ class UsageEntry(Entry):
     """How an add-on is metered, and what its units cost; each term includes some.
 
     `tiers` count from 0, so that what is included is part of the first ones. mPanel is told when
-    the usage of a term reaches one of `notify_at`.
+    the usage of a term reaches one of `notify_at`; at its `limit` follows `at_limit`, which is
+    `tell` if nothing is said.
     """
 
     meter: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -196,6 +197,8 @@ class UsageEntry(Entry):
     unit: Annotated[str, StringConstraints(min_length=1, max_length=20, strip_whitespace=True)]
     included: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     notify_at: Many[Limit] = ()
+    limit: Limit | None = None
+    at_limit: AtLimit | None = None
     terms: Annotated[Many[Cycle], AfterValidator(_is_not_empty)]
     tiers: Tiers
     tiers_in: dict[Currency, Tiers] = Field(default_factory=dict)

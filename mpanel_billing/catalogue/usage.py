@@ -11,6 +11,9 @@ from mpanel_billing import money
 Aggregation = Literal["sum", "last"]
 """As at Stripe: what was used adds up, or the latest value of a term counts."""
 
+AtLimit = Literal["tell", "suspend"]
+"""What follows if usage reaches its limit: a message, or the services are suspended, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tier:
@@ -24,7 +27,7 @@ class Tier:
 class Usage:
     """How an add-on is metered: in `unit`, of which each term includes some.
 
-    mPanel is told when a term's usage reaches one of `notify_at`.
+    mPanel is told when a term's usage reaches one of `notify_at`; at `limit` follows `at_limit`.
     """
 
     meter: str
@@ -32,6 +35,8 @@ class Usage:
     unit: str
     included: int
     notify_at: tuple[int, ...] = ()
+    limit: int | None = None
+    at_limit: AtLimit | None = None
 
 
 def usage_cost(tiers: Sequence[Tier], quantity: int, currency: str) -> int:

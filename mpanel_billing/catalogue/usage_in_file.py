@@ -50,6 +50,8 @@ def _odd_addon(path: Path, addon: AddonEntry, currency: str) -> Iterator[tuple[P
                 (*path, "usage", "terms", place),
                 "must be a year at most",
             )
+    if addon.usage and addon.usage.at_limit and addon.usage.limit is None:
+        yield (*path, "usage", "at_limit"), "needs a limit"
     if addon.usage and addon.max_quantity > 1:
         yield (*path, "max_quantity"), "must be 1 for an add-on with usage"
 

@@ -13,8 +13,8 @@ from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.money import format_money
 from mpanel_billing.provisioning.operations import find_subscription
 from mpanel_billing.settings import load_settings
-from mpanel_billing.usage import settling
-from mpanel_billing.usage.current import read_current
+from mpanel_billing.usage import limits, settling
+from mpanel_billing.usage.current import CurrentUsage, read_current
 
 if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than most commands
     from mpanel_billing.mirror.mirror import Mirror
@@ -33,6 +33,7 @@ def show(subscription: Subscription) -> None:
     for one in found:
         told = [f"{one.waiting} events to be sent"] if one.waiting else []
         told += [f"{one.unbilled} events not billed"] if one.unbilled else []
+        told += _limit(one)
         print_line(
             f"{one.meter}  {one.quantity:,} {one.unit} since {moment_text(one.term_start)}"
             f"  {format_money(one.cost, one.currency)}; by {moment_text(one.term_end)}"
@@ -41,6 +42,25 @@ def show(subscription: Subscription) -> None:
         )
     if not found:
         typer.echo("nothing of it is billed by usage")
+
+
+def _limit(used: CurrentUsage) -> list[str]:
+    if used.most is None:
+        return []
+    state = " reached" if used.is_limit_reached else ""
+    state += ", suspended" if used.suspends else ""
+    state += f", lifted {moment_text(used.lifted_at)}" if used.lifted_at else ""
+    return [f"limit {used.most:,}{state}"]
+
+
+@app.command()
+def lift(subscription: Subscription, *, reason: Reason) -> None:
+    """Let a subscription go on for the rest of its term, although its usage has reached a limit."""
+    by = command_line_actor()
+    meters = of_subscription(
+        subscription, lambda pool, id_: limits.lift_limits(pool, id_, reason, by)
+    )
+    print_line(f"lifted until the next term: {', '.join(meters)}")
 
 
 @app.command()

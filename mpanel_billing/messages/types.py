@@ -36,6 +36,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "dispute.lost": "The money is lost.",
         "card.expiring": "The card that pays for a subscription expires within 30 days.",
         "usage.threshold_reached": "The usage of a term reached what the catalogue names.",
+        "usage.limit_reached": "The usage of a term reached its limit; `action` is what follows.",
         "price.changing": "The price of something that it has changes with a renewal to come.",
         "domain.expiring": "A domain expires within a month, and again: within a week.",
         "domain.expired": "A domain has expired: it was not renewed.",

@@ -30,6 +30,7 @@ ERASED: Mapping[str, frozenset[str]] = {
     "billing_notes": _words("body"),
     "billing_reconcile_drift": _words("ours found"),
     "billing_registrar_calls": _words("request response error"),
+    "billing_usage_totals": _words("lifted_reason"),
     "checkout_sessions": _words("params url recovery_url last_error"),
     "customers": _words(
         "company_name address_line1 address_line2 city state postal_code country phone tax_id email"
@@ -114,7 +115,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_meters": _words("event_name aggregation stripe_meter_id"),
     "billing_meter_events": _words("meter stripe_customer_id state last_error settled_by"),
     "billing_usage": _words("id meter"),
-    "billing_usage_totals": _words("meter"),
+    "billing_usage_totals": _words("meter lifted_by"),
     "billing_messages": _words("id type object_id transition data"),
     "billing_merges": _words("merged_by undone_by"),
     "billing_moves": _words(

@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 _IN_DEBT = frozenset({"past_due", "unpaid", "paused"})
 
-Reason = Literal["disputed", "ended", "held", "paused", "unpaid"]
+Reason = Literal["disputed", "ended", "held", "paused", "unpaid", "used_up"]
 """Why the services of a subscription as a whole are suspended."""
 
 
@@ -96,7 +96,8 @@ class Entitlement:
     `contradicted_since`: what `contradicted_since()` returned at the latest run. `held`: an
     operator has suspended it. `disputed`: a bank has taken money of it. `held_for_pause`: its
     term is not collected, as agreed in a pause; False: the term that was paid before still runs,
-    None: no such pause. `paid_after_end`: the host has kept a payment that
+    None: no such pause. `used_up`: what it has used in its term has reached a limit that suspends.
+    `paid_after_end`: the host has kept a payment that
     was made after the end. `items_unplaced`: it has items that belong to no product of the
     catalogue.
     """
@@ -113,6 +114,7 @@ class Entitlement:
     held: bool = False
     disputed: bool = False
     held_for_pause: bool | None = None
+    used_up: bool = False
     paid_after_end: bool = False
     leniency: Leniency = field(default_factory=Leniency)
     items: tuple[Included, ...] = ()
@@ -226,6 +228,8 @@ def _suspension(subscription: Entitlement, policy: Policy) -> Reason | None:
         return "held"
     if subscription.disputed and policy.suspend_disputed:
         return "disputed"
+    if subscription.used_up:
+        return "used_up"
     is_paused = subscription.held_for_pause or _is_paused(subscription, policy)
     return "paused" if is_paused else None
 

@@ -22,8 +22,8 @@ from mpanel_billing.subscriptions.paging import Span
 class Granted:
     """What a subscription entitles to. `until`: when that changes unless something happens.
 
-    It ends, its trial becomes a paid term, its grace is over, or what was kept is terminated; None:
-    nothing of this is ahead.
+    It ends, its trial becomes a paid term, its grace is over, the term begins in which its usage
+    counts anew, or what was kept is terminated; None: nothing of this is ahead.
     """
 
     held: Held
@@ -85,4 +85,6 @@ def _until(held: Held, desired: Desired) -> datetime | None:
     ahead = [desired.wake_at]
     if desired.phase is Phase.ACTIVE:
         ahead += [held.ends_at, held.trial_end]
+    elif desired.reason == "used_up":
+        ahead.append(held.used_up_until)
     return min((moment for moment in ahead if moment and moment > held.now), default=None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from mpanel_billing.catalogue.usage import Aggregation, Tier, usage_cost
+from mpanel_billing.catalogue.usage import Aggregation, AtLimit, Tier, usage_cost
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.usage import repository
 
@@ -15,7 +15,9 @@ class CurrentUsage:
     """What was used of a meter in the present term, in units of the add-on.
 
     `waiting` counts what Stripe has not been told yet, `unbilled` what it will not bill. `forecast`
-    is what it comes to at the end of the term if it goes on like that, as of `at`.
+    is what it comes to at the end of the term if it goes on like that, as of `at`. `most` is the
+    limit of a term, at which follows `action`; `suspends`: it has, and an operator has not lifted
+    it.
     """
 
     meter: str
@@ -31,6 +33,11 @@ class CurrentUsage:
     unbilled: int
     currency: str
     tiers: tuple[Tier, ...]
+    most: int | None
+    action: AtLimit | None
+    is_limit_reached: bool
+    suspends: bool
+    lifted_at: datetime | None
     at: datetime
 
     @property

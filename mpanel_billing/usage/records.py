@@ -9,6 +9,7 @@ from uuid import UUID
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.usage import repository
+from mpanel_billing.usage.limits import follow_limits
 
 MOST_RECORDS = 1000
 
@@ -49,11 +50,22 @@ async def take_records(
     """
     async with transaction(pool) as conn:
         owner = None if named.is_empty else await require_customer(conn, named)
-        found = await repository.store_records(conn, records, owner, livemode=livemode)
+        stored = await repository.store_records(conn, records, owner, livemode=livemode)
+        found = [outcome for outcome, _ in stored]
+        if limited := _limited(records, stored):
+            await follow_limits(conn, limited)
         known = [place for place, outcome in enumerate(found) if outcome == "known"]
         # asked after the insert, which has waited for calls with the same ids
         reused = await repository.list_differing(conn, records, known) if known else frozenset()
     return [_outcome(outcome, is_reused=place in reused) for place, outcome in enumerate(found)]
+
+
+def _limited(records: Sequence[Record], stored: Sequence[tuple[str, bool]]) -> set[UUID]:
+    return {
+        record.subscription_id
+        for record, (outcome, is_limited) in zip(records, stored, strict=True)
+        if outcome == "stored" and is_limited
+    }
 
 
 def _outcome(found: str, *, is_reused: bool) -> Outcome:

@@ -1,6 +1,6 @@
 """The rows of usage. Functions run in the caller's transaction, if there is one."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,15 +41,18 @@ class Claimed:
 
 async def store_records(
     conn: Connection, records: Sequence["Record"], owner_id: UUID | None, *, livemode: bool
-) -> Sequence[str]:
-    """Store what can be stored; return stored, known or why not of each, in their order."""
+) -> Sequence[tuple[str, bool]]:
+    """Store what can be stored; return of each, in their order, stored, known or why not.
+
+    And whether the usage that it adds to has a limit.
+    """
     rows = await _queries.store_records.fetch(
         conn,
         records=_rows(enumerate(records)),
         owner_id=owner_id,
         livemode=livemode,
     )
-    return [row["outcome"] for row in rows]
+    return [(row["outcome"], row["is_limited"]) for row in rows]
 
 
 async def list_differing(
@@ -131,6 +134,28 @@ async def settle_event(conn: Connection, event_id: UUID, by: str, reason: str) -
         conn, id=event_id, by=by, reason=reason
     )
     return subscription_id
+
+
+async def renew_limited(
+    conn: Connection, subscription_ids: Collection[UUID]
+) -> list[tuple[UUID, int]]:
+    """Return those that a limit suspends from now on, or no longer, with their work's version."""
+    rows = await _queries.renew_limited.fetch(conn, subscription_ids=list(subscription_ids))
+    return [(row["subscription_id"], row["version"]) for row in rows]
+
+
+async def renew_freed(conn: Connection, most: int) -> list[tuple[UUID, int]]:
+    """Return those that are suspended for a limit and no longer should be, with their version."""
+    rows = await _queries.renew_freed.fetch(conn, most=most)
+    return [(row["subscription_id"], row["version"]) for row in rows]
+
+
+async def lift_limits(conn: Connection, subscription_id: UUID, by: str, reason: str) -> list[str]:
+    """Lift the limits that suspend a subscription for the rest of its term; return the meters."""
+    rows = await _queries.lift_limits.fetch(
+        conn, subscription_id=subscription_id, by=by, reason=reason
+    )
+    return sorted(row["meter"] for row in rows)
 
 
 async def list_current(conn: Connection, subscription_id: UUID) -> list[dict[str, Any]]:

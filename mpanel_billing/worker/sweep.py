@@ -29,6 +29,7 @@ from mpanel_billing.revenue.service import fold_revenue
 from mpanel_billing.subscriptions.joining import join_accounts
 from mpanel_billing.subscriptions.merging import forget_former
 from mpanel_billing.subscriptions.pauses import turn_pauses
+from mpanel_billing.usage.limits import free_limited
 from mpanel_billing.webhooks.repository import list_due_events
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     counts["edited"] = await _sweep_edits(pool)
     counts["accounts"] = await join_accounts(pool, MOST)
     counts["pauses"] = await turn_pauses(pool, MOST)
+    counts["limits"] = await free_limited(pool, MOST)
     await fold_revenue(pool)
     await record_trial_endings(pool)
     await forget_former(pool)

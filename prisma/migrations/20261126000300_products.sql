@@ -173,7 +173,7 @@ CREATE TABLE catalogue_edits (
     after_subscription_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     edited_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE catalogue_edits IS 'Products whose types, resources or Stripe ids have changed, until all their subscriptions have been checked again';
+COMMENT ON TABLE catalogue_edits IS 'Products whose types, resources, limits of usage or Stripe ids have changed, until all their subscriptions have been checked again';
 COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
 COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
 COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';

@@ -16,7 +16,7 @@ CREATE TABLE provisioning_work (
     debt_confirmed_at timestamptz,
     contradicted_since timestamptz,
     decided_until timestamptz,
-    decided_reason text CHECK (decided_reason IN ('disputed', 'ended', 'held', 'paused', 'unpaid')),
+    decided_reason text CHECK (decided_reason IN ('disputed', 'ended', 'held', 'paused', 'unpaid', 'used_up')),
     debt_unconfirmed_since timestamptz,
     debt_error text,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -39,6 +39,8 @@ CREATE STATISTICS provisioning_work_paid_after_end_stats ON (inputs ->> 'paidAft
 FROM provisioning_work;
 CREATE STATISTICS provisioning_work_payable_after_end_stats ON ((inputs ->> 'payableAfterEnd')::boolean)
 FROM provisioning_work;
+CREATE INDEX provisioning_work_used_up_idx ON provisioning_work (subscription_id)
+WHERE decided_reason = 'used_up';
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work (subscription_id)
 WHERE last_error IS NOT NULL;
 CREATE INDEX provisioning_work_debt_unconfirmed_idx ON provisioning_work (debt_unconfirmed_since)
@@ -64,7 +66,7 @@ COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest versio
 COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
 COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
 COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
-COMMENT ON COLUMN provisioning_work.decided_reason IS 'Why the latest run decided that its services are not active: a bank disputes a payment, it has ended, an operator holds it, it is paused, or unpaid; null: they are, or nothing is due yet';
+COMMENT ON COLUMN provisioning_work.decided_reason IS 'Why the latest run decided that its services are not active: a bank disputes a payment, it has ended, an operator holds it, it is paused, unpaid, or its usage has reached a limit; null: they are, or nothing is due yet';
 COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
 COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';

@@ -82,14 +82,21 @@ CREATE TABLE billing_usage_totals (
     term_start timestamptz NOT NULL,
     quantity bigint NOT NULL,
     latest_at timestamptz NOT NULL,
-    PRIMARY KEY (subscription_id, meter)
+    lifted_at timestamptz,
+    lifted_by text,
+    lifted_reason text,
+    PRIMARY KEY (subscription_id, meter),
+    CHECK (num_nonnulls(lifted_at, lifted_by, lifted_reason) IN (0, 3))
 ) WITH (fillfactor = 85);
-COMMENT ON TABLE billing_usage_totals IS 'What was reported of each meter in the latest term, kept as it comes: what is told of thresholds depends on it';
+COMMENT ON TABLE billing_usage_totals IS 'What was reported of each meter in the latest term, kept as it comes: what is told of thresholds, and what a limit does, depends on it';
 COMMENT ON COLUMN billing_usage_totals.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
 COMMENT ON COLUMN billing_usage_totals.meter IS 'What was used';
 COMMENT ON COLUMN billing_usage_totals.term_start IS 'When that term began, as the item had it then';
 COMMENT ON COLUMN billing_usage_totals.quantity IS 'The sum of its records, or the latest of them';
 COMMENT ON COLUMN billing_usage_totals.latest_at IS 'When the latest of them was used';
+COMMENT ON COLUMN billing_usage_totals.lifted_at IS 'When an operator let the subscription go on in this term, although its limit is reached; null: nobody has';
+COMMENT ON COLUMN billing_usage_totals.lifted_by IS 'Who has';
+COMMENT ON COLUMN billing_usage_totals.lifted_reason IS 'Why';
 
 CREATE FUNCTION billing_tell_usage() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
@@ -101,19 +108,18 @@ BEGIN
         before := OLD.quantity;
     END IF;
     PERFORM billing_record_message(
-        'usage.threshold_reached', s.id::text,
-        concat_ws(' ', NEW.meter, reached.threshold, extract(epoch FROM NEW.term_start)::bigint),
+        reached.type, s.id::text,
+        concat_ws(' ', NEW.meter, reached.quantity, extract(epoch FROM NEW.term_start)::bigint),
         s.livemode, s.id, s.customer_id, now(),
         jsonb_build_object('usage', jsonb_build_object(
             'meter', NEW.meter,
             'product', jsonb_build_object('code', product.code, 'name', product.name),
             'unit', product.usage -> 'unit',
             'included', product.usage -> 'included',
-            'threshold', reached.threshold,
             'quantity', NEW.quantity,
             'termStart', i.current_period_start,
             'termEnd', i.current_period_end
-        ))
+        ) || reached.of_it)
     )
     FROM subscription_items AS i
     JOIN prices AS p
@@ -124,16 +130,24 @@ BEGIN
     JOIN subscriptions AS s
         ON s.id = i.subscription_id
     CROSS JOIN LATERAL (
-        SELECT told.threshold::bigint AS threshold
+        SELECT
+            'usage.threshold_reached' AS type,
+            told.threshold::bigint AS quantity,
+            jsonb_build_object('threshold', told.threshold::bigint) AS of_it
         FROM jsonb_array_elements_text(product.usage -> 'notify_at') AS told (threshold)
-        WHERE told.threshold::bigint > before
-          AND told.threshold::bigint <= NEW.quantity
+        UNION ALL
+        SELECT
+            'usage.limit_reached',
+            (product.usage ->> 'limit')::bigint,
+            jsonb_build_object('limit', product.usage -> 'limit', 'action', product.usage -> 'at_limit')
     ) AS reached
-    WHERE i.subscription_id = NEW.subscription_id;
+    WHERE i.subscription_id = NEW.subscription_id
+      AND reached.quantity > before
+      AND reached.quantity <= NEW.quantity;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION billing_tell_usage() IS 'Records usage.threshold_reached';
+COMMENT ON FUNCTION billing_tell_usage() IS 'Records usage.threshold_reached and usage.limit_reached';
 CREATE TRIGGER billing_tell_usage
 AFTER INSERT OR UPDATE ON billing_usage_totals
 FOR EACH ROW EXECUTE FUNCTION billing_tell_usage();

@@ -252,11 +252,21 @@ SELECT products.id
 FROM jsonb_to_recordset(:products::jsonb) AS entry (
     code text,
     product_types jsonb,
-    resources jsonb
+    resources jsonb,
+    usage jsonb
 )
 JOIN products ON products.code = entry.code
-WHERE (to_jsonb(products.product_types), products.resources)
-    IS DISTINCT FROM (entry.product_types, entry.resources)
+WHERE (
+    to_jsonb(products.product_types),
+    products.resources,
+    products.usage ->> 'limit',
+    products.usage ->> 'at_limit'
+) IS DISTINCT FROM (
+    entry.product_types,
+    entry.resources,
+    entry.usage ->> 'limit',
+    entry.usage ->> 'at_limit'
+)
 ORDER BY products.id
 ON CONFLICT (product_id) DO UPDATE
 SET after_subscription_id = excluded.after_subscription_id,

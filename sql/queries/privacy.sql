@@ -445,6 +445,13 @@ blanked_usage AS (
       AND settled_reason IS NOT NULL
     RETURNING id
 ),
+blanked_limits AS (
+    UPDATE billing_usage_totals
+    SET lifted_reason = 'erased'
+    WHERE subscription_id = ANY(:subscriptions::uuid[])
+      AND lifted_reason IS NOT NULL
+    RETURNING subscription_id
+),
 blanked_operators_notes AS (
     UPDATE billing_notes
     SET body = 'erased'
@@ -628,6 +635,8 @@ FROM (
     SELECT 'billing_leniency', (SELECT count(*) FROM blanked_leniency)
     UNION ALL
     SELECT 'billing_meter_events', (SELECT count(*) FROM blanked_usage)
+    UNION ALL
+    SELECT 'billing_usage_totals', (SELECT count(*) FROM blanked_limits)
     UNION ALL
     SELECT 'billing_notes', (SELECT count(*) FROM blanked_operators_notes)
     UNION ALL

@@ -222,6 +222,7 @@ SELECT
     coalesce(rivals.pages, '[]') AS rival_pages,
     e.hold_reason,
     e.held_for_pause,
+    e.used_up,
     takeover.predecessor_id,
     adoption.source AS adopted_from,
     adoption.subscription_id IS NOT NULL AND adoption.inspected_at IS NULL AS to_inspect,

@@ -89,7 +89,12 @@ checked AS MATERIALIZED (
         given.quantity,
         given.used_at,
         s.stripe_customer_id,
-        item.current_period_start AS term_start,
+        -- the mirror may not know the next term yet
+        CASE
+            WHEN given.used_at >= item.current_period_end THEN item.current_period_end
+            ELSE item.current_period_start
+        END AS term_start,
+        item.is_limited,
         floor(extract(EPOCH FROM given.used_at - item.current_period_start) / 3600) AS hour,
         CASE
             WHEN known.id IS NOT NULL THEN 'known'
@@ -112,13 +117,17 @@ checked AS MATERIALIZED (
         SELECT
             p.meter,
             m.aggregation,
-            i.current_period_start
+            i.current_period_start,
+            i.current_period_end,
+            product.usage ->> 'limit' IS NOT NULL AS is_limited
         FROM subscription_items AS i
         JOIN prices AS p
             ON p.id = i.price_id
             AND p.meter = given.meter
         JOIN billing_meters AS m
             ON m.event_name = p.meter
+        JOIN products AS product
+            ON product.id = p.product_id
         WHERE i.subscription_id = s.id
           AND i.stripe_subscription_item_id IS NOT NULL
         ORDER BY i.current_period_start DESC
@@ -213,12 +222,13 @@ counted AS (
         max(made.used_at)
     FROM made
     JOIN (
-        SELECT DISTINCT
+        SELECT
             c.subscription_id,
             c.meter,
-            c.term_start
+            max(c.term_start) AS term_start
         FROM checked AS c
         WHERE c.outcome IS NULL
+        GROUP BY c.subscription_id, c.meter
     ) AS term
         ON term.subscription_id = made.subscription_id
         AND term.meter = made.meter
@@ -241,13 +251,17 @@ counted AS (
             WHEN t.latest_at <= excluded.latest_at THEN excluded.quantity
             ELSE t.quantity
         END,
-        latest_at = greatest(t.latest_at, excluded.latest_at)
+        latest_at = greatest(t.latest_at, excluded.latest_at),
+        lifted_at = CASE WHEN t.term_start = excluded.term_start THEN t.lifted_at END,
+        lifted_by = CASE WHEN t.term_start = excluded.term_start THEN t.lifted_by END,
+        lifted_reason = CASE WHEN t.term_start = excluded.term_start THEN t.lifted_reason END
     WHERE t.term_start <= excluded.term_start
     RETURNING t.subscription_id
 )
 SELECT
     c.place,
-    coalesce(c.outcome, CASE WHEN stored.id IS NOT NULL THEN 'stored' ELSE 'known' END) AS outcome
+    coalesce(c.outcome, CASE WHEN stored.id IS NOT NULL THEN 'stored' ELSE 'known' END) AS outcome,
+    coalesce(c.is_limited, FALSE) AS is_limited
 FROM checked AS c
 LEFT JOIN firsts
     ON firsts.place = c.place
@@ -432,6 +446,76 @@ WHERE e.id = :id::uuid
   AND e.settled_at IS NULL
 RETURNING e.subscription_id;
 
+-- name: renew_limited(subscription_ids)
+-- A new version of the work of those that a limit suspends and that are not decided so, or the other
+-- way round. Another reason to suspend, which goes before a limit, is not decided again.
+WITH turned AS MATERIALIZED (
+    SELECT w.subscription_id
+    FROM provisioning_work AS w
+    WHERE w.subscription_id = ANY(:subscription_ids::uuid[])
+      AND CASE
+          WHEN EXISTS (
+              SELECT 1
+              FROM billing_usage_limits AS reached
+              WHERE reached.subscription_id = w.subscription_id
+                AND reached.suspends
+          ) THEN coalesce(w.decided_reason, '') NOT IN ('used_up', 'held', 'disputed', 'ended')
+          ELSE w.decided_reason = 'used_up'
+      END
+    ORDER BY w.subscription_id
+    FOR NO KEY UPDATE OF w
+)
+UPDATE provisioning_work AS w
+SET version = w.version + 1,
+    attempts = 0,
+    wake_at = now() + interval '1 minute',
+    updated_at = now()
+FROM turned
+WHERE w.subscription_id = turned.subscription_id
+RETURNING w.subscription_id, w.version;
+
+-- name: renew_freed(most)
+-- A new version of the work of those that are suspended for a limit which does not suspend them now:
+-- a term has begun.
+WITH freed AS MATERIALIZED (
+    SELECT w.subscription_id
+    FROM provisioning_work AS w
+    WHERE w.decided_reason = 'used_up'
+      AND w.version = w.done_version
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_usage_limits AS reached
+          WHERE reached.subscription_id = w.subscription_id
+            AND reached.suspends
+      )
+    ORDER BY w.subscription_id
+    LIMIT :most::integer
+    FOR NO KEY UPDATE OF w
+)
+UPDATE provisioning_work AS w
+SET version = w.version + 1,
+    attempts = 0,
+    wake_at = now() + interval '1 minute',
+    updated_at = now()
+FROM freed
+WHERE w.subscription_id = freed.subscription_id
+RETURNING w.subscription_id, w.version;
+
+-- name: lift_limits(subscription_id, by, reason)
+UPDATE billing_usage_totals AS t
+SET
+    lifted_at = now(),
+    lifted_by = :by::text,
+    lifted_reason = :reason::text
+FROM billing_usage_limits AS reached
+WHERE reached.subscription_id = :subscription_id::uuid
+  AND reached.suspends
+  AND t.subscription_id = reached.subscription_id
+  AND t.meter = reached.meter
+  AND t.term_start = reached.term_start
+  AND t.lifted_at IS NULL
+RETURNING t.meter;
+
 -- name: list_current(subscription_id)
 SELECT
     u.meter,
@@ -447,6 +531,11 @@ SELECT
     u.unbilled,
     u.currency,
     u.tiers,
+    u.most,
+    u.action,
+    u.is_limit_reached,
+    u.suspends,
+    u.lifted_at,
     now() AS at
 FROM billing_current_usage AS u
 WHERE u.subscription_id = :subscription_id::uuid

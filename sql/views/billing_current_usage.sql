@@ -16,7 +16,12 @@ SELECT
     coalesce(used.unbilled, 0) AS unbilled,
     p.currency,
     p.tiers,
-    s.livemode
+    s.livemode,
+    (product.usage ->> 'limit')::bigint AS most,
+    product.usage ->> 'at_limit' AS action,
+    coalesce(reached.is_reached, FALSE) AS is_limit_reached,
+    coalesce(reached.suspends, FALSE) AS suspends,
+    reached.lifted_at
 FROM prices AS p
 JOIN billing_meters AS m
     ON m.event_name = p.meter
@@ -28,6 +33,16 @@ JOIN subscription_items AS i
 JOIN subscriptions AS s
     ON s.id = i.subscription_id
     AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+LEFT JOIN LATERAL (
+    SELECT
+        l.is_reached,
+        l.suspends,
+        l.lifted_at
+    FROM billing_usage_limits AS l
+    WHERE l.subscription_id = s.id
+      AND l.meter = p.meter
+    LIMIT 1
+) AS reached ON TRUE
 CROSS JOIN LATERAL (
     SELECT
         CASE m.aggregation
@@ -59,3 +74,8 @@ COMMENT ON COLUMN billing_current_usage.unbilled IS 'How many it will not bill: 
 COMMENT ON COLUMN billing_current_usage.currency IS 'Of the tiers';
 COMMENT ON COLUMN billing_current_usage.tiers IS 'What a unit costs up to which usage, in minor units';
 COMMENT ON COLUMN billing_current_usage.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_current_usage.most IS 'The limit of a term; null: there is none';
+COMMENT ON COLUMN billing_current_usage.action IS 'What follows at the limit: tell, or suspend';
+COMMENT ON COLUMN billing_current_usage.is_limit_reached IS 'Whether what was reported of the term is the limit, or more';
+COMMENT ON COLUMN billing_current_usage.suspends IS 'Whether its services are suspended for it';
+COMMENT ON COLUMN billing_current_usage.lifted_at IS 'When an operator lifted that for the rest of the term; null: nobody has';

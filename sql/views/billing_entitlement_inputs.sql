@@ -7,6 +7,8 @@ SELECT
     w.contradicted_since,
     hold.reason AS hold_reason,
     CASE WHEN pause.id IS NOT NULL THEN pause.begun_at IS NOT NULL END AS held_for_pause,
+    coalesce(limited.suspends, FALSE) AS used_up,
+    limited.until AS used_up_until,
     -- its own agreement as a whole, else its customer's
     CASE WHEN own.id IS NULL THEN agreed.grace_days ELSE own.grace_days END AS grace_days,
     CASE WHEN own.id IS NULL THEN agreed.not_before ELSE own.not_before END AS not_before,
@@ -26,6 +28,13 @@ LEFT JOIN billing_leniency AS own
     ON own.subscription_id = w.subscription_id
 LEFT JOIN billing_leniency AS agreed
     ON agreed.customer_id = s.customer_id
+LEFT JOIN LATERAL (
+    SELECT
+        bool_or(reached.suspends) AS suspends,
+        max(reached.term_end) FILTER (WHERE reached.suspends) AS until
+    FROM billing_usage_limits AS reached
+    WHERE reached.subscription_id = w.subscription_id
+) AS limited ON TRUE
 LEFT JOIN LATERAL (
     SELECT
         jsonb_agg(
@@ -66,6 +75,8 @@ COMMENT ON COLUMN billing_entitlement_inputs.inputs IS 'What Stripe says of it, 
 COMMENT ON COLUMN billing_entitlement_inputs.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed';
 COMMENT ON COLUMN billing_entitlement_inputs.hold_reason IS 'Why an operator has suspended it; null: none has';
 COMMENT ON COLUMN billing_entitlement_inputs.held_for_pause IS 'Whether a pause of ours has begun, whose terms are not collected; null: there is none';
+COMMENT ON COLUMN billing_entitlement_inputs.used_up IS 'Whether its usage of the present term has reached a limit that suspends';
+COMMENT ON COLUMN billing_entitlement_inputs.used_up_until IS 'When that term ends';
 COMMENT ON COLUMN billing_entitlement_inputs.grace_days IS 'Days of grace that were agreed with it or its customer; null: the host''s rule';
 COMMENT ON COLUMN billing_entitlement_inputs.not_before IS 'Before this a debt suspends nothing; null: no such agreement';
 COMMENT ON COLUMN billing_entitlement_inputs.products IS 'The catalogue products among its items, the plan first';

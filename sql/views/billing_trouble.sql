@@ -105,6 +105,12 @@ WHERE missing.product_types IS NOT NULL
         AND p.begun_at IS NOT NULL
         AND p.ended_at IS NULL
   )
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_usage_limits AS u
+      WHERE u.subscription_id = doubtful.subscription_id
+        AND u.suspends
+  )
   -- shown as provisioning_failed or provisioning_retried
   AND NOT EXISTS (
       SELECT 1

@@ -44,7 +44,7 @@ DEBT = (
 )
 AHEAD = ("trial.ending", "card.expiring", "price.changing")
 DOMAINS = ("domain.expiring", "domain.expired")
-USAGE = ("usage.threshold_reached",)
+USAGE = ("usage.threshold_reached", "usage.limit_reached")
 PROOFS = ("domain.verification_needed", "domain.verification_expired", "domain.verified")
 
 MONTH = 32 * 86_400
@@ -200,13 +200,17 @@ async def test_usage_reaches_a_threshold(life: Life, panel: Panel) -> None:
     await push_catalogue(life.pool, StripeCatalogue(life.worker.gateway.client), livemode=False)
     life.order |= {"addonIds": ["traffic"]}
     subscription = (await bought(life))["id"]
-    for number, quantity in enumerate((40, 30, 15, 200, 1)):
+    for number, quantity in enumerate((40, 30, 15, 200, 1, 4800, 1)):
         used = Record(f"record-{number}", subscription, "traffic_gb", quantity, datetime.now(UTC))
         await take_records(life.pool, [used, used], CustomerRef(), livemode=False)
     await send_due(life.sender)
     hold(panel.got, USAGE)
     told = [one["data"]["usage"] for one in panel.got if one["type"] == USAGE[0]]
     assert [(one["threshold"], one["quantity"]) for one in told] == [(80, 85), (100, 285)]
+    limits = [one["data"]["usage"] for one in panel.got if one["type"] == USAGE[1]]
+    assert [(one["limit"], one["action"], one["quantity"]) for one in limits] == [
+        (5000, "suspend", 5086)
+    ]
 
 
 async def test_a_domain_is_proven_late(life: Life, panel: Panel, nameservers: NameServers) -> None:

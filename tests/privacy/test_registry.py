@@ -36,8 +36,9 @@ INSERT INTO subscription_charges (subscription_id, position, kind, code, descrip
 INSERT INTO billing_domain_renewals
     (domain_id, expires_on, amount, currency, livemode, pay_by, state)
     SELECT id, '2030-01-01', 1, 'usd', FALSE, now(), 'withdrawn' FROM billing_domains LIMIT 1;
-INSERT INTO billing_usage_totals (subscription_id, meter, term_start, quantity, latest_at)
-    VALUES ($2, 'traffic', now(), 1, now());
+INSERT INTO billing_usage_totals (subscription_id, meter, term_start, quantity, latest_at,
+    lifted_at, lifted_by, lifted_reason)
+    VALUES ($2, 'traffic', now(), 1, now(), now(), 'grace', 'a test');
 INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, meter_event_id)
     VALUES ('a', $2, 'traffic', 1, now(), gen_random_uuid());
 INSERT INTO billing_meter_events (subscription_id, meter, stripe_customer_id, livemode, value,

@@ -113,6 +113,15 @@ def test_a_paused_collection_suspends_where_the_host_says_so() -> None:
     assert (desired.phase, desired.reason) == (Phase.SUSPENDED, "paused")
 
 
+def test_a_limit_of_usage_suspends_whatever_is_paid_and_an_operator_goes_before_it() -> None:
+    for status in ("active", "trialing", "past_due"):
+        reached = desired_services(entitled(status, used_up=True), POLICY, NOW)
+        assert (reached.phase, reached.reason) == (Phase.SUSPENDED, "used_up")
+    assert desired_services(entitled(used_up=True, held=True), POLICY, NOW).reason == "held"
+    ended = entitled("canceled", used_up=True, ended_at=NOW)
+    assert desired_services(ended, POLICY, NOW).phase is Phase.ENDED
+
+
 @pytest.mark.parametrize(("held", "phase"), [(False, Phase.ACTIVE), (True, Phase.SUSPENDED)])
 def test_what_was_agreed_in_a_pause_goes_before_what_the_host_says(
     held: bool, phase: Phase

@@ -137,7 +137,7 @@ def granted(*, is_served: bool = True, **changed: Any) -> Granted:
         "items": (Included(("hosting",), {"storage_gb": 10}),),
         "existing": {"hosting": Existing(provisioned=True)},
     }
-    times = {"trial_end": None, "ends_at": None}
+    times = {"trial_end": None, "ends_at": None, "used_up_until": None}
     held = Held(
         subscription_id=uuid4(),
         customer_id=None,
@@ -172,6 +172,7 @@ def test_a_debt_counts_once_a_run_has_suspended_for_it() -> None:
         ({"stripe_status": "trialing", "trial_end": NOW + DAY}, NOW + DAY),
         ({"ends_at": NOW + 3 * DAY}, NOW + 3 * DAY),
         ({"trial_end": NOW - DAY}, None),
+        ({"used_up": True, "used_up_until": NOW + 9 * DAY, "ends_at": NOW + DAY}, NOW + 9 * DAY),
         ({"stripe_status": "canceled", "ended_at": NOW - DAY}, NOW + 29 * DAY),
     ],
 )

@@ -35,6 +35,8 @@ usage.meter = "traffic_gb"
 usage.unit = "GB"
 usage.included = 100
 usage.notify_at = [80, 100]
+usage.limit = 5000
+usage.at_limit = "suspend"
 usage.terms = ["monthly"]
 usage.tiers = [{ up_to = 1000, unit_amount = "2.5" }, { unit_amount = 1 }]
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from mpanel_billing.catalogue.usage import Aggregation
+from mpanel_billing.catalogue.usage import Aggregation, AtLimit
 from mpanel_billing.http.schemas.base import (
     ONLY_NUMBERS,
     GivenMoment,
@@ -72,6 +72,32 @@ class UsageResponse(Response):
         return cls(stored=outcomes.count("stored"), results=tuple(results))
 
 
+class UsageLimitSchema(Schema):
+    """The limit of a term; `suspends`: the services are suspended for it now.
+
+    `liftedAt`: when an operator let it go on for the rest of the term.
+    """
+
+    quantity: int
+    action: AtLimit
+    is_reached: bool
+    suspends: bool
+    lifted_at: Moment | None
+
+    @classmethod
+    def of(cls, used: CurrentUsage) -> Self | None:
+        """Build the object from what was used; None if that has no limit."""
+        if used.most is None or used.action is None:
+            return None
+        return cls(
+            quantity=used.most,
+            action=used.action,
+            is_reached=used.is_limit_reached,
+            suspends=used.suspends,
+            lifted_at=used.lifted_at,
+        )
+
+
 class CurrentUsageSchema(Schema):
     """What was used of a meter in the present term, in units of the add-on.
 
@@ -93,6 +119,7 @@ class CurrentUsageSchema(Schema):
     currency: str
     waiting: int = Field(description="Meter events that Stripe was not told yet.")
     unbilled: int = Field(description="Meter events that Stripe will not bill.")
+    limit: UsageLimitSchema | None
 
     @classmethod
     def of(cls, used: CurrentUsage) -> Self:
@@ -113,6 +140,7 @@ class CurrentUsageSchema(Schema):
             currency=used.currency,
             waiting=used.waiting,
             unbilled=used.unbilled,
+            limit=UsageLimitSchema.of(used),
         )
 
 

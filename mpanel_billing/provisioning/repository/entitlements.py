@@ -30,8 +30,9 @@ class Product:
 class Held:
     """A subscription with what entitles it, as of `now`; times are UTC.
 
-    `ends_at`: when it ends as planned, None if no end is planned. `accounts`: what its service of
-    each product type is now, such as `active`; `is_served`: the latest run let one be active.
+    `ends_at`: when it ends as planned, None if no end is planned. `used_up_until`: when the term
+    ends whose usage has reached a limit that suspends. `accounts`: what its service of each product
+    type is now, such as `active`; `is_served`: the latest run let one be active.
     """
 
     subscription_id: UUID
@@ -42,6 +43,7 @@ class Held:
     created_at: datetime
     trial_end: datetime | None
     ends_at: datetime | None
+    used_up_until: datetime | None
     products: tuple[Product, ...]
     entitlement: Entitlement
     accounts: Mapping[str, str]
@@ -89,6 +91,7 @@ def _held_of(row: asyncpg.Record) -> Held:
         created_at=row["created_at"],
         trial_end=row["trial_end"],
         ends_at=row["ends_at"],
+        used_up_until=row["used_up_until"],
         products=tuple(
             Product(p["code"], p["kind"], p["name"], p["quantity"], tuple(p["features"] or ()))
             for p in row["products"]
@@ -119,6 +122,7 @@ def entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Enti
         held=row["hold_reason"] is not None,
         disputed=inputs.get("disputedSince") is not None,
         held_for_pause=row["held_for_pause"],
+        used_up=row["used_up"],
         paid_after_end=inputs["paidAfterEnd"] is not None,
         leniency=Leniency(
             None if grace_days is None else timedelta(days=grace_days), row["not_before"]
