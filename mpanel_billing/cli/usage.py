@@ -1,5 +1,6 @@
 """`mpanel-billing usage`: what subscriptions have used."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -24,6 +25,10 @@ app = typer.Typer(
     help="Usage that is billed: what it comes to, and what nobody is billed for.",
     no_args_is_help=True,
 )
+
+
+_NO_LAG = -timedelta(minutes=6)
+"""Usage may be reported some minutes ahead of our clock."""
 
 
 @app.command()
@@ -69,12 +74,13 @@ def compare(
         str | None, typer.Argument(help="Our id, or Stripe's (sub_...); without it all.")
     ] = None,
 ) -> None:
-    """Compare what Stripe has of the present terms with what it was sent."""
+    """Compare what Stripe has of the present and former terms with what it was sent."""
     checked, differing = with_mirror(lambda mirror: _compare(mirror, subscription))
     for one in differing:
+        found = "nothing" if one.found is None else f"{one.found.normalize():,f}"
         print_line(
             f"{one.sent.subscription_id}  {one.sent.meter}  sent {one.sent.quantity:,},"
-            f" at Stripe {one.found:,}  since {moment_text(one.sent.since)}"
+            f" at Stripe {found}  since {moment_text(one.sent.since)}"
         )
     typer.echo(f"{checked} compared, {len(differing)} differ")
     if differing:
@@ -82,11 +88,13 @@ def compare(
 
 
 async def _compare(mirror: "Mirror", subscription: str | None) -> tuple[int, "list[Compared]"]:
+    from mpanel_billing.reconciliation.paced_stripe import PacedStripe  # noqa: PLC0415 - see above
     from mpanel_billing.usage import comparing  # noqa: PLC0415 - see above
 
     id_ = await find_subscription(mirror.pool, subscription) if subscription else None
-    pace = Pace(load_settings().usage_requests_per_second)
-    found = [one async for one in comparing.compare(mirror, pace, id_)]
+    stripe = PacedStripe(mirror.stripe, Pace(load_settings().usage_requests_per_second))
+    scope = comparing.Scope(mirror.livemode, _NO_LAG, id_)
+    found = [one async for one in comparing.compare(mirror.pool, stripe, scope)]
     return len(found), [one for one in found if one.differs]
 
 

@@ -16,6 +16,7 @@ from mpanel_billing.provisioning.operations import find_subscription
 from mpanel_billing.reconciliation.accounts import inspect_subscription
 from mpanel_billing.reconciliation.compare import ReconcileContext, compare_object, compare_page
 from mpanel_billing.reconciliation.drift import Drift
+from mpanel_billing.reconciliation.usage import find_usage_drift_of
 from mpanel_billing.search.service import find_at_stripe
 from mpanel_billing.stripe_gateway.objects import Page, Resource
 
@@ -103,32 +104,36 @@ async def compare_money(context: ReconcileContext, subscription_id: str) -> Sequ
 
 
 async def _compare_all_of_customer(context: ReconcileContext, customer_id: str) -> list[Drift]:
-    """Compare the subscriptions, their accounts, and the invoices of a customer."""
+    """Compare the subscriptions, their accounts and usage, and the invoices of a customer."""
     drift: list[Drift] = []
     async for page in _pages(context, SUBSCRIPTION.resource, customer=customer_id):
         drift += (await compare_page(context, "subscription", page)).drift
         for subscription in page.objects:
-            drift += await _inspect_accounts(context, subscription["id"])
+            drift += await _compare_given(context, subscription["id"])
     return drift + await _compare_invoices(context, customer=customer_id)
 
 
 async def _compare_all_of_subscription(
     context: ReconcileContext, subscription_id: str
 ) -> list[Drift]:
-    """Compare the customer, invoices and accounts of a subscription."""
+    """Compare the customer, invoices, accounts and usage of a subscription."""
     return [
         *await _compare_customer(context, subscription_id),
         *await _compare_invoices(context, subscription=subscription_id),
-        *await _inspect_accounts(context, subscription_id),
+        *await _compare_given(context, subscription_id),
     ]
 
 
-async def _inspect_accounts(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
+async def _compare_given(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:
+    """Compare what a subscription has been given: its accounts, and what was used of it."""
     try:
         subscription = await find_subscription(context.mirror.pool, subscription_id)
     except NotFoundError:  # missing, and a dry run does not create it
         return []
-    return await inspect_subscription(context, subscription)
+    return [
+        *await inspect_subscription(context, subscription),
+        *await find_usage_drift_of(context, subscription),
+    ]
 
 
 async def _compare_customer(context: ReconcileContext, subscription_id: str) -> Sequence[Drift]:

@@ -1,6 +1,8 @@
 """A Stripe gateway with a rate limit."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from mpanel_billing.errors import StripeUnavailableError
@@ -44,6 +46,14 @@ class PacedStripe(StripeGateway):
     async def list_invoice_payments(self, invoice_id: str) -> list[Mapping[str, Any]]:
         """Return all payments of an invoice."""
         return await self._send(lambda: self._gateway.list_invoice_payments(invoice_id))
+
+    async def get_usage(
+        self, meter_id: str, customer_id: str, since: datetime, until: datetime
+    ) -> Decimal:
+        """Return what a customer's usage adds up to, from one whole minute to another."""
+        return await self._send(
+            lambda: self._gateway.get_usage(meter_id, customer_id, since, until)
+        )
 
     async def _send(self, request: Callable[[], Awaitable[T]]) -> T:
         """Send a request, retrying after Retry-After if Stripe is busy or unavailable.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mpanel_billing.mirror.types import COMPARED, EVENT_TYPES, LISTED
 from mpanel_billing.stripe_gateway.objects import MAX_EVENT_TYPES
 
-STEPS = ("replay", "compare", "absent", "inspect")
+STEPS = ("replay", "compare", "absent", "inspect", "usage")
 """In order: receive missing events first, then compare what still differs."""
 
 EVENT_DAYS = 30
@@ -58,6 +58,7 @@ def cut(*, now: int, horizon: int, subscriptions: int, since: int | None) -> lis
         ),
         *(Slice("absent", subject) for subject in COMPARED if since is None),
         Slice("inspect", "account"),
+        Slice("usage", "sum"),
     ]
 
 

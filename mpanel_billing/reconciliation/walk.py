@@ -2,10 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 from mpanel_billing.background import end
 from mpanel_billing.database.pool import Pool, acquired
@@ -20,8 +30,11 @@ from mpanel_billing.reconciliation.drift import Drift, Progress
 from mpanel_billing.reconciliation.replay import replay_events
 from mpanel_billing.reconciliation.repository import Run
 from mpanel_billing.reconciliation.slices import STEPS, Slice, types_of
+from mpanel_billing.reconciliation.usage import find_usage_drift, list_sums
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import EVENTS, Page, Resource
+
+T = TypeVar("T")
 
 CONCURRENCY = 4
 """Slices walked concurrently; the pace limits the rate of requests."""
@@ -163,22 +176,34 @@ async def _find_absent(
                 livemode=run.livemode,
                 started_at=run.started_at,
             )
-        drift = await _compare_objects(context, part.subject, absent)
-        yield Progress(drift, after, done=after is None)
+        compare = partial(compare_object, context, part.subject)
+        yield Progress(await _compare_each(absent, compare), after, done=after is None)
 
 
-async def _compare_objects(
-    context: ReconcileContext, object_type: str, object_ids: Sequence[str]
+async def _compare_each(
+    each: Iterable[T], compare: Callable[[T], Awaitable[Sequence[Drift]]]
 ) -> list[Drift]:
     drift: list[Drift] = []
-    remaining = deque(object_ids)
+    remaining = deque(each)
 
     async def compare_next() -> None:
         while remaining:
-            drift.extend(await compare_object(context, object_type, remaining.popleft()))
+            drift.extend(await compare(remaining.popleft()))
 
     await _run_concurrently([compare_next() for _ in range(CONCURRENCY)])
     return drift
+
+
+async def _compare_usage(
+    context: ReconcileContext, run: Run, part: Slice
+) -> AsyncGenerator[Progress]:
+    since = None if run.since_days is None else run.started_at - timedelta(days=run.since_days)
+    progress = Progress([], part.cursor_id, done=False)
+    while not progress.done:
+        sums, cursor = await list_sums(context, since, progress.cursor_id)
+        drift = await _compare_each(sums, partial(find_usage_drift, context))
+        progress = Progress(drift, cursor, done=cursor is None, objects=len(sums))
+        yield progress
 
 
 async def _inspect_accounts(
@@ -195,6 +220,7 @@ _WALKERS: Mapping[str, Callable[[ReconcileContext, Run, Slice], AsyncGenerator[P
     "compare": _compare,
     "absent": _find_absent,
     "inspect": _inspect_accounts,
+    "usage": _compare_usage,
 }
 
 

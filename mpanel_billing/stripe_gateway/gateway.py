@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import quote
@@ -135,6 +136,21 @@ class StripeGateway:
                 invoice_id, {"limit": PAGE_SIZE}
             )
             return [line.to_dict() async for line in page.auto_paging_iter()]
+
+    async def get_usage(
+        self, meter_id: str, customer_id: str, since: datetime, until: datetime
+    ) -> Decimal:
+        """Return what a customer's usage adds up to, from one whole minute to another."""
+        async with translated():
+            found = await self.client.v1.billing.meters.event_summaries.list_async(
+                meter_id,
+                {
+                    "customer": customer_id,
+                    "start_time": int(since.timestamp()),
+                    "end_time": int(until.timestamp()),
+                },
+            )
+        return sum((Decimal(str(one.aggregated_value)) for one in found.data), Decimal(0))
 
 
 def open_gateway(settings: StripeSettings) -> StripeGateway:

@@ -1,8 +1,7 @@
-"""Usage at Stripe: meter events, and what they add up to."""
+"""Usage at Stripe: meter events."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -50,19 +49,3 @@ def _is_known(error: stripe.InvalidRequestError) -> bool:
     """Whether Stripe says that it has the identifier; its code is not documented."""
     said = f"{error.code or ''} {error.user_message or ''}".lower()
     return "identifier" in said and "already exists" in said
-
-
-async def get_usage(
-    gateway: StripeGateway, meter_id: str, customer_id: str, since: datetime, until: datetime
-) -> Decimal:
-    """Return what a customer's usage adds up to, from one whole minute to another."""
-    async with translated():
-        found = await gateway.client.v1.billing.meters.event_summaries.list_async(
-            meter_id,
-            {
-                "customer": customer_id,
-                "start_time": int(since.timestamp()),
-                "end_time": int(until.timestamp()),
-            },
-        )
-        return sum((Decimal(str(one.aggregated_value)) for one in found.data), Decimal(0))

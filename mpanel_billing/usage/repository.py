@@ -165,8 +165,24 @@ async def list_current(conn: Connection, subscription_id: UUID) -> list[dict[str
 
 
 async def list_sent(
-    conn: Connection, subscription_id: UUID | None, *, livemode: bool
+    conn: Connection,
+    after: tuple[UUID, str],
+    most: int,
+    *,
+    lag_seconds: float,
+    subscription_id: UUID | None,
+    since: datetime | None,
+    livemode: bool,
 ) -> list[dict[str, Any]]:
-    """Return what Stripe was sent of the present terms of one subscription, or of all."""
-    rows = await _queries.list_sent.fetch(conn, subscription_id=subscription_id, livemode=livemode)
+    """Return what Stripe was sent of the next meters, in their present and their former term."""
+    rows = await _queries.list_sent.fetch(
+        conn,
+        after_subscription=after[0],
+        after_meter=after[1],
+        most=most,
+        lag_seconds=lag_seconds,
+        subscription_id=subscription_id,
+        since=since,
+        livemode=livemode,
+    )
     return [dict(row) for row in rows]

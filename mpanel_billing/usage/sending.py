@@ -16,7 +16,7 @@ from mpanel_billing.errors import DatabaseUnavailableError, StripeError, StripeU
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from mpanel_billing.stripe_gateway.meter_events import MeterEvent, create_meter_event, get_usage
+from mpanel_billing.stripe_gateway.meter_events import MeterEvent, create_meter_event
 from mpanel_billing.usage import repository
 from mpanel_billing.usage.repository import Claimed
 
@@ -133,9 +133,8 @@ class UsageSender:
         async with acquired(self.pool) as conn:
             beside = await repository.get_sent_sum(conn, event.id, since, until)
         await self.pace.turn()
-        found = await get_usage(
-            self.gateway, event.stripe_meter_id or "", event.stripe_customer_id, since, until
-        )
+        named = event.stripe_meter_id or "", event.stripe_customer_id
+        found = await self.gateway.get_usage(*named, since, until)
         whole = beside + event.value if event.aggregation == "sum" else event.value
         if found == whole:
             return await self._finish(event, "sent", sent_at=datetime.now(UTC))

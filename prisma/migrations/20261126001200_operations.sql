@@ -239,7 +239,7 @@ COMMENT ON COLUMN billing_reconcile_runs.repaired IS 'How many of these no longe
 
 CREATE TABLE billing_reconcile_slices (
     run_id uuid NOT NULL REFERENCES billing_reconcile_runs ON DELETE CASCADE,
-    step text NOT NULL CHECK (step IN ('replay', 'compare', 'absent', 'inspect')),
+    step text NOT NULL CHECK (step IN ('replay', 'compare', 'absent', 'inspect', 'usage')),
     subject text NOT NULL,
     part smallint NOT NULL,
     created_from bigint,
@@ -252,7 +252,7 @@ CREATE TABLE billing_reconcile_slices (
 );
 COMMENT ON TABLE billing_reconcile_slices IS 'The parts of a run and the progress of each: where a stopped run continues';
 COMMENT ON COLUMN billing_reconcile_slices.run_id IS 'The run';
-COMMENT ON COLUMN billing_reconcile_slices.step IS 'replay: events that the inbox lacks; compare: Stripe''s objects with ours; absent: ours that Stripe lacks; inspect: accounts at the drivers';
+COMMENT ON COLUMN billing_reconcile_slices.step IS 'replay: events that the inbox lacks; compare: Stripe''s objects with ours; absent: ours that Stripe lacks; inspect: accounts at the drivers; usage: Stripe''s sums of it';
 COMMENT ON COLUMN billing_reconcile_slices.subject IS 'What is processed, such as subscription';
 COMMENT ON COLUMN billing_reconcile_slices.part IS 'Number of the period, from the oldest, 0';
 COMMENT ON COLUMN billing_reconcile_slices.created_from IS 'Objects created from this Unix time on belong to it; null: from the beginning';

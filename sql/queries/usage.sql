@@ -541,47 +541,93 @@ FROM billing_current_usage AS u
 WHERE u.subscription_id = :subscription_id::uuid
 ORDER BY u.meter;
 
--- name: list_sent(subscription_id, livemode)
--- What Stripe was sent of each present term, or of its last 35 days, between whole minutes. Those of which
--- something waits are left out: it may be on its way.
+-- name: list_sent(after_subscription, after_meter, most, lag_seconds, subscription_id, since, livemode)
+-- What Stripe was sent of the present term of each meter, and of the one before it if something was
+-- used then: up to what waits or was sent just now. A page has all of its meters, also those of which
+-- there is nothing to compare.
+WITH page AS MATERIALIZED (
+    SELECT
+        s.id AS subscription_id,
+        s.stripe_subscription_id,
+        s.stripe_customer_id,
+        s.ended_at,
+        p.meter,
+        m.stripe_meter_id,
+        m.aggregation,
+        i.current_period_start AS term_start,
+        make_interval(months => (
+            i.interval_count * CASE i.recurring_interval WHEN 'year' THEN 12 ELSE 1 END
+        )::integer) AS term
+    FROM prices AS p
+    JOIN billing_meters AS m
+        ON m.event_name = p.meter
+        AND m.livemode = :livemode::boolean
+        AND m.stripe_meter_id IS NOT NULL
+    JOIN subscription_items AS i
+        ON i.price_id = p.id
+        AND i.stripe_subscription_item_id IS NOT NULL
+    JOIN subscriptions AS s
+        ON s.id = i.subscription_id
+        AND s.livemode = :livemode::boolean
+        AND (
+            s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+            OR s.ended_at > now() - interval '35 days'
+        )
+    WHERE (:subscription_id::uuid IS NULL OR s.id = :subscription_id::uuid)
+      AND (s.id, p.meter) > (:after_subscription::uuid, :after_meter::text)
+    ORDER BY s.id, p.meter
+    LIMIT :most::integer
+)
 SELECT
-    s.id AS subscription_id,
-    s.stripe_customer_id,
-    p.meter,
-    m.stripe_meter_id,
+    page.subscription_id,
+    page.stripe_subscription_id,
+    page.stripe_customer_id,
+    page.meter,
+    page.stripe_meter_id,
     bounds.since,
     bounds.until,
-    coalesce(sent.quantity, 0)::bigint AS quantity
-FROM prices AS p
-JOIN billing_meters AS m
-    ON m.event_name = p.meter
-    AND m.livemode = :livemode::boolean
-JOIN subscription_items AS i
-    ON i.price_id = p.id
-    AND i.stripe_subscription_item_id IS NOT NULL
-JOIN subscriptions AS s
-    ON s.id = i.subscription_id
-    AND s.livemode = :livemode::boolean
-    AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+    coalesce(sent.quantity, 0)::bigint AS quantity,
+    bounds.since < bounds.until AND (NOT terms.is_over OR sent.events > 0) AS is_compared
+FROM page
+CROSS JOIN LATERAL (
+    VALUES
+        (TRUE, page.term_start - page.term, page.term_start),
+        (
+            FALSE,
+            page.term_start,
+            least(page.ended_at, now() - make_interval(secs => :lag_seconds::float))
+        )
+) AS terms (is_over, began_at, ended_at)
+CROSS JOIN LATERAL (
+    SELECT min(e.used_at) AS used_at
+    FROM billing_meter_events AS e
+    WHERE e.subscription_id = page.subscription_id
+      AND e.meter = page.meter
+      AND e.used_at >= terms.began_at
+      AND e.used_at < terms.ended_at
+      AND (e.state = 'waiting' OR e.sent_at > now() - make_interval(secs => :lag_seconds::float))
+) AS unsettled
 CROSS JOIN LATERAL (
     SELECT
-        date_trunc('minute', greatest(i.current_period_start, now() - interval '35 days')) AS since,
-        date_trunc('minute', now()) + interval '6 minutes' AS until
+        date_trunc('minute', greatest(
+            terms.began_at,
+            now() - interval '35 days' + interval '1 minute',
+            :since::timestamptz
+        )) AS since,
+        date_trunc('minute', least(terms.ended_at, unsettled.used_at)) AS until
 ) AS bounds
 CROSS JOIN LATERAL (
     SELECT
-        CASE m.aggregation
-            WHEN 'sum' THEN sum(e.value) FILTER (WHERE e.state = 'sent')
-            ELSE (array_agg(e.value ORDER BY e.used_at DESC, e.number DESC) FILTER (WHERE e.state = 'sent'))[1]
+        CASE page.aggregation
+            WHEN 'sum' THEN sum(e.value)
+            ELSE (array_agg(e.value ORDER BY e.used_at DESC, e.number DESC))[1]
         END AS quantity,
-        coalesce(bool_or(e.state = 'waiting'), FALSE) AS waits
+        count(*) AS events
     FROM billing_meter_events AS e
-    WHERE e.subscription_id = s.id
-      AND e.meter = p.meter
+    WHERE e.subscription_id = page.subscription_id
+      AND e.meter = page.meter
+      AND e.state = 'sent'
       AND e.used_at >= bounds.since
       AND e.used_at < bounds.until
 ) AS sent
-WHERE (:subscription_id::uuid IS NULL OR s.id = :subscription_id::uuid)
-  AND bounds.since < bounds.until
-  AND NOT sent.waits
-ORDER BY s.id, p.meter;
+ORDER BY page.subscription_id, page.meter, bounds.since;
