@@ -1,5 +1,6 @@
 """The Prometheus metrics of a process. Every label takes its values from a closed set."""
 
+from collections import Counter as Tally
 from collections.abc import Iterable
 from functools import cache
 from typing import Literal, get_args
@@ -14,6 +15,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # drops a `_created`
 OTHER = "other"
 """The label value for everything outside the closed set."""
 
+UsageOutcome = Literal["sent", "late", "refused", "retried"]
 JobOutcome = Literal["done", "failed", "busy", "lost", "broken_off"]
 Process = Literal["web", "worker"]
 
@@ -91,6 +93,16 @@ DRIVER_SECONDS = Histogram(
     ["driver", "action"],
     buckets=_SLOW,
 )
+USAGE_RECORDS = Counter(
+    "mpanel_billing_usage_records",
+    "Records of usage that were answered, by what became of them",
+    ["outcome"],
+)
+USAGE_EVENTS = Counter(
+    "mpanel_billing_usage_events",
+    "Meter events that were dealt with, by what became of them at Stripe",
+    ["outcome"],
+)
 JOBS = Counter("mpanel_billing_jobs", "Jobs run, by kind and outcome", ["job", "outcome"])
 JOB_SECONDS = Histogram(
     "mpanel_billing_job_duration_seconds", "Duration of a job", ["job"], buckets=_SLOW
@@ -125,6 +137,8 @@ PROCESSES = Gauge(
 
 for _reason in (*REFUSALS, OTHER):  # start at 0: rate() misses the first increment of a new series
     WEBHOOKS_REFUSED.labels(_reason)
+for _outcome in get_args(UsageOutcome):
+    USAGE_EVENTS.labels(_outcome)
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
@@ -175,6 +189,23 @@ def begin_counting_events(types: Iterable[str]) -> None:
     """Start the counters of applied events at 0: increase() misses what a series is born with."""
     for known_type in types:
         event_counter(known_type, "applied")
+
+
+def begin_counting_records(outcomes: Iterable[str]) -> None:
+    """Start the counters of records of usage at 0."""
+    for outcome in outcomes:
+        USAGE_RECORDS.labels(outcome)
+
+
+def count_records(outcomes: Iterable[str]) -> None:
+    """Count records of usage; the outcomes must come from a closed set."""
+    for outcome, number in Tally(outcomes).items():
+        USAGE_RECORDS.labels(outcome).inc(number)
+
+
+def count_meter_event(outcome: UsageOutcome) -> None:
+    """Count a try to tell Stripe of usage."""
+    USAGE_EVENTS.labels(outcome).inc()
 
 
 def begin_counting_jobs(job: str) -> None:

@@ -105,6 +105,10 @@ FAMILIES: Mapping[str, Family] = {
     "domain_renewals_paid_oldest_seconds": Family(
         "How long the oldest further year has been paid and not renewed, 0 without one"
     ),
+    "usage_waiting": Family("Meter events that Stripe was not told yet"),
+    "usage_waiting_oldest_seconds": Family(
+        "How long ago the oldest of these was reported, 0 without one"
+    ),
     "provisioning_troubled": Family("Subscriptions whose provisioning failed or needs a person"),
     "worker_swept_seconds": Family("Seconds since a worker last looked for due work"),
     "reconcile_finished_seconds": Family("Seconds since the latest reconcile ended"),

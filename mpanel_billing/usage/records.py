@@ -8,6 +8,7 @@ from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
+from mpanel_billing.telemetry.counters import begin_counting_records, count_records
 from mpanel_billing.usage import repository
 from mpanel_billing.usage.limits import follow_limits
 
@@ -27,6 +28,8 @@ Outcome = Literal[
 """What became of a record; docs/usage.md says what each means."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+begin_counting_records(OUTCOMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,9 @@ async def take_records(
         known = [place for place, outcome in enumerate(found) if outcome == "known"]
         # asked after the insert, which has waited for calls with the same ids
         reused = await repository.list_differing(conn, records, known) if known else frozenset()
-    return [_outcome(outcome, is_reused=place in reused) for place, outcome in enumerate(found)]
+    told = [_outcome(outcome, is_reused=place in reused) for place, outcome in enumerate(found)]
+    count_records(told)
+    return told
 
 
 def _limited(records: Sequence[Record], stored: Sequence[tuple[str, bool]]) -> set[UUID]:

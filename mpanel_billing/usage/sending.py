@@ -17,6 +17,7 @@ from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.meter_events import MeterEvent, create_meter_event
+from mpanel_billing.telemetry.counters import count_meter_event
 from mpanel_billing.usage import repository
 from mpanel_billing.usage.repository import Claimed
 
@@ -156,9 +157,11 @@ class UsageSender:
         error: str | None = None,
     ) -> UUID | None:
         async with transaction(self.pool) as conn:
-            return await repository.finish_event(
+            following = await repository.finish_event(
                 conn, event.id, state, sent_at=sent_at, error=error
             )
+        count_meter_event(state)
+        return following
 
     async def _retry(self, event: Claimed, error: StripeError) -> None:
         fields = {"objectId": str(event.id)}
@@ -166,3 +169,4 @@ class UsageSender:
         seconds = retry_seconds(event.failures + 1, error.retry_after)
         async with acquired(self.pool) as conn:
             await repository.retry_event(conn, event.id, str(error), seconds)
+        count_meter_event("retried")

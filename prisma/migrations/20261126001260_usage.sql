@@ -26,6 +26,8 @@ CREATE TABLE billing_meter_events (
 );
 CREATE INDEX billing_meter_events_waiting_idx ON billing_meter_events (stripe_customer_id, meter, number)
 WHERE state = 'waiting';
+CREATE INDEX billing_meter_events_oldest_idx ON billing_meter_events (created_at)
+WHERE state = 'waiting';
 CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events (subscription_id, meter, used_at);
 CREATE INDEX billing_meter_events_created_idx ON billing_meter_events (created_at);
 CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events (subscription_id)

@@ -248,6 +248,24 @@ FROM billing_domain_renewals AS r
 WHERE r.state = 'paid'
 UNION ALL
 SELECT
+    'usage_waiting',
+    ARRAY[]::text[],
+    count(*)::float8
+FROM (
+    SELECT
+    FROM billing_meter_events AS e
+    WHERE e.state = 'waiting'
+    LIMIT 10000
+) AS waiting
+UNION ALL
+SELECT
+    'usage_waiting_oldest_seconds',
+    ARRAY[]::text[],
+    coalesce(extract(epoch FROM now() - min(e.created_at)), 0)::float8
+FROM billing_meter_events AS e
+WHERE e.state = 'waiting'
+UNION ALL
+SELECT
     'worker_swept_seconds',
     ARRAY[]::text[],
     extract(epoch FROM now() - max(coalesce(c.last_run, c.created)))::float8

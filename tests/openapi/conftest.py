@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -261,6 +262,8 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
     ]
     lost = await lose_domain(service.pool, ids[0], "lost.com")
     choice = {"domain": {"mode": "register", "value": "lovelace.com"}, "firstYear": 1299}
+    used = {"id": "web3-7f0c", "subscriptionId": ids[0], "meter": "traffic_gb", "quantity": 12}
+    used |= {"timestamp": datetime.now(UTC).isoformat()}
     domain = "/api/billing/domains/{id}"
     billing = "/api/billing/subscriptions/{id}"
     admin = "/api/admin/subscriptions/{id}"
@@ -326,6 +329,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "/api/billing/invoices/{id}/pdf": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/delete": {"id": draft, "body": {"reason": "a mistake"}},
         f"{billing}/usage": {"id": ids[0], "customerId": customer},
+        "/api/billing/usage": {"body": {"records": [used]}},
         f"{billing}/upcoming-invoice": {"id": ids[0], "customerId": customer},
         f"{billing}/preview-charge": {"id": ids[1], "body": one_off},
         f"{billing}/charges": {"id": ids[1], "body": one_off},

@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from mpanel_billing.provisioning.service_state import RESULTING
 from mpanel_billing.telemetry import counters
 from mpanel_billing.telemetry.figures import FAMILIES
+from mpanel_billing.usage.records import OUTCOMES
 from tests.telemetry.promql import KNOWN_VALUES, Exposed, Labels, reads_series, result_labels
 from tests.telemetry.scrape import OURS, Scrape
 
@@ -30,6 +31,8 @@ KNOWN_VALUES.update(
         (f"{OURS}jobs_total", "outcome"): frozenset(
             {"done", "failed", "busy", "lost", "broken_off"}
         ),
+        (f"{OURS}usage_records_total", "outcome"): frozenset(OUTCOMES),
+        (f"{OURS}usage_events_total", "outcome"): frozenset(get_args(counters.UsageOutcome)),
         (f"{OURS}services_unsettled", "state"): frozenset({"due", "waiting", "refused", "skipped"}),
         (f"{OURS}reconcile", "kind"): frozenset(
             {"objects", "events", "accounts", "drift", "repaired"}

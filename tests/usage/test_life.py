@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
+from mpanel_billing.telemetry.figures import FigureReader
 from tests.commands import run_command
 from tests.usage.conftest import METERED_ORDER, Reporter, record
 
@@ -222,6 +224,39 @@ async def test_what_stripe_refuses_holds_up_nothing_else(reporter: Reporter, met
     await reporter.statuses(record("b", metered, 3))
     await reporter.sender.send_due()
     assert await reporter.states() == ["refused", "sent"]
+
+
+def counted(name: str, outcome: str) -> float:
+    series = f"mpanel_billing_usage_{name}_total"
+    return REGISTRY.get_sample_value(series, {"outcome": outcome}) or 0
+
+
+async def test_what_is_taken_sent_and_waits_is_measured(reporter: Reporter, metered: str) -> None:
+    series = [
+        *(("records", outcome) for outcome in ("stored", "duplicate", "not_metered")),
+        *(("events", outcome) for outcome in ("sent", "refused", "retried", "late")),
+    ]
+    before = [counted(*one) for one in series]
+    told = [record("a", metered, 7), record("b", metered, 3, "space_gb")]
+    await reporter.statuses(*told, told[0], record("c", metered, 1, "mail"))
+    await reporter.service.pool.execute(
+        "UPDATE billing_meter_events SET created_at = now() - interval '40 minutes'"
+        " WHERE meter = 'space_gb'"
+    )
+    waiting = await FigureReader(reporter.service.pool).read()
+    assert waiting.get("usage_waiting") == 2
+    assert 2400 <= (waiting.get("usage_waiting_oldest_seconds") or 0) < 2500
+    for status, times in ((503, 6), (400, 1)):
+        await reporter.service.stripe.inject_fault(
+            "status", status=status, path="/v1/billing/meter_events", method="POST", times=times
+        )
+        await reporter.sender.send_due()
+        await reporter.hurry()
+    await reporter.sender.send_due()
+    done = await FigureReader(reporter.service.pool).read()
+    assert (done.get("usage_waiting"), done.get("usage_waiting_oldest_seconds")) == (0, 0)
+    grown = [counted(*one) - former for one, former in zip(series, before, strict=True)]
+    assert grown == [2, 1, 1, 1, 1, 2, 0]
 
 
 async def test_usage_of_two_subscriptions_of_a_customer_stays_apart(

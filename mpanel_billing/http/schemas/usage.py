@@ -26,16 +26,20 @@ LARGEST_QUANTITY = 10**12
 class UsageRecordRequest(StrictRequest):
     """How much a subscription has used of a meter, and when."""
 
-    id: Id = Field(description="Yours: the same record again is not counted again.")
+    id: Id = Field(
+        description="Yours: the same record again is not counted again.",
+        examples=["web3-2027-01-31T14-7f0c"],
+    )
     subscription_id: UUID
     meter: Annotated[str, Field(min_length=1, max_length=60)] = Field(
-        description="As the catalogue names it."
+        description="As the catalogue names it.", examples=["traffic_gb"]
     )
     quantity: Annotated[int, Field(ge=-LARGEST_QUANTITY, le=LARGEST_QUANTITY), ONLY_NUMBERS] = (
         Field(description="In the unit of the add-on; negative takes back what was too much.")
     )
     timestamp: GivenMoment = Field(
-        description="When it was used: at most 35 days ago, and 5 minutes ahead."
+        description="When it was used: at most 35 days ago, and 5 minutes ahead.",
+        examples=["2027-01-31T14:00:00Z"],
     )
 
     def to_record(self) -> Record:
