@@ -3401,19 +3401,18 @@ BEGIN
         before := OLD.quantity;
     END IF;
     PERFORM billing_record_message(
-        'usage.threshold_reached', s.id::text,
-        concat_ws(' ', NEW.meter, reached.threshold, extract(epoch FROM NEW.term_start)::bigint),
+        reached.type, s.id::text,
+        concat_ws(' ', NEW.meter, reached.quantity, extract(epoch FROM NEW.term_start)::bigint),
         s.livemode, s.id, s.customer_id, now(),
         jsonb_build_object('usage', jsonb_build_object(
             'meter', NEW.meter,
             'product', jsonb_build_object('code', product.code, 'name', product.name),
             'unit', product.usage -> 'unit',
             'included', product.usage -> 'included',
-            'threshold', reached.threshold,
             'quantity', NEW.quantity,
             'termStart', i.current_period_start,
             'termEnd', i.current_period_end
-        ))
+        ) || reached.of_it)
     )
     FROM subscription_items AS i
     JOIN prices AS p
@@ -3424,16 +3423,24 @@ BEGIN
     JOIN subscriptions AS s
         ON s.id = i.subscription_id
     CROSS JOIN LATERAL (
-        SELECT told.threshold::bigint AS threshold
+        SELECT
+            'usage.threshold_reached' AS type,
+            told.threshold::bigint AS quantity,
+            jsonb_build_object('threshold', told.threshold::bigint) AS of_it
         FROM jsonb_array_elements_text(product.usage -> 'notify_at') AS told (threshold)
-        WHERE told.threshold::bigint > before
-          AND told.threshold::bigint <= NEW.quantity
+        UNION ALL
+        SELECT
+            'usage.limit_reached',
+            (product.usage ->> 'limit')::bigint,
+            jsonb_build_object('limit', product.usage -> 'limit', 'action', product.usage -> 'at_limit')
     ) AS reached
-    WHERE i.subscription_id = NEW.subscription_id;
+    WHERE i.subscription_id = NEW.subscription_id
+      AND reached.quantity > before
+      AND reached.quantity <= NEW.quantity;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION billing_tell_usage() IS 'Records usage.threshold_reached';
+COMMENT ON FUNCTION billing_tell_usage() IS 'Records usage.threshold_reached and usage.limit_reached';
 
 CREATE FUNCTION billing_tenant_message(id uuid, status text, subscription uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -5556,6 +5563,28 @@ COMMENT ON COLUMN billing_meters.stripe_meter_id IS 'mtr_... in the mode that li
 COMMENT ON COLUMN billing_meters.livemode IS 'Whether stripe_meter_id belongs to Stripe''s live mode; null: not pushed';
 COMMENT ON COLUMN billing_meters.created_at IS 'When this row was created';
 
+CREATE TABLE billing_usage_totals (
+    subscription_id uuid NOT NULL,
+    meter text NOT NULL,
+    term_start timestamp with time zone NOT NULL,
+    quantity bigint NOT NULL,
+    latest_at timestamp with time zone NOT NULL,
+    lifted_at timestamp with time zone,
+    lifted_by text,
+    lifted_reason text,
+    CONSTRAINT billing_usage_totals_check CHECK ((num_nonnulls(lifted_at, lifted_by, lifted_reason) = ANY (ARRAY[0, 3])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE billing_usage_totals IS 'What was reported of each meter in the latest term, kept as it comes: what is told of thresholds, and what a limit does, depends on it';
+COMMENT ON COLUMN billing_usage_totals.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
+COMMENT ON COLUMN billing_usage_totals.meter IS 'What was used';
+COMMENT ON COLUMN billing_usage_totals.term_start IS 'When that term began, as the item had it then';
+COMMENT ON COLUMN billing_usage_totals.quantity IS 'The sum of its records, or the latest of them';
+COMMENT ON COLUMN billing_usage_totals.latest_at IS 'When the latest of them was used';
+COMMENT ON COLUMN billing_usage_totals.lifted_at IS 'When an operator let the subscription go on in this term, although its limit is reached; null: nobody has';
+COMMENT ON COLUMN billing_usage_totals.lifted_by IS 'Who has';
+COMMENT ON COLUMN billing_usage_totals.lifted_reason IS 'Why';
+
 CREATE TABLE prices (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     product_id uuid NOT NULL,
@@ -5694,6 +5723,40 @@ COMMENT ON COLUMN subscription_items.current_period_end IS 'End of the current t
 COMMENT ON COLUMN subscription_items.created_at IS 'When this row was created';
 COMMENT ON COLUMN subscription_items.updated_at IS 'When this row was last changed';
 
+CREATE VIEW billing_usage_limits AS
+ SELECT t.subscription_id,
+    t.meter,
+    product.code AS product_code,
+    ((product.usage ->> 'limit'::text))::bigint AS most,
+    (product.usage ->> 'at_limit'::text) AS action,
+    t.term_start,
+    i.current_period_end AS term_end,
+    t.quantity,
+    (t.quantity >= ((product.usage ->> 'limit'::text))::bigint) AS is_reached,
+    ((t.quantity >= ((product.usage ->> 'limit'::text))::bigint) AND ((product.usage ->> 'at_limit'::text) = 'suspend'::text) AND (t.lifted_at IS NULL)) AS suspends,
+    t.lifted_at,
+    t.lifted_by,
+    t.lifted_reason
+   FROM (((billing_usage_totals t
+     JOIN subscription_items i ON (((i.subscription_id = t.subscription_id) AND (i.current_period_start <= t.term_start))))
+     JOIN prices p ON (((p.id = i.price_id) AND (p.meter = t.meter))))
+     JOIN products product ON ((product.id = p.product_id)))
+  WHERE ((product.usage ->> 'limit'::text) IS NOT NULL);
+COMMENT ON VIEW billing_usage_limits IS 'What subscriptions have used of each meter in their present term, beside its limit';
+COMMENT ON COLUMN billing_usage_limits.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_usage_limits.meter IS 'What is metered';
+COMMENT ON COLUMN billing_usage_limits.product_code IS 'The add-on that is billed by it';
+COMMENT ON COLUMN billing_usage_limits.most IS 'Its limit for a term';
+COMMENT ON COLUMN billing_usage_limits.action IS 'What follows if it is reached. tell: a message; suspend: the services are suspended, too';
+COMMENT ON COLUMN billing_usage_limits.term_start IS 'When the term began';
+COMMENT ON COLUMN billing_usage_limits.term_end IS 'When it ends';
+COMMENT ON COLUMN billing_usage_limits.quantity IS 'What was reported of the term';
+COMMENT ON COLUMN billing_usage_limits.is_reached IS 'Whether that is the limit, or more';
+COMMENT ON COLUMN billing_usage_limits.suspends IS 'Whether the services are suspended for it';
+COMMENT ON COLUMN billing_usage_limits.lifted_at IS 'When an operator lifted that for the rest of the term; null: nobody has';
+COMMENT ON COLUMN billing_usage_limits.lifted_by IS 'Who has';
+COMMENT ON COLUMN billing_usage_limits.lifted_reason IS 'Why';
+
 CREATE VIEW billing_current_usage AS
  SELECT s.id AS subscription_id,
     s.customer_id,
@@ -5710,12 +5773,23 @@ CREATE VIEW billing_current_usage AS
     COALESCE(used.unbilled, (0)::bigint) AS unbilled,
     p.currency,
     p.tiers,
-    s.livemode
-   FROM (((((prices p
+    s.livemode,
+    ((product.usage ->> 'limit'::text))::bigint AS most,
+    (product.usage ->> 'at_limit'::text) AS action,
+    COALESCE(reached.is_reached, false) AS is_limit_reached,
+    COALESCE(reached.suspends, false) AS suspends,
+    reached.lifted_at
+   FROM ((((((prices p
      JOIN billing_meters m ON ((m.event_name = p.meter)))
      JOIN products product ON ((product.id = p.product_id)))
      JOIN subscription_items i ON (((i.price_id = p.id) AND (i.stripe_subscription_item_id IS NOT NULL))))
      JOIN subscriptions s ON (((s.id = i.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
+     LEFT JOIN LATERAL ( SELECT l.is_reached,
+            l.suspends,
+            l.lifted_at
+           FROM billing_usage_limits l
+          WHERE ((l.subscription_id = s.id) AND (l.meter = p.meter))
+         LIMIT 1) reached ON (true))
      CROSS JOIN LATERAL ( SELECT
                 CASE m.aggregation
                     WHEN 'sum'::text THEN sum(e.value) FILTER (WHERE (e.state = ANY (ARRAY['waiting'::text, 'sent'::text])))
@@ -5742,6 +5816,11 @@ COMMENT ON COLUMN billing_current_usage.unbilled IS 'How many it will not bill: 
 COMMENT ON COLUMN billing_current_usage.currency IS 'Of the tiers';
 COMMENT ON COLUMN billing_current_usage.tiers IS 'What a unit costs up to which usage, in minor units';
 COMMENT ON COLUMN billing_current_usage.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_current_usage.most IS 'The limit of a term; null: there is none';
+COMMENT ON COLUMN billing_current_usage.action IS 'What follows at the limit: tell, or suspend';
+COMMENT ON COLUMN billing_current_usage.is_limit_reached IS 'Whether what was reported of the term is the limit, or more';
+COMMENT ON COLUMN billing_current_usage.suspends IS 'Whether its services are suspended for it';
+COMMENT ON COLUMN billing_current_usage.lifted_at IS 'When an operator lifted that for the rest of the term; null: nobody has';
 
 CREATE TABLE billing_deleted_subscriptions (
     subscription_id uuid NOT NULL,
@@ -6107,7 +6186,7 @@ CREATE TABLE provisioning_work (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
-    CONSTRAINT provisioning_work_decided_reason_check CHECK ((decided_reason = ANY (ARRAY['disputed'::text, 'ended'::text, 'held'::text, 'paused'::text, 'unpaid'::text]))),
+    CONSTRAINT provisioning_work_decided_reason_check CHECK ((decided_reason = ANY (ARRAY['disputed'::text, 'ended'::text, 'held'::text, 'paused'::text, 'unpaid'::text, 'used_up'::text]))),
     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
 )
 WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
@@ -6126,7 +6205,7 @@ COMMENT ON COLUMN provisioning_work.debt_confirmed_version IS 'The latest versio
 COMMENT ON COLUMN provisioning_work.debt_confirmed_at IS 'When Stripe confirmed it: it counts for an hour';
 COMMENT ON COLUMN provisioning_work.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed; a new term does not restart it';
 COMMENT ON COLUMN provisioning_work.decided_until IS 'When time alone changes what the latest run decided: the end of a grace or retention period; null: never';
-COMMENT ON COLUMN provisioning_work.decided_reason IS 'Why the latest run decided that its services are not active: a bank disputes a payment, it has ended, an operator holds it, it is paused, or unpaid; null: they are, or nothing is due yet';
+COMMENT ON COLUMN provisioning_work.decided_reason IS 'Why the latest run decided that its services are not active: a bank disputes a payment, it has ended, an operator holds it, it is paused, unpaid, or its usage has reached a limit; null: they are, or nothing is due yet';
 COMMENT ON COLUMN provisioning_work.debt_unconfirmed_since IS 'Since when Stripe could not be asked about the debt; null: it could';
 COMMENT ON COLUMN provisioning_work.debt_error IS 'Why it could not be asked';
 COMMENT ON COLUMN provisioning_work.created_at IS 'When this row was created';
@@ -6200,6 +6279,8 @@ CREATE VIEW billing_entitlement_inputs AS
             WHEN (pause.id IS NOT NULL) THEN (pause.begun_at IS NOT NULL)
             ELSE NULL::boolean
         END AS held_for_pause,
+    COALESCE(limited.suspends, false) AS used_up,
+    limited.until AS used_up_until,
         CASE
             WHEN (own.id IS NULL) THEN agreed.grace_days
             ELSE own.grace_days
@@ -6211,12 +6292,16 @@ CREATE VIEW billing_entitlement_inputs AS
     COALESCE(included.products, '[]'::jsonb) AS products,
     COALESCE(included.unplaced, false) AS items_unplaced,
     COALESCE(services.services, '[]'::jsonb) AS services
-   FROM (((((((provisioning_work w
+   FROM ((((((((provisioning_work w
      JOIN subscriptions s ON ((s.id = w.subscription_id)))
      LEFT JOIN provisioning_holds hold ON (((hold.subscription_id = w.subscription_id) AND (hold.lifted_at IS NULL))))
      LEFT JOIN billing_pauses pause ON (((pause.subscription_id = w.subscription_id) AND (pause.ended_at IS NULL))))
      LEFT JOIN billing_leniency own ON ((own.subscription_id = w.subscription_id)))
      LEFT JOIN billing_leniency agreed ON ((agreed.customer_id = s.customer_id)))
+     LEFT JOIN LATERAL ( SELECT bool_or(reached.suspends) AS suspends,
+            max(reached.term_end) FILTER (WHERE reached.suspends) AS until
+           FROM billing_usage_limits reached
+          WHERE (reached.subscription_id = w.subscription_id)) limited ON (true))
      LEFT JOIN LATERAL ( SELECT jsonb_agg(jsonb_build_object('code', p.code, 'kind', p.kind, 'name', p.name, 'features', p.features, 'product_types', p.product_types, 'resources', p.resources, 'quantity', COALESCE(i.quantity, (1)::bigint)) ORDER BY (p.kind = 'plan'::text) DESC, p.code) FILTER (WHERE (p.id IS NOT NULL)) AS products,
             bool_or(((p.id IS NULL) AND (ignored.stripe_price_id IS NULL))) AS unplaced
            FROM (((jsonb_to_recordset((w.inputs -> 'items'::text)) i(price text, product text, quantity bigint)
@@ -6234,6 +6319,8 @@ COMMENT ON COLUMN billing_entitlement_inputs.inputs IS 'What Stripe says of it, 
 COMMENT ON COLUMN billing_entitlement_inputs.contradicted_since IS 'Since when Stripe calls it unpaid although nothing is owed';
 COMMENT ON COLUMN billing_entitlement_inputs.hold_reason IS 'Why an operator has suspended it; null: none has';
 COMMENT ON COLUMN billing_entitlement_inputs.held_for_pause IS 'Whether a pause of ours has begun, whose terms are not collected; null: there is none';
+COMMENT ON COLUMN billing_entitlement_inputs.used_up IS 'Whether its usage of the present term has reached a limit that suspends';
+COMMENT ON COLUMN billing_entitlement_inputs.used_up_until IS 'When that term ends';
 COMMENT ON COLUMN billing_entitlement_inputs.grace_days IS 'Days of grace that were agreed with it or its customer; null: the host''s rule';
 COMMENT ON COLUMN billing_entitlement_inputs.not_before IS 'Before this a debt suspends nothing; null: no such agreement';
 COMMENT ON COLUMN billing_entitlement_inputs.products IS 'The catalogue products among its items, the plan first';
@@ -7364,6 +7451,8 @@ UNION ALL
           WHERE ((h.subscription_id = doubtful.subscription_id) AND (h.lifted_at IS NULL))))) AND (NOT (EXISTS ( SELECT 1
            FROM billing_pauses p
           WHERE ((p.subscription_id = doubtful.subscription_id) AND (p.begun_at IS NOT NULL) AND (p.ended_at IS NULL))))) AND (NOT (EXISTS ( SELECT 1
+           FROM billing_usage_limits u
+          WHERE ((u.subscription_id = doubtful.subscription_id) AND u.suspends)))) AND (NOT (EXISTS ( SELECT 1
            FROM tenant_services failed
           WHERE ((failed.subscription_id = doubtful.subscription_id) AND (failed.last_error IS NOT NULL))))))
 UNION ALL
@@ -8135,11 +8224,11 @@ CREATE TABLE billing_reconcile_slices (
     cursor_created bigint,
     marked bigint DEFAULT 0 NOT NULL,
     done boolean DEFAULT false NOT NULL,
-    CONSTRAINT billing_reconcile_slices_step_check CHECK ((step = ANY (ARRAY['replay'::text, 'compare'::text, 'absent'::text, 'inspect'::text])))
+    CONSTRAINT billing_reconcile_slices_step_check CHECK ((step = ANY (ARRAY['replay'::text, 'compare'::text, 'absent'::text, 'inspect'::text, 'usage'::text])))
 );
 COMMENT ON TABLE billing_reconcile_slices IS 'The parts of a run and the progress of each: where a stopped run continues';
 COMMENT ON COLUMN billing_reconcile_slices.run_id IS 'The run';
-COMMENT ON COLUMN billing_reconcile_slices.step IS 'replay: events that the inbox lacks; compare: Stripe''s objects with ours; absent: ours that Stripe lacks; inspect: accounts at the drivers';
+COMMENT ON COLUMN billing_reconcile_slices.step IS 'replay: events that the inbox lacks; compare: Stripe''s objects with ours; absent: ours that Stripe lacks; inspect: accounts at the drivers; usage: Stripe''s sums of it';
 COMMENT ON COLUMN billing_reconcile_slices.subject IS 'What is processed, such as subscription';
 COMMENT ON COLUMN billing_reconcile_slices.part IS 'Number of the period, from the oldest, 0';
 COMMENT ON COLUMN billing_reconcile_slices.created_from IS 'Objects created from this Unix time on belong to it; null: from the beginning';
@@ -8596,7 +8685,7 @@ CREATE VIEW billing_trouble_kinds AS
     meaning,
     settled_by,
     command
-   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('server_left'::text,'trouble'::text,'A server that has accounts is not in PROVISIONING_SERVICES any more: its accounts get no commands. object_id is the server.'::text,'naming it there again and restarting the workers; or, once it is named, moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('server_failing'::text,'trouble'::text,'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.'::text,'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('move_failed'::text,'trouble'::text,'A server has refused what a move of an account needs, or has not done it for a day. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or calling the move off with provision stay'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('move_waits'::text,'trouble'::text,'An account has been made at another server, and for three days nobody has said that its data was moved. object_id is the product type.'::text,'moving the data and provision moved; or calling the move off with provision stay'::text,'mpanel-billing provision moves'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('tax_id_unverified'::text,'trouble'::text,'An invoice leaves the tax to the customer (reverse charge), and their tax id is not known to the government''s database.'::text,'a verified tax id, the end of the wrong one at Stripe, a voided invoice, or 90 days'::text,'mpanel-billing invoice show INVOICE'::text), ('usage_not_billed'::text,'trouble'::text,'Usage came after the invoice of its term was final, or Stripe does not take it: nobody is billed for it. object_id is the meter event.'::text,'usage settle, once it is charged otherwise (charge), or given away'::text,'mpanel-billing usage settle EVENT --reason TEXT'::text), ('usage_unsent'::text,'trouble'::text,'For an hour, Stripe could not be told of usage. object_id is the meter event; what the customer used of that meter since waits behind it.'::text,'the worker, once the cause that detail names is fixed'::text,NULL::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
+   FROM ( VALUES ('not_provisioned'::text,'trouble'::text,'An order was paid five minutes ago, and its services are not ready.'::text,'the worker, once the cause that detail names is fixed'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('provisioning_failed'::text,'trouble'::text,'A service has refused a command, or failed to carry it out five times in a row. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or leaving the service out with provision skip'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('service_missing'::text,'trouble'::text,'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or a limit of usage, or an error.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('active_after_end'::text,'trouble'::text,'A subscription has ended at Stripe, and an account is still active 15 minutes later, or not terminated a day after its time. object_id is the product type.'::text,'the worker, if it runs; or another run'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('work_failed'::text,'trouble'::text,'The work on a subscription has an error of its own, or its tenant got another domain than was ordered.'::text,'a run that succeeds; for a taken domain, an agreement with the buyer and provision settled'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('domain_stuck'::text,'trouble'::text,'A registrar refuses what is paid for, cannot be reached, or says something that only a person understands. object_id is the domain.'::text,'a run that succeeds; giving the name up; or help at the registrar, which the next inspection sees'::text,'mpanel-billing domains retry NAME'::text), ('domain_needs'::text,'trouble'::text,'A registrar needs an auth code, or data of the customer, before a domain that is paid for can be ordered. object_id is the domain.'::text,'the auth code, or the data on the customer; the worker looks every hour'::text,'mpanel-billing domains show NAME'::text), ('domain_failed'::text,'trouble'::text,'A domain that was paid for could not be registered, and its price has not gone back. object_id is the domain.'::text,'the refund, which the worker makes; or an agreement with the buyer and domains settled'::text,'mpanel-billing domains show NAME'::text), ('domain_not_refunded'::text,'trouble'::text,'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.'::text,'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled'::text,'mpanel-billing domains retry NAME'::text), ('domain_lost'::text,'trouble'::text,'A domain that we had registered has left its registrar, or is not in the account any more. object_id is the domain.'::text,'its return; or domains moved, if its customer has taken it elsewhere'::text,'mpanel-billing domains show NAME'::text), ('domain_unproven'::text,'trouble'::text,'A buyer has not proven in time that the domain of their order is theirs; its tenant still has a name in our zone. object_id is the domain.'::text,'the proof, which is looked for again with the command; domains accept, after another proof; or domains reject'::text,'mpanel-billing domains verify NAME'::text), ('suspended_by_service'::text,'trouble'::text,'The hosting service itself has suspended an account, for example because of abuse; a payment does not resume it. object_id is the product type.'::text,'the service, after it is settled with the service and the buyer; the nightly reconcile or the command records it'::text,'mpanel-billing provision check --fix'::text), ('server_left'::text,'trouble'::text,'A server that has accounts is not in PROVISIONING_SERVICES any more: its accounts get no commands. object_id is the server.'::text,'naming it there again and restarting the workers; or, once it is named, moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('server_failing'::text,'trouble'::text,'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.'::text,'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain'::text,'mpanel-billing provision servers'::text), ('move_failed'::text,'trouble'::text,'A server has refused what a move of an account needs, or has not done it for a day. object_id is the product type.'::text,'a command that succeeds, once the cause is fixed; or calling the move off with provision stay'::text,'mpanel-billing provision retry SUBSCRIPTION'::text), ('move_waits'::text,'trouble'::text,'An account has been made at another server, and for three days nobody has said that its data was moved. object_id is the product type.'::text,'moving the data and provision moved; or calling the move off with provision stay'::text,'mpanel-billing provision moves'::text), ('row_deleted'::text,'trouble'::text,'mPanel has deleted a tenant, customer or subscription that Stripe still bills, or whose accounts are left at the services.'::text,'a decision: deleted restore brings it back, deleted cancel with --refund or --no-refund ends it at Stripe'::text,'mpanel-billing deleted restore SUBSCRIPTION'::text), ('not_adopted'::text,'trouble'::text,'A subscription came back from Stripe after a restored backup, but not all of it.'::text,'an agreement with the buyer'::text,'mpanel-billing provision settled SUBSCRIPTION'::text), ('paid_twice'::text,'trouble'::text,'Two living subscriptions pay for one domain or one order, or for two orders of the same minutes at one address; object_id is the other one at Stripe. The first keeps the domain.'::text,'the end of either at Stripe, after the buyer has said which one to keep; or provision settled, if they want both orders'::text,NULL::text), ('domain_not_renewed'::text,'trouble'::text,'A further year of a domain, or the first of one in place of a lost one, cannot be charged, or was paid and the registrar does not do it; or its money could not be given back. object_id is the name.'::text,'a renewal at the registrar, whose expiry then moves; or the end of the domain. What was not given back: a refund of the invoice'::text,'mpanel-billing domains show NAME'::text), ('trial_twice'::text,'trouble'::text,'A customer is on trial for a product of which they, their mailbox or their card had a trial before; object_id is the earlier subscription at Stripe.'::text,'the end of the trial, or of the subscription'::text,NULL::text), ('foreign_schedule'::text,'trouble'::text,'A subscription schedule at Stripe, which was not made here, changes a living subscription; a change that Stripe refuses because of it is 409 subscription_scheduled. object_id is the schedule.'::text,'releasing the schedule at Stripe, or its end'::text,NULL::text), ('item_unplaced'::text,'trouble'::text,'An item of a living subscription belongs to no product of the catalogue; it gives nothing and takes nothing away.'::text,'its product or price in the catalogue, or the declaration that its price gives nothing'::text,'mpanel-billing provision ignore-price PRICE --reason REASON'::text), ('overdue'::text,'trouble'::text,'A term is due and unpaid, and Stripe does not try again to collect it.'::text,'the payment on the hosted page of the invoice, or the end of the subscription at Stripe'::text,NULL::text), ('nothing_owed'::text,'trouble'::text,'Stripe calls a subscription past due or unpaid, and no invoice for its terms is due and unpaid. After grace it is suspended anyway.'::text,'the payment of what Stripe still waits for: the draft that detail names, or another invoice at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('paid_after_end'::text,'trouble'::text,'An invoice that was open at the end of the subscription was paid afterwards; nothing is terminated until it is settled.'::text,'all of it given back (a refund or a credit note, here or at Stripe) or lost to a bank, a revival, or the statement that it is settled (provision keep-payment)'::text,'mpanel-billing provision revive SUBSCRIPTION'::text), ('finalization_failed'::text,'trouble'::text,'Stripe could not finalize an invoice, and so does not collect it; object_id is the invoice.'::text,'its finalization, after what detail names is corrected at Stripe; or its deletion there'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('draft_left'::text,'trouble'::text,'An invoice has been a draft for three days and is not meant to be one: collection is not paused with keep_as_draft, the subscription is not unpaid, and nobody made it by hand.'::text,'its payment or its deletion at Stripe'::text,'mpanel-billing provision collect-draft SUBSCRIPTION'::text), ('invoice_deleted'::text,'trouble'::text,'A draft for a term of a living subscription was deleted at Stripe, and no later term is billed yet.'::text,'the invoice of the next term; what was deleted has to be charged again at Stripe, or given away'::text,NULL::text), ('debt_unconfirmed'::text,'trouble'::text,'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe'::text,'mpanel-billing doctor'::text), ('event_failed'::text,'trouble'::text,'An event cannot be applied or read, or has waited for 15 minutes. It is tried 12 times, at most 6 hours apart.'::text,'its next try or a replay, once the cause is fixed; what cannot be read needs an upgrade'::text,'mpanel-billing events replay EVENT'::text), ('refetch_failed'::text,'trouble'::text,'An object could not be fetched from Stripe for an hour, or not be read or written.'::text,'its next try, once the key, the connection or the version is right'::text,'mpanel-billing doctor'::text), ('invoice_unlinked'::text,'trouble'::text,'An invoice names a subscription that has not been received.'::text,'the event of the subscription, or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('subscription_unmirrored'::text,'trouble'::text,'A Checkout session is complete, and its subscription has not been received; the worker fetches it after a minute.'::text,'the worker, if it runs; or fetching it'::text,'mpanel-billing reconcile --object SUBSCRIPTION'::text), ('request_unfinished'::text,'trouble'::text,'A change, refund or portal session was requested, and for 15 minutes it is unknown whether it took effect. object_id is the entry of the audit log.'::text,'the same request again; or audit settle, after a look at Stripe'::text,'mpanel-billing audit settle ENTRY --outcome OUTCOME --reason REASON'::text), ('drift'::text,'trouble'::text,'The latest reconcile found a difference from Stripe that it could not repair.'::text,'a later reconcile that does not find it (docs/reconciliation.md)'::text,'mpanel-billing reconcile --object OBJECT'::text), ('dispute_unanswered'::text,'trouble'::text,'A bank disputes a payment, or asks about it, and waits for evidence.'::text,'evidence that is submitted, or a refund if the bank only asks; three days before the deadline it is dispute_due'::text,'mpanel-billing disputes show DISPUTE'::text), ('dispute_due'::text,'trouble'::text,'A disputed payment is lost within three days, unless evidence is submitted.'::text,'evidence that is submitted, a refund if the bank only asks, or the deadline: then it is lost'::text,'mpanel-billing disputes evidence DISPUTE'::text), ('fraud_warning'::text,'trouble'::text,'A bank reports a payment as fraud, and nobody disputes it yet.'::text,'a refund, a dispute, or 30 days'::text,'mpanel-billing refund INVOICE'::text), ('tax_id_unverified'::text,'trouble'::text,'An invoice leaves the tax to the customer (reverse charge), and their tax id is not known to the government''s database.'::text,'a verified tax id, the end of the wrong one at Stripe, a voided invoice, or 90 days'::text,'mpanel-billing invoice show INVOICE'::text), ('usage_not_billed'::text,'trouble'::text,'Usage came after the invoice of its term was final, or Stripe does not take it: nobody is billed for it. object_id is the meter event.'::text,'usage settle, once it is charged otherwise (charge), or given away'::text,'mpanel-billing usage settle EVENT --reason TEXT'::text), ('usage_unsent'::text,'trouble'::text,'For an hour, Stripe could not be told of usage. object_id is the meter event; what the customer used of that meter since waits behind it.'::text,'the worker, once the cause that detail names is fixed'::text,NULL::text), ('receiver_disabled'::text,'trouble'::text,'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.'::text,'receivers enable, once it works again: it gets all that has waited; or receivers remove'::text,'mpanel-billing receivers enable RECEIVER'::text), ('not_delivered'::text,'trouble'::text,'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.'::text,'deliveries resend, once the receiver accepts it; or deliveries dismiss'::text,'mpanel-billing deliveries resend MESSAGE'::text), ('dunning'::text,'watch'::text,'A term is due and unpaid, and Stripe will try again to collect it.'::text,'the payment; without one, the last try makes it overdue'::text,NULL::text), ('provisioning_retried'::text,'watch'::text,'A service has failed to carry out a command, and the command is repeated. object_id is the product type.'::text,'a command that succeeds; after five tries it is provisioning_failed'::text,NULL::text), ('debt_unchecked'::text,'watch'::text,'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.'::text,'an answer from Stripe; after a day it is debt_unconfirmed'::text,NULL::text), ('open_after_end'::text,'watch'::text,'An invoice can still be paid although its subscription has ended.'::text,'its payment, which is paid_after_end; or the termination of the accounts, which voids it first (OPEN_INVOICES_AT_END)'::text,NULL::text), ('event_waiting'::text,'watch'::text,'An event is stored and not applied yet.'::text,'its next try; after 15 minutes it is event_failed'::text,NULL::text), ('dispute_under_review'::text,'watch'::text,'Evidence for a disputed payment was submitted, and the bank decides.'::text,'its decision, which can take three months'::text,NULL::text), ('refetch_retried'::text,'watch'::text,'An object is to be fetched from Stripe, which could not be reached.'::text,'the next try; after an hour it is refetch_failed'::text,NULL::text)) k(kind, list, meaning, settled_by, command);
 COMMENT ON VIEW billing_trouble_kinds IS 'What each kind of trouble or watched work means, and what settles it';
 COMMENT ON COLUMN billing_trouble_kinds.kind IS 'Its name';
 COMMENT ON COLUMN billing_trouble_kinds.list IS 'trouble: a person must act; watch: Stripe or time settles it';
@@ -8623,21 +8712,6 @@ COMMENT ON COLUMN billing_usage.quantity IS 'How much; negative: a correction';
 COMMENT ON COLUMN billing_usage.used_at IS 'When it was used, as it was reported';
 COMMENT ON COLUMN billing_usage.meter_event_id IS 'The row of billing_meter_events that tells Stripe; no reference: both come in one statement, and go by age';
 COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
-
-CREATE TABLE billing_usage_totals (
-    subscription_id uuid NOT NULL,
-    meter text NOT NULL,
-    term_start timestamp with time zone NOT NULL,
-    quantity bigint NOT NULL,
-    latest_at timestamp with time zone NOT NULL
-)
-WITH (fillfactor='85');
-COMMENT ON TABLE billing_usage_totals IS 'What was reported of each meter in the latest term, kept as it comes: what is told of thresholds depends on it';
-COMMENT ON COLUMN billing_usage_totals.subscription_id IS 'Whose usage it is; no reference, because mPanel may delete the row';
-COMMENT ON COLUMN billing_usage_totals.meter IS 'What was used';
-COMMENT ON COLUMN billing_usage_totals.term_start IS 'When that term began, as the item had it then';
-COMMENT ON COLUMN billing_usage_totals.quantity IS 'The sum of its records, or the latest of them';
-COMMENT ON COLUMN billing_usage_totals.latest_at IS 'When the latest of them was used';
 
 CREATE VIEW billing_watch AS
  SELECT 'dunning'::text AS trouble,
@@ -8717,7 +8791,7 @@ CREATE TABLE catalogue_edits (
     after_subscription_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
     edited_at timestamp with time zone DEFAULT now() NOT NULL
 );
-COMMENT ON TABLE catalogue_edits IS 'Products whose types, resources or Stripe ids have changed, until all their subscriptions have been checked again';
+COMMENT ON TABLE catalogue_edits IS 'Products whose types, resources, limits of usage or Stripe ids have changed, until all their subscriptions have been checked again';
 COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
 COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
 COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
@@ -9559,6 +9633,8 @@ CREATE INDEX billing_meter_events_created_idx ON billing_meter_events USING btre
 
 CREATE INDEX billing_meter_events_failing_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = 'waiting'::text) AND (failures > 0));
 
+CREATE INDEX billing_meter_events_oldest_idx ON billing_meter_events USING btree (created_at) WHERE (state = 'waiting'::text);
+
 CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = ANY ('{late,refused}'::text[])) AND (settled_at IS NULL));
 
 CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events USING btree (subscription_id, meter, used_at);
@@ -9718,6 +9794,8 @@ CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING 
 CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 
 CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE ((version > done_version) IS TRUE);
+
+CREATE INDEX provisioning_work_used_up_idx ON provisioning_work USING btree (subscription_id) WHERE (decided_reason = 'used_up'::text);
 
 CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
 

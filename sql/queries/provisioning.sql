@@ -45,7 +45,7 @@
 --     created_at timestamp with time zone DEFAULT now() NOT NULL,
 --     updated_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT provisioning_work_check CHECK ((done_version <= version)),
---     CONSTRAINT provisioning_work_decided_reason_check CHECK ((decided_reason = ANY (ARRAY['disputed'::text, 'ended'::text, 'held'::text, 'paused'::text, 'unpaid'::text]))),
+--     CONSTRAINT provisioning_work_decided_reason_check CHECK ((decided_reason = ANY (ARRAY['disputed'::text, 'ended'::text, 'held'::text, 'paused'::text, 'unpaid'::text, 'used_up'::text]))),
 --     CONSTRAINT provisioning_work_lease_check CHECK (((lease_token IS NULL) = (leased_until IS NULL)))
 -- )
 -- WITH (fillfactor='85', autovacuum_vacuum_scale_factor='0.02');
@@ -58,6 +58,7 @@
 -- CREATE INDEX provisioning_work_payable_after_end_idx ON provisioning_work USING btree (subscription_id) WHERE ((inputs ->> 'payableAfterEnd'::text))::boolean;
 -- CREATE INDEX provisioning_work_troubled_idx ON provisioning_work USING btree (subscription_id) WHERE (last_error IS NOT NULL);
 -- CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subscription_id) WHERE ((version > done_version) IS TRUE);
+-- CREATE INDEX provisioning_work_used_up_idx ON provisioning_work USING btree (subscription_id) WHERE (decided_reason = 'used_up'::text);
 --
 -- CREATE TABLE tenant_services (
 --     subscription_id uuid NOT NULL,

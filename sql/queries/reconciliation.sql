@@ -43,7 +43,7 @@
 --     cursor_created bigint,
 --     marked bigint DEFAULT 0 NOT NULL,
 --     done boolean DEFAULT false NOT NULL,
---     CONSTRAINT billing_reconcile_slices_step_check CHECK ((step = ANY (ARRAY['replay'::text, 'compare'::text, 'absent'::text, 'inspect'::text])))
+--     CONSTRAINT billing_reconcile_slices_step_check CHECK ((step = ANY (ARRAY['replay'::text, 'compare'::text, 'absent'::text, 'inspect'::text, 'usage'::text])))
 -- );
 -- ALTER TABLE ONLY billing_reconcile_slices ADD CONSTRAINT billing_reconcile_slices_pkey PRIMARY KEY (run_id, step, subject, part);
 -- ALTER TABLE ONLY billing_reconcile_slices ADD CONSTRAINT billing_reconcile_slices_run_id_fkey FOREIGN KEY (run_id) REFERENCES billing_reconcile_runs(id) ON DELETE CASCADE;

@@ -45,6 +45,7 @@
 -- ALTER TABLE ONLY billing_meter_events ADD CONSTRAINT billing_meter_events_pkey PRIMARY KEY (id);
 -- CREATE INDEX billing_meter_events_created_idx ON billing_meter_events USING btree (created_at);
 -- CREATE INDEX billing_meter_events_failing_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = 'waiting'::text) AND (failures > 0));
+-- CREATE INDEX billing_meter_events_oldest_idx ON billing_meter_events USING btree (created_at) WHERE (state = 'waiting'::text);
 -- CREATE INDEX billing_meter_events_unbilled_idx ON billing_meter_events USING btree (subscription_id) WHERE ((state = ANY ('{late,refused}'::text[])) AND (settled_at IS NULL));
 -- CREATE INDEX billing_meter_events_usage_idx ON billing_meter_events USING btree (subscription_id, meter, used_at);
 -- CREATE INDEX billing_meter_events_waiting_idx ON billing_meter_events USING btree (stripe_customer_id, meter, number) WHERE (state = 'waiting'::text);
@@ -54,7 +55,11 @@
 --     meter text NOT NULL,
 --     term_start timestamp with time zone NOT NULL,
 --     quantity bigint NOT NULL,
---     latest_at timestamp with time zone NOT NULL
+--     latest_at timestamp with time zone NOT NULL,
+--     lifted_at timestamp with time zone,
+--     lifted_by text,
+--     lifted_reason text,
+--     CONSTRAINT billing_usage_totals_check CHECK ((num_nonnulls(lifted_at, lifted_by, lifted_reason) = ANY (ARRAY[0, 3])))
 -- )
 -- WITH (fillfactor='85');
 -- ALTER TABLE ONLY billing_usage_totals ADD CONSTRAINT billing_usage_totals_pkey PRIMARY KEY (subscription_id, meter);

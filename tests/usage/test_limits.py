@@ -90,6 +90,7 @@ async def test_a_limit_suspends_until_the_next_term(reporter: Reporter, metered:
 async def test_it_goes_on_with_another_limit_or_an_operators_word(
     reporter: Reporter, metered: str
 ) -> None:
+    await work(reporter)
     await reporter.statuses(record("a", metered, 6000))
     await work(reporter)
     assert await access(reporter, metered) == ("suspended", "used_up")
@@ -121,6 +122,7 @@ async def test_it_goes_on_with_another_limit_or_an_operators_word(
 async def test_what_is_used_after_a_term_that_the_mirror_has_counts_to_the_next_one(
     reporter: Reporter, metered: str
 ) -> None:
+    await work(reporter)
     now = datetime.now(UTC)
     ended = now - timedelta(minutes=2)
     await reporter.service.pool.execute(
