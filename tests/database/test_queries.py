@@ -74,6 +74,7 @@ OF_BOTH_MODES = {
     "refetches.list_due_refetches": "Stripe has no object with an id of the other mode",
     "registrar.list_due": "asks a registrar, which has none of Stripe's modes",
     "revenue.fold_changes": "asks Stripe nothing",
+    "usage.renew_freed": "as list_due_work",
 }
 """Work that is handed out without looking at its mode, and why."""
 

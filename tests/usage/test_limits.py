@@ -115,7 +115,7 @@ async def test_it_goes_on_with_another_limit_or_an_operators_word(
     limit = await limit_of(reporter, metered)
     assert (limit["isReached"], limit["suspends"]) == (True, False)
     assert limit["liftedAt"] is not None
-    timeline = await run_command(url, "provision", "timeline", metered)
+    timeline = await run_command(url, "timeline", metered)
     assert "usage.lift by" in timeline.out
 
 
