@@ -102,6 +102,8 @@ SELECT id, 1, 'x', 'ada' FROM subscriptions;
 INSERT INTO billing_leniency (customer_id, grace_days, reason, set_by)
 SELECT id, 1, 'x', 'ada' FROM customers;
 INSERT INTO billing_notes (customer_id, body, written_by) SELECT id, 'x', 'ada' FROM customers;
+INSERT INTO billing_usage_totals (subscription_id, meter, term_start, quantity, latest_at)
+SELECT id, 'traffic_gb', now(), 1, now() FROM subscriptions;
 ANALYZE;
 """
 CATALOGUE = {"prices", "products", "billing_ignored_prices"}
