@@ -5297,17 +5297,19 @@ CREATE TABLE billing_api_keys (
     networks cidr[],
     calls_per_minute bigint,
     refunds_per_day bigint,
+    replaced_by text,
     CONSTRAINT billing_api_keys_calls_per_minute_check CHECK ((calls_per_minute > 0)),
+    CONSTRAINT billing_api_keys_check CHECK ((replaced_by <> id)),
     CONSTRAINT billing_api_keys_id_check CHECK ((id ~ '^mpb_[0-9A-Za-z]{10}$'::text)),
     CONSTRAINT billing_api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
     CONSTRAINT billing_api_keys_networks_check CHECK ((cardinality(networks) > 0)),
     CONSTRAINT billing_api_keys_refunds_per_day_check CHECK ((refunds_per_day >= 0)),
-    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:customers'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
+    CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'admin:keys'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:customers'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
 );
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
-COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked';
+COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked or replaced';
 COMMENT ON COLUMN billing_api_keys.key_hash IS 'SHA-256 of the whole key, which is not stored';
 COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to, as docs/access.md lists it; admin and billing include all that begin with them';
 COMMENT ON COLUMN billing_api_keys.created_at IS 'When it was made';
@@ -5318,6 +5320,7 @@ COMMENT ON COLUMN billing_api_keys.last_used_at IS 'Last use, to the minute; nul
 COMMENT ON COLUMN billing_api_keys.networks IS 'Where it may be used from; null: anywhere';
 COMMENT ON COLUMN billing_api_keys.calls_per_minute IS 'How many calls it may make in a minute; null: any number';
 COMMENT ON COLUMN billing_api_keys.refunds_per_day IS 'Minor units of each currency that it may refund in a day of UTC; null: any amount';
+COMMENT ON COLUMN billing_api_keys.replaced_by IS 'billing_api_keys.id of the key that has taken its place and its name, while it runs out; null: none';
 
 CREATE TABLE billing_audit_entries (
     id bigint NOT NULL,
@@ -9493,7 +9496,7 @@ CREATE INDEX billing_access_data_waiting_idx ON billing_access_data USING btree 
 
 CREATE INDEX billing_adoptions_problem_idx ON billing_adoptions USING btree (subscription_id) WHERE (problem IS NOT NULL);
 
-CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
+CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE ((revoked_at IS NULL) AND (replaced_by IS NULL));
 
 CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries USING btree (actor, entry_id);
 

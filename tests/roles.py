@@ -14,7 +14,12 @@ from mpanel_billing.settings import Settings
 
 WEB_ROLE = "tests_web"
 RUNTIME_ROLE = "tests_runtime"
-ROLES = {WEB_ROLE: (Process.WEB,), RUNTIME_ROLE: RUNTIME}
+KEYS_ROLE = "tests_web_with_keys"
+ROLES = {
+    WEB_ROLE: (Process.WEB,),
+    RUNTIME_ROLE: RUNTIME,
+    KEYS_ROLE: (Process.WEB, Process.KEYS),
+}
 
 _granted: set[str] = set()
 """The databases of this process that are copies of one in which the roles have their rights."""

@@ -142,9 +142,9 @@ def make_settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **given | values)  # type: ignore[call-arg]
 
 
-def make_app(settings: Settings) -> web.Application:
+def make_app(settings: Settings, role: str = WEB_ROLE) -> web.Application:
     """The app with the role of web processes; a route that breaks its declaration fails."""
-    return create_app(settings_under(settings, WEB_ROLE), strict=True)
+    return create_app(settings_under(settings, role), strict=True)
 
 
 @pytest.fixture

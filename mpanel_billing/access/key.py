@@ -12,6 +12,7 @@ import string
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, get_args
 
 from mpanel_billing.errors import InvalidRequestError
@@ -21,6 +22,7 @@ Scope = Literal[
     "admin:read",
     "admin:operate",
     "admin:money",
+    "admin:keys",
     "billing",
     "billing:read",
     "billing:change",
@@ -47,6 +49,21 @@ _CHECKSUM_LENGTH = 6
 _KEY = re.compile(
     rf"({PREFIX}[0-9A-Za-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}"
 )
+
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a key is limited to: networks, calls a minute, refunds a day; None means no limit.
+
+    `refunds_per_day` is in minor units, for each currency, and a day of UTC.
+    """
+
+    networks: tuple[Network, ...] | None = None
+    calls_per_minute: int | None = None
+    refunds_per_day: int | None = None
 
 
 class MistypedKeyError(ValueError):

@@ -10,8 +10,14 @@ from ipaddress import IPv4Address, IPv6Address
 from pydantic import SecretStr
 
 from mpanel_billing.access import repository
-from mpanel_billing.access.key import MistypedKeyError, Scope, hash_key, include_scope, read_key_id
-from mpanel_billing.access.repository import Network
+from mpanel_billing.access.key import (
+    MistypedKeyError,
+    Network,
+    Scope,
+    hash_key,
+    include_scope,
+    read_key_id,
+)
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import UnauthenticatedError
 from mpanel_billing.settings import HASHED_KEY_PREFIX, Settings

@@ -3,32 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
 import asyncpg
 
-from mpanel_billing.access.key import Scope
+from mpanel_billing.access.key import SCOPES, Limits, Network, Scope
 from mpanel_billing.database.queries import Connection, load_queries
 
 _queries = load_queries("api_keys")
 _audit = load_queries("audit")
 _sessions = load_queries("console_sessions")
-
-
-Network = IPv4Network | IPv6Network
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a key is limited to: networks, calls a minute, refunds a day; None means no limit.
-
-    `refunds_per_day` is in minor units, for each currency, and a day of UTC.
-    """
-
-    networks: tuple[Network, ...] | None = None
-    calls_per_minute: int | None = None
-    refunds_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +43,16 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class NamedKey:
-    """The key found by a name or an id."""
+    """The key found by a name or an id; `lifetime` is what it was made for, None without an end."""
 
     id: str
     name: str
-    revoked_at: datetime | None
+    scopes: tuple[Scope, ...]
+    limits: Limits
+    lifetime: timedelta | None
+    revoked: bool
+    expired: bool
+    replaced_by: str | None
 
 
 async def insert_key(
@@ -120,7 +109,37 @@ async def list_keys(conn: Connection) -> Sequence[asyncpg.Record]:
 async def find_key(conn: Connection, named: str) -> NamedKey | None:
     """Return the key with that id, or the valid key with that name."""
     row = await _queries.find_key.fetch_one(conn, named=named)
-    return NamedKey(**row) if row else None
+    if row is None:
+        return None
+    scopes = tuple(scope for scope in SCOPES if scope in row["scopes"])
+    rest = ("id", "name", "lifetime", "revoked", "expired", "replaced_by")
+    return NamedKey(**{name: row[name] for name in rest}, scopes=scopes, limits=_limits_of(row))
+
+
+async def may_give(conn: Connection) -> bool:
+    """Return whether the role of this connection may make keys."""
+    return bool(await _queries.may_give.fetch_value(conn))
+
+
+async def get_limits(conn: Connection, key_id: str) -> Limits | None:
+    """Return what a key is limited to; None for an unknown one."""
+    row = await _queries.get_limits.fetch_one(conn, id=key_id)
+    return _limits_of(row) if row else None
+
+
+def _limits_of(row: asyncpg.Record) -> Limits:
+    networks = row["networks"]
+    return Limits(networks and tuple(networks), row["calls_per_minute"], row["refunds_per_day"])
+
+
+async def replace_key(
+    conn: Connection, key_id: str, *, replaced_by: str, overlap: timedelta
+) -> datetime | None:
+    """Let a key run out that another one replaces; return when it ends, None if it has ended."""
+    until: datetime | None = await _queries.replace_key.fetch_value(
+        conn, id=key_id, replaced_by=replaced_by, overlap=overlap
+    )
+    return until
 
 
 async def revoke_key(conn: Connection, key_id: str) -> bool:

@@ -26,6 +26,9 @@ def grants(
     commands: Annotated[
         bool, typer.Option("--commands", help="The role runs the operator's commands, too.")
     ] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="The role's console may make and revoke API keys.")
+    ] = False,
     add_only: Annotated[
         bool,
         typer.Option("--add-only", help="Take nothing away: while an older release still runs."),
@@ -38,4 +41,6 @@ def grants(
     processes = (Process.WEB,) if web_only else RUNTIME
     if commands:
         processes = (*processes, Process.COMMANDS)
+    if keys:
+        processes = (*processes, Process.KEYS)
     typer.echo(grants_sql(owner, runtime, processes, add_only=add_only), nl=False)

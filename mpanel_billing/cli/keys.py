@@ -10,16 +10,14 @@ import typer
 
 from mpanel_billing.access import keys
 from mpanel_billing.access.audit import command_line_actor
-from mpanel_billing.access.key import SCOPES, read_scopes
+from mpanel_billing.access.key import SCOPES, Limits, Network, read_scopes
 from mpanel_billing.access.keyring import LOOK_UP_SECONDS
-from mpanel_billing.access.repository import Limits, Network
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import most_minor_units
 from mpanel_billing.cli.output import json_text
 
 app = typer.Typer(help="API keys for /api/admin and /api/billing.", no_args_is_help=True)
 
-_LONGEST_DAYS = 3650
 _HEADINGS = (
     "id", "name", "state", "scopes", "created (UTC)", "by", "expires", "last used", "limits"
 )  # fmt: skip
@@ -32,7 +30,7 @@ def create(
     scope: Annotated[list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; may be repeated.")],
     expires_in: Annotated[
         int | None,
-        typer.Option(min=1, max=_LONGEST_DAYS, help="Days until it expires; default: a year."),
+        typer.Option(min=1, max=keys.LONGEST_DAYS, help="Days until it expires; default: a year."),
     ] = None,
     network: Annotated[
         list[str] | None,
@@ -98,6 +96,31 @@ def revoke(
     typer.echo(f"revoked {key_id}; it stops working within {LOOK_UP_SECONDS:.0f} s")
 
 
+@app.command()
+def roll(
+    key: Annotated[str, typer.Argument(metavar="NAME|ID", help="The key's name or id (mpb_...).")],
+    *,
+    overlap_hours: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=int(keys.LONGEST_OVERLAP / timedelta(hours=1)),
+            help="How long the old key still works; 0: not at all.",
+        ),
+    ] = 24,
+) -> None:
+    """Put a new key in the place of one, with its name, scopes and limits, and print it."""
+    overlap = timedelta(hours=overlap_hours)
+    rolled = with_pool(lambda pool: keys.roll_key(pool, command_line_actor(), key, overlap=overlap))
+    typer.echo(rolled.new.text)
+    typer.echo(
+        f"{rolled.new.id} is {rolled.name} now; {rolled.old_id} works until"
+        f" {_moment(rolled.until)} (UTC).",
+        err=True,
+    )
+    typer.echo("Store it now: it cannot be shown again.", err=True)
+
+
 def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
     """Format the keys as a table with a heading."""
     cells = [
@@ -106,7 +129,7 @@ def _table(rows: Sequence[asyncpg.Record]) -> list[str]:
         (
             row["id"],
             row["name"],
-            row["state"],
+            f"{row['state']}{', replaced' if row['replaced_by'] else ''}",
             ",".join(row["scopes"]),
             _moment(row["created_at"]),
             row["created_by"],

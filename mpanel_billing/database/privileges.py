@@ -21,6 +21,8 @@ class Process(StrEnum):
     WEB = "web"
     WORKER = "worker"
     COMMANDS = "commands"
+    KEYS = "keys"
+    """Making API keys in the console, which no web process may unless it is granted."""
 
 
 class Need(NamedTuple):
@@ -41,7 +43,8 @@ RUNTIME = (Process.WEB, Process.WORKER)
 _MARKS: Mapping[Process, Need] = {
     Process.WEB: Need("INSERT", "stripe_events"),
     Process.WORKER: Need("DELETE", "pgqueuer"),
-    Process.COMMANDS: Need("INSERT", "billing_api_keys"),
+    Process.COMMANDS: Need("INSERT", "catalogue_edits"),
+    Process.KEYS: Need("INSERT", "billing_api_keys"),
 }
 """The privilege that tells which processes a role was made for."""
 

@@ -23,9 +23,13 @@ _MODULES: Mapping[Process, tuple[str, ...]] = {
     Process.WEB: ("http", "console", "doctor", "cli.doctor"),
     Process.WORKER: ("worker", "doctor", "cli.doctor"),
     Process.COMMANDS: ("cli",),
+    Process.KEYS: ("access.keys",),
 }
 _OF_OTHER_ROLES = ("cli.migrate", "cli.dev", "cli.serve", "cli.worker")
 """Commands of the owner, and those that start the other processes."""
+
+_GIVING_ACCESS = frozenset({"api_keys.insert_key", "api_keys.replace_key", "api_keys.revoke_key"})
+"""The console runs them only if its role was granted Process.KEYS."""
 
 _OF_EACH_TYPE = ("list_stored", "write_snapshots", "list_compared", "find_absent")
 """The queries that mirror/repository.py finds by the type of an object."""
@@ -56,7 +60,8 @@ def queries_of(process: Process) -> frozenset[str]:
     starts = [f"{_PACKAGE}.{name}" for name in _MODULES[process]]
     others = [f"{_PACKAGE}.{name}" for name in _OF_OTHER_ROLES]
     roots = [name for name in _modules() if _is_in(name, starts) and not _is_in(name, others)]
-    return frozenset(_Walk().run(roots))
+    found = frozenset(_Walk().run(roots))
+    return found - _GIVING_ACCESS if process is Process.WEB else found
 
 
 def _is_in(module: str, packages: Iterable[str]) -> bool:

@@ -95,7 +95,7 @@ KEPT: Mapping[str, Mapping[str, str]] = {
 NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_access_data": _words("product_type handed_out_to"),
     "billing_adoptions": _words("source problem"),
-    "billing_api_keys": _words("id name key_hash scopes created_by networks"),
+    "billing_api_keys": _words("id name key_hash scopes created_by networks replaced_by"),
     "billing_changes": _words("kind request_hash state stripe_id end_service"),
     # operators: who works here, not who buys
     "billing_console_sessions": _words(

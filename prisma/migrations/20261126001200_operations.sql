@@ -10,7 +10,7 @@ CREATE TABLE billing_api_keys (
     scopes text[] NOT NULL CHECK (
         cardinality(scopes) > 0
         AND scopes <@ ARRAY[
-            'admin', 'admin:read', 'admin:operate', 'admin:money',
+            'admin', 'admin:read', 'admin:operate', 'admin:money', 'admin:keys',
             'billing', 'billing:read', 'billing:change', 'billing:refund', 'billing:portal', 'billing:access-data', 'billing:customers',
             'billing:transfer-out', 'billing:usage', 'billing:any-customer'
         ]
@@ -22,13 +22,14 @@ CREATE TABLE billing_api_keys (
     last_used_at timestamptz,
     networks cidr[] CHECK (cardinality(networks) > 0),
     calls_per_minute bigint CHECK (calls_per_minute > 0),
-    refunds_per_day bigint CHECK (refunds_per_day >= 0)
+    refunds_per_day bigint CHECK (refunds_per_day >= 0),
+    replaced_by text CHECK (replaced_by <> id)
 );
 CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys (name)
-WHERE revoked_at IS NULL;
+WHERE revoked_at IS NULL AND replaced_by IS NULL;
 COMMENT ON TABLE billing_api_keys IS 'Keys for /api/admin and /api/billing, in addition to those in the settings';
 COMMENT ON COLUMN billing_api_keys.id IS 'The start of the key; not secret';
-COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked';
+COMMENT ON COLUMN billing_api_keys.name IS 'Name of its owner, chosen by the operator; free again once the key is revoked or replaced';
 COMMENT ON COLUMN billing_api_keys.key_hash IS 'SHA-256 of the whole key, which is not stored';
 COMMENT ON COLUMN billing_api_keys.scopes IS 'What it gives access to, as docs/access.md lists it; admin and billing include all that begin with them';
 COMMENT ON COLUMN billing_api_keys.created_at IS 'When it was made';
@@ -39,6 +40,7 @@ COMMENT ON COLUMN billing_api_keys.last_used_at IS 'Last use, to the minute; nul
 COMMENT ON COLUMN billing_api_keys.networks IS 'Where it may be used from; null: anywhere';
 COMMENT ON COLUMN billing_api_keys.calls_per_minute IS 'How many calls it may make in a minute; null: any number';
 COMMENT ON COLUMN billing_api_keys.refunds_per_day IS 'Minor units of each currency that it may refund in a day of UTC; null: any amount';
+COMMENT ON COLUMN billing_api_keys.replaced_by IS 'billing_api_keys.id of the key that has taken its place and its name, while it runs out; null: none';
 
 -- A row for each ceiling of a key, written in place.
 CREATE TABLE billing_key_usage (

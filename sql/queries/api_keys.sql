@@ -15,16 +15,18 @@
 --     networks cidr[],
 --     calls_per_minute bigint,
 --     refunds_per_day bigint,
+--     replaced_by text,
 --     CONSTRAINT billing_api_keys_calls_per_minute_check CHECK ((calls_per_minute > 0)),
+--     CONSTRAINT billing_api_keys_check CHECK ((replaced_by <> id)),
 --     CONSTRAINT billing_api_keys_id_check CHECK ((id ~ '^mpb_[0-9A-Za-z]{10}$'::text)),
 --     CONSTRAINT billing_api_keys_key_hash_check CHECK ((octet_length(key_hash) = 32)),
 --     CONSTRAINT billing_api_keys_name_check CHECK (((name ~ '^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$'::text) AND (name !~ '^mpb_'::text))),
 --     CONSTRAINT billing_api_keys_networks_check CHECK ((cardinality(networks) > 0)),
 --     CONSTRAINT billing_api_keys_refunds_per_day_check CHECK ((refunds_per_day >= 0)),
---     CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:customers'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
+--     CONSTRAINT billing_api_keys_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['admin'::text, 'admin:read'::text, 'admin:operate'::text, 'admin:money'::text, 'admin:keys'::text, 'billing'::text, 'billing:read'::text, 'billing:change'::text, 'billing:refund'::text, 'billing:portal'::text, 'billing:access-data'::text, 'billing:customers'::text, 'billing:transfer-out'::text, 'billing:usage'::text, 'billing:any-customer'::text])))
 -- );
 -- ALTER TABLE ONLY billing_api_keys ADD CONSTRAINT billing_api_keys_pkey PRIMARY KEY (id);
--- CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE (revoked_at IS NULL);
+-- CREATE UNIQUE INDEX billing_api_keys_name_key ON billing_api_keys USING btree (name) WHERE ((revoked_at IS NULL) AND (replaced_by IS NULL));
 --
 -- CREATE TABLE billing_key_usage (
 --     key_id text NOT NULL,
@@ -62,7 +64,7 @@ VALUES (
     :calls_per_minute::bigint,
     :refunds_per_day::bigint
 )
-ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING
+ON CONFLICT (name) WHERE revoked_at IS NULL AND replaced_by IS NULL DO NOTHING
 RETURNING expires_at;
 
 -- name: get_key(id)^
@@ -148,7 +150,8 @@ SELECT
     k.last_used_at,
     k.networks::text[] AS networks,
     k.calls_per_minute,
-    k.refunds_per_day
+    k.refunds_per_day,
+    k.replaced_by
 FROM billing_api_keys AS k
 ORDER BY k.created_at, k.id;
 
@@ -157,10 +160,29 @@ ORDER BY k.created_at, k.id;
 SELECT
     k.id,
     k.name,
-    k.revoked_at
+    k.scopes,
+    k.networks,
+    k.calls_per_minute,
+    k.refunds_per_day,
+    k.expires_at - k.created_at AS lifetime,
+    k.revoked_at IS NOT NULL AS revoked,
+    coalesce(k.expires_at <= now(), FALSE) AS expired,
+    k.replaced_by
 FROM billing_api_keys AS k
 WHERE k.id = :named
-   OR (k.name = :named AND k.revoked_at IS NULL);
+   OR (k.name = :named AND k.revoked_at IS NULL AND k.replaced_by IS NULL);
+
+-- name: may_give()$
+-- Whether the role of this connection may make keys (docs/deployment.md).
+SELECT has_table_privilege('billing_api_keys', 'INSERT');
+
+-- name: get_limits(id)^
+SELECT
+    k.networks,
+    k.calls_per_minute,
+    k.refunds_per_day
+FROM billing_api_keys AS k
+WHERE k.id = :id;
 
 -- name: revoke_key(id)$
 UPDATE billing_api_keys
@@ -168,3 +190,14 @@ SET revoked_at = now()
 WHERE id = :id
   AND revoked_at IS NULL
 RETURNING TRUE;
+
+-- name: replace_key(id, replaced_by, overlap)$
+-- The key runs out; without an overlap it is over at once.
+UPDATE billing_api_keys
+SET replaced_by = :replaced_by,
+    expires_at = least(expires_at, now() + :overlap::interval),
+    revoked_at = CASE WHEN :overlap::interval = interval '0' THEN now() END
+WHERE id = :id
+  AND revoked_at IS NULL
+  AND replaced_by IS NULL
+RETURNING expires_at;

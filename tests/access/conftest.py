@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.access.key import Scope
+from mpanel_billing.access.key import Limits, Scope
 from mpanel_billing.access.keys import IssuedKey, create_key
-from mpanel_billing.access.repository import Limits
 from mpanel_billing.database.pool import Pool
 from tests.service import AppClient, make_app, make_settings
 

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from datetime import timedelta
 
 import aiohttp
 import asyncpg
@@ -54,6 +55,28 @@ async def test_keys_are_made_listed_and_revoked(database_url: str) -> None:
     lines = [line.split("  ") for line in told.out.splitlines()]
     assert [line[2] for line in lines] == ["key.revoke", "key.create"]
     assert all(re.fullmatch(rf"cli:\S+@{socket.gethostname()}", line[1]) for line in lines)
+
+
+async def test_a_key_is_rolled_under_its_name(database_url: str, pool: Pool) -> None:
+    create = ("keys", "create", "--name", "panel", "--scope", "billing:read", "--no-expiry")
+    first = (await run_command(database_url, *create)).out
+    rolled = await run_command(database_url, "keys", "roll", "panel", "--overlap-hours", "2")
+    assert rolled.status == 0, rolled.err
+    assert KEY.fullmatch(rolled.out)
+    old, new = first[:14], rolled.out[:14]
+    assert f"{new} is panel now; {old} works until " in rolled.err
+    rows = {row["id"]: row for row in await pool.fetch("SELECT * FROM billing_api_keys")}
+    assert rows[old]["expires_at"] - rows[new]["created_at"] == timedelta(hours=2)
+    assert rows[new]["expires_at"] is None
+    again = await run_command(database_url, "keys", "roll", old)
+    assert (again.status, f"{new} is in use" in again.err) == (1, True)
+    # the name means the new one
+    revoked = await run_command(database_url, "keys", "revoke", "panel")
+    assert revoked.out.startswith(f"revoked {new}")
+    listed = (await run_command(database_url, "keys", "list")).out
+    assert re.search(rf"^{old}  panel  valid, replaced  ", listed, re.MULTILINE)
+    over = await run_command(database_url, "keys", "roll", new)
+    assert (over.status, "is revoked" in over.err) == (1, True)
 
 
 async def test_a_key_expires_after_a_year_unless_it_is_made_without_an_expiry(
