@@ -135,10 +135,15 @@ async def retire_products(conn: Connection, kept: Iterable[str]) -> tuple[str, .
     return tuple(row["code"] for row in rows)
 
 
-async def insert_meters(conn: Connection, rows: Sequence[Row]) -> dict[str, str]:
-    """Note what is metered; return the meters that add up another way by now, with that."""
-    changed = await _queries.insert_meters.fetch(conn, meters=rows)
+async def find_changed_meters(conn: Connection, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the meters that add up another way by now, with that."""
+    changed = await _queries.find_changed_meters.fetch(conn, meters=rows)
     return {row["event_name"]: row["aggregation"] for row in changed}
+
+
+async def insert_meters(conn: Connection, rows: Sequence[Row]) -> None:
+    """Note what is metered."""
+    await _queries.insert_meters.execute(conn, meters=rows)
 
 
 async def replace_prices(

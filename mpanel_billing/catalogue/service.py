@@ -1,14 +1,16 @@
 """Apply a catalogue file to the database, or find out what that would change."""
 
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue import repository
 from mpanel_billing.catalogue.edit import CatalogueEdit, compare_catalogues
+from mpanel_billing.catalogue.from_file import catalogue_of
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.rows import coupon_rows, meter_rows, price_rows, product_rows
+from mpanel_billing.catalogue.rows import Row, coupon_rows, meter_rows, price_rows, product_rows
 from mpanel_billing.catalogue.schema import CatalogueFile
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
@@ -46,10 +48,6 @@ class MeterChangedError(BillingError):
     code = "meter_changed"
 
 
-class _PreviewedError(Exception):
-    """Ends the transaction of a preview."""
-
-
 async def read_catalogue(pool: Pool, *, livemode: bool) -> Catalogue:
     """Return what is on sale now, with the Stripe ids of the given mode."""
     async with acquired(pool) as conn:
@@ -57,12 +55,10 @@ async def read_catalogue(pool: Pool, *, livemode: bool) -> Catalogue:
 
 
 async def preview_catalogue(pool: Pool, file: CatalogueFile) -> CatalogueEdit:
-    """Return what `apply_catalogue` would change, which it does and takes back."""
-    with suppress(_PreviewedError):
-        async with transaction(pool) as conn:
-            _, edit = await _compared(conn, file)
-            raise _PreviewedError
-    return edit
+    """Return what `apply_catalogue` would change, without writing; MeterChangedError as there."""
+    async with acquired(pool) as conn:
+        await _require_same_meters(conn, meter_rows(file))
+        return await _edit(conn, file)
 
 
 async def apply_catalogue(
@@ -80,30 +76,22 @@ async def apply_catalogue(
     itself. CatalogueChangedError if the edit is another one than `expected`, its preview.
     """
     async with transaction(pool) as conn:
-        if expected is None:
-            applied = await _apply(conn, file)
-        else:
-            applied, edit = await _compared(conn, file)
-            if edit != expected:
-                raise CatalogueChangedError(
-                    "someone else has changed the catalogue in the meantime: run this again"
-                )
+        await repository.lock_catalogue(conn)
+        if expected is not None and await _edit(conn, file) != expected:
+            raise CatalogueChangedError(
+                "someone else has changed the catalogue in the meantime: run this again"
+            )
+        applied = await _apply(conn, file)
         await audit.record(conn, by, "catalogue.apply", details=asdict(applied))
     return applied
 
 
-async def _compared(
-    conn: Connection, file: CatalogueFile
-) -> tuple[AppliedCatalogue, CatalogueEdit]:
-    await repository.lock_catalogue(conn)
+async def _edit(conn: Connection, file: CatalogueFile) -> CatalogueEdit:
     before = await repository.load_catalogue(conn, livemode=False)
-    applied = await _apply(conn, file)
-    after = await repository.load_catalogue(conn, livemode=False)
-    return applied, compare_catalogues(before, after)
+    return compare_catalogues(before, catalogue_of(file, datetime.now(UTC)))
 
 
 async def _apply(conn: Connection, file: CatalogueFile) -> AppliedCatalogue:
-    await repository.lock_catalogue(conn)
     return AppliedCatalogue(
         products=await _apply_products(conn, file),
         prices=await _apply_prices(conn, file),
@@ -120,13 +108,9 @@ async def _apply_products(conn: Connection, file: CatalogueFile) -> Changes:
 
 
 async def _apply_prices(conn: Connection, file: CatalogueFile) -> Changes:
-    changed = await repository.insert_meters(conn, meter_rows(file))
-    if changed:
-        meter, before = next(iter(changed.items()))
-        raise MeterChangedError(
-            f"the aggregation of the meter {meter} is {before} and cannot change: name another one"
-        )
-    rows = price_rows(file)
+    meters, rows = meter_rows(file), price_rows(file)
+    await _require_same_meters(conn, meters)
+    await repository.insert_meters(conn, meters)
     inserted, retired = await repository.replace_prices(conn, rows)
     upserted = repository.Upserted(
         created=tuple(key for key in inserted if key not in retired),
@@ -134,6 +118,13 @@ async def _apply_prices(conn: Connection, file: CatalogueFile) -> Changes:
     )
     gone = tuple(key for key in retired if key not in inserted)
     return _changes(upserted, gone, len(rows))
+
+
+async def _require_same_meters(conn: Connection, meters: Sequence[Row]) -> None:
+    for meter, before in (await repository.find_changed_meters(conn, meters)).items():
+        raise MeterChangedError(
+            f"the aggregation of the meter {meter} is {before} and cannot change: name another one"
+        )
 
 
 async def _apply_coupons(conn: Connection, file: CatalogueFile) -> Changes:

@@ -435,33 +435,26 @@ WHERE products.code IS NOT NULL
   AND products.code <> ALL(:codes::text[])
 RETURNING products.code;
 
--- name: insert_meters(meters)
--- Those that are new. Returns the names of the others that add up another way, which is final.
-WITH wanted AS (
-    SELECT
-        entry.event_name,
-        entry.aggregation
-    FROM jsonb_to_recordset(:meters::jsonb) AS entry (event_name text, aggregation text)
-),
-inserted AS (
-    INSERT INTO billing_meters (event_name, aggregation)
-    SELECT
-        wanted.event_name,
-        wanted.aggregation
-    FROM wanted
-    ORDER BY wanted.event_name
-    ON CONFLICT (event_name) DO NOTHING
-    RETURNING event_name
-)
+-- name: find_changed_meters(meters)
+-- Those that add up another way than the file says, which is final.
 SELECT
     known.event_name,
     known.aggregation
-FROM wanted
+FROM jsonb_to_recordset(:meters::jsonb) AS wanted (event_name text, aggregation text)
 JOIN billing_meters AS known
     ON known.event_name = wanted.event_name
 WHERE known.aggregation <> wanted.aggregation
-  AND known.event_name NOT IN (SELECT inserted.event_name FROM inserted)
 ORDER BY known.event_name;
+
+-- name: insert_meters(meters)!
+-- Those that are new.
+INSERT INTO billing_meters (event_name, aggregation)
+SELECT
+    entry.event_name,
+    entry.aggregation
+FROM jsonb_to_recordset(:meters::jsonb) AS entry (event_name text, aggregation text)
+ORDER BY entry.event_name
+ON CONFLICT (event_name) DO NOTHING;
 
 -- name: retire_prices(prices)
 -- Takes all prices off sale that do not equal a wanted one exactly. Whether taxes are included can be said later, and never be

@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import asyncpg
 
+from mpanel_billing.catalogue.edit import compare_catalogues
 from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.model import Catalogue, Product
 from mpanel_billing.catalogue.repository import load_catalogue
 from mpanel_billing.catalogue.schema import CatalogueFile
-from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.catalogue.service import apply_catalogue, preview_catalogue
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 
@@ -200,3 +201,27 @@ async def test_prices_come_in_the_order_of_their_terms(
     terms = ("monthly", "quarterly", "semi-annually", "annually", "triennially")
     assert (await on_sale(pool)).plans["mail-basic"].cycles_in("usd") == terms
     assert make_catalogue(file).plans["mail-basic"].cycles_in("usd") == terms
+
+
+async def test_a_preview_tells_exactly_what_is_then_different(
+    pool: Pool, shipped: CatalogueFile
+) -> None:
+    for file in (
+        shipped,
+        edited(("monthly = 799,", "monthly = 899,")),
+        edited(('name = "Starter"', 'name = "Begin"'), ("percent_off = 10", "percent_off = 12.5")),
+        without_plan("starter"),
+        shipped,
+    ):
+        before = await on_sale(pool)
+        previewed = await preview_catalogue(pool, file)
+        assert await on_sale(pool) == before
+        await apply_catalogue(pool, file)
+        after = await on_sale(pool)
+        made = compare_catalogues(before, after)
+        assert (sorted(map(str, previewed.prices)), previewed.prices_before) == (
+            sorted(map(str, made.prices)),
+            made.prices_before,
+        )
+        assert sorted((*previewed.others, *previewed.added)) == sorted((*made.others, *made.added))
+        assert not (await preview_catalogue(pool, file)).prices

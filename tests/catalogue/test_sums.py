@@ -1,13 +1,15 @@
 """Whatever is ordered in a currency, and whatever a coupon takes off: every sum can be charged."""
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpanel_billing import money
 from mpanel_billing.catalogue.file import parse_catalogue
+from mpanel_billing.catalogue.from_file import catalogue_of
 from mpanel_billing.catalogue.order import Order, OrderedDomain
 from mpanel_billing.catalogue.pricing import price_order
-from tests.catalogue.conftest import catalogue_of
 
 CURRENCIES = st.sampled_from(sorted(money.STRIPE_CURRENCIES - {"usd"}))
 STEPS = st.integers(1, 9_999)
@@ -65,7 +67,7 @@ def test_every_sum_of_an_order_can_be_charged_and_they_add_up(
         "plan", "monthly", currency, trial=trial, domains=names, coupon_code="OFF",
         quantities={"plan": quantity},
     )  # fmt: skip
-    priced = price_order(catalogue_of(parse_catalogue(text)), wanted)
+    priced = price_order(catalogue_of(parse_catalogue(text), datetime.now(UTC)), wanted)
     nets = [one.net for one in priced.domains]
     sums = [*(line.amount for line in priced.lines), priced.discount, priced.total, *nets]
     assert {amount % money.smallest_step(currency) for amount in sums} == {0}
