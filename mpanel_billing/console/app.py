@@ -6,15 +6,21 @@ from http import HTTPStatus
 import asyncpg
 from aiohttp import hdrs, web
 
+from mpanel_billing.console.examining import EXAMINER, Examiner
 from mpanel_billing.console.pages import RENDER, Done, Pages, redirect
-from mpanel_billing.console.render import error_page, set_up
+from mpanel_billing.console.render import error_page, prepare
 from mpanel_billing.console.routes import (
+    catalogue,
     customers,
     disputes,
     endings,
     files,
     find,
+    invoice_acts,
+    keys,
+    money,
     plans,
+    set_up,
     sign_in,
     subscriptions,
     work,
@@ -33,14 +39,20 @@ MODULES: tuple[Pages, ...] = (
     plans.pages,
     endings.pages,
     disputes.pages,
+    invoice_acts.pages,
+    money.pages,
     work.pages,
+    keys.pages,
+    catalogue.pages,
+    set_up.pages,
 )
 
 
 def add_console(app: web.Application) -> None:
     """Add the pages of the console, and how they show errors."""
     actions = {name: action for pages in MODULES for name, action in pages.actions.items()}
-    set_up(app, actions)
+    prepare(app, actions)
+    app[EXAMINER] = Examiner()
     for pages in MODULES:
         app.add_routes(pages)
     app.add_routes(sign_in.routes)

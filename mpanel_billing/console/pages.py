@@ -73,7 +73,8 @@ class Done:
 
 
 Show = Callable[[Visit, Given], Awaitable[Page]]
-Do = Callable[[Visit, Given], Awaitable[Done]]
+Do = Callable[[Visit, Given], Awaitable[Done | Page]]
+"""A page instead of a place to go to: for what is shown once, as a new key."""
 Render = Callable[[web.Request, Page], web.Response]
 
 RENDER: web.AppKey[Render] = web.AppKey("render")
@@ -114,7 +115,7 @@ class Action:
                 done = await handler(visit, given)
             except BillingError as error:
                 return await self._refuse(visit, given, error)
-            return redirect(done)
+            return redirect(done) if isinstance(done, Done) else visit.app[RENDER](request, done)
 
         self._routes.add(Declared(hdrs.METH_POST, self.address, self.scope), post)
         return handler

@@ -53,7 +53,7 @@ _TONES: Mapping[str, str] = {
 """How a state is coloured; what is not here is past or neutral. The word itself is always there."""
 
 
-def set_up(app: web.Application, actions: Mapping[str, Action]) -> None:
+def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
     """Load the templates; `actions` are those that they may link to, by name."""
     environment = aiohttp_jinja2.setup(
         app,

@@ -68,19 +68,28 @@ def is_well(findings: Sequence[Finding]) -> bool:
     return all(finding.status is not Status.FAILED for finding in findings)
 
 
+def clean(finding: Finding) -> Finding:
+    """Return it without secrets and control characters, as it may be shown."""
+    return replace(
+        finding,
+        detail=several_lines(redact(finding.detail)),
+        advice=several_lines(redact(finding.advice)),
+    )
+
+
 def report_json(findings: Sequence[Finding]) -> dict[str, object]:
     """Return `ok`, and each finding's name, status, detail and advice, without secrets."""
-    return {"ok": is_well(findings), "findings": [asdict(_clean(f)) for f in findings]}
+    return {"ok": is_well(findings), "findings": [asdict(clean(f)) for f in findings]}
 
 
 def report_table(findings: Sequence[Finding], *, width: int, coloured: bool) -> Iterator[str]:
     """Yield the lines of the table; the status is a word as well as a colour."""
-    clean = [_clean(finding) for finding in findings]
-    name_width = min(max((len(finding.name) for finding in clean), default=0), _LONGEST_NAME)
-    for finding in clean:
+    shown = [clean(finding) for finding in findings]
+    name_width = min(max((len(finding.name) for finding in shown), default=0), _LONGEST_NAME)
+    for finding in shown:
         yield from _lines_of(finding, name_width, width, coloured=coloured)
     yield ""
-    yield _summary(clean)
+    yield _summary(shown)
 
 
 def _lines_of(finding: Finding, name_width: int, width: int, *, coloured: bool) -> Iterator[str]:
@@ -108,11 +117,3 @@ def _summary(findings: Sequence[Finding]) -> str:
     if not counts[Status.FAILED] and not counts[Status.WARNING]:
         return "All checks passed."
     return f"Failed: {counts[Status.FAILED]}, warnings: {counts[Status.WARNING]}."
-
-
-def _clean(finding: Finding) -> Finding:
-    return replace(
-        finding,
-        detail=several_lines(redact(finding.detail)),
-        advice=several_lines(redact(finding.advice)),
-    )

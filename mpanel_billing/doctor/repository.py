@@ -61,6 +61,11 @@ async def list_ending_keys(conn: Connection, within_days: int) -> dict[str, int]
     return {row["name"]: row["days"] for row in rows}
 
 
+async def list_secrets(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return kind, name and since of the secrets in the database."""
+    return await _queries.list_secrets.fetch(conn)
+
+
 async def get_inbox(conn: Connection) -> asyncpg.Record:
     """Return failed, given_up and oldest_seconds of the events not applied."""
     return _row(await _queries.get_inbox.fetch_one(conn))

@@ -12,6 +12,7 @@ from mpanel_billing.domains.names import DomainName
 from mpanel_billing.search.terms import Address, OurId, StripeId, Term, Words
 
 _queries = load_queries("search")
+_prices = load_queries("price_use")
 _work = load_queries("work_lists")
 _notes = load_queries("notes")
 
@@ -174,3 +175,29 @@ async def add_note(
 async def list_notes(conn: Connection, customer_id: UUID, most: int) -> Sequence[asyncpg.Record]:
     """Return the latest notes about a customer."""
     return await _notes.list_notes.fetch(conn, customer_id=customer_id, most=most)
+
+
+async def list_prices(
+    conn: Connection, kind: str, most: int, *, most_counted: int, livemode: bool
+) -> Sequence[Mapping[str, Any]]:
+    """Return the prices of a kind of product that are sold or still paid."""
+    rows = await _prices.list_prices.fetch(
+        conn, kind=kind, livemode=livemode, most_counted=most_counted, most=most
+    )
+    return [dict(row) for row in rows]
+
+
+async def get_price(conn: Connection, id_: UUID, *, livemode: bool) -> Mapping[str, Any] | None:
+    """Return a price and how many pay it."""
+    row = await _prices.get_price.fetch_one(conn, id=id_, livemode=livemode)
+    return dict(row) if row else None
+
+
+async def list_payers(
+    conn: Connection, price_id: UUID, after: UUID, most: int, *, livemode: bool
+) -> Sequence[Mapping[str, Any]]:
+    """Return a page of the subscriptions that have a price."""
+    rows = await _prices.list_payers.fetch(
+        conn, price_id=price_id, livemode=livemode, after=after, most=most
+    )
+    return [dict(row) for row in rows]

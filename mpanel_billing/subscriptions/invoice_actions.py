@@ -205,11 +205,7 @@ async def _card_of(
 def _params(invoice: Invoice, request: InvoiceRequest, card: str | None) -> dict[str, Any] | None:
     if invoice.stripe_status in _DONE[request.verb]:
         return None
-    if invoice.stripe_status not in _FROM[request.verb]:
-        raise ConflictError(
-            f"This invoice is {invoice.stripe_status}, so that cannot be done with it.",
-            code="invoice_status",
-        )
+    require_possible(invoice, request.verb)
     params: dict[str, Any] = {_REASON: request.reason} if request.reason else {}
     if card:
         params["payment_method"] = card
@@ -218,6 +214,15 @@ def _params(invoice: Invoice, request: InvoiceRequest, card: str | None) -> dict
     if request.verb == "mark_paid":
         params["paid_out_of_band"] = True
     return params
+
+
+def require_possible(invoice: Invoice, verb: Verb) -> None:
+    """Raise ConflictError unless the status of an invoice, as we know it, allows it."""
+    if invoice.stripe_status not in _FROM[verb]:
+        raise ConflictError(
+            f"This invoice is {invoice.stripe_status}, so that cannot be done with it.",
+            code="invoice_status",
+        )
 
 
 async def _send(mirror: Mirror, change: Change, stripe_id: str, params: Mapping[str, Any]) -> None:

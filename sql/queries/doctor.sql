@@ -78,6 +78,30 @@ WHERE k.revoked_at IS NULL
   AND k.last_used_at > now() - make_interval(days => :within_days::integer)
 ORDER BY k.expires_at;
 
+-- name: list_secrets()
+-- Those in the database, and since when each is as it is: a receiver's since it was last rolled.
+SELECT
+    'key' AS kind,
+    k.name,
+    k.created_at AS since
+FROM billing_api_keys AS k
+WHERE k.revoked_at IS NULL
+  AND coalesce(k.expires_at > now(), TRUE)
+UNION ALL
+SELECT
+    'receiver',
+    r.name,
+    greatest(
+        r.created_at,
+        (
+            SELECT max(e.at)
+            FROM billing_audit_entries AS e
+            WHERE e.target_id = r.name
+              AND e.action = 'receiver.roll_secret'
+        )
+    )
+FROM billing_receivers AS r;
+
 -- name: get_inbox()^
 -- Failed events that wait for a person have no next attempt.
 SELECT

@@ -11,6 +11,8 @@ from aiohttp.test_utils import TestServer, unused_port
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.keys import create_key
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from stripe_sandbox import Sandbox
@@ -84,6 +86,7 @@ async def desk(
         "UPDATE stripe_events SET status = 'failed', last_error = 'invoice in_1 is of another"
         " world', next_attempt_at = now() WHERE type = 'invoice.paid'"
     )
+    await create_key(pool, Actor("test"), name="panel-backend", scopes=("billing:read",))
     row = await pool.fetchrow(
         "SELECT s.customer_id, i.id"
         " FROM subscriptions AS s JOIN invoices AS i ON i.subscription_id = s.id"
@@ -101,6 +104,8 @@ async def desk(
 
 async def all_pages(desk: Desk) -> list[str]:
     event = await desk.pool.fetchval("SELECT id FROM stripe_events WHERE status = 'failed'")
+    key = await desk.pool.fetchval("SELECT id FROM billing_api_keys")
+    price = await desk.pool.fetchval("SELECT max(price_id::text) FROM subscription_items")
     return [
         "/console/find?q=ada",
         f"/console/customers/{desk.ids.customer}",
@@ -114,6 +119,9 @@ async def all_pages(desk: Desk) -> list[str]:
         desk.invoice,
         f"{desk.invoice}/refund?amount=2.50",
         f"{desk.invoice}/refund?amount=nothing",
+        f"{desk.invoice}/credit?amount=1.00&to=balance",
+        f"{desk.subscription}/charge?description=Migration&amount=49",
+        f"/console/customers/{desk.ids.customer}/balance?amount=5&reason=an+outage",
         "/console/trouble",
         "/console/watch",
         "/console/events",
@@ -124,6 +132,17 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/disputes",
         "/console/health",
         "/console/sessions",
+        "/console/catalogue",
+        "/console/catalogue?kind=domain",
+        "/console/catalogue/stripe",
+        "/console/catalogue/try",
+        f"/console/catalogue/prices/{price}",
+        "/console/set-up",
+        "/console/keys?all=yes",
+        "/console/keys/new",
+        "/console/keys/new?name=panel&scope+admin:read=yes&days=30",
+        f"/console/keys/{key}/roll",
+        f"/console/keys/{key}/revoke",
         "/console/preferences",
         "/console/nothing-here",
     ]

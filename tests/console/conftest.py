@@ -9,13 +9,13 @@ import pytest
 from aiohttp import ClientResponse, web
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.access.key import Scope
+from mpanel_billing.access.key import Limits, Scope
 from mpanel_billing.access.keys import create_key
-from mpanel_billing.access.repository import Limits
 from mpanel_billing.console.app import add_console
 from mpanel_billing.settings import Settings
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
+from tests.roles import KEYS_ROLE
 from tests.service import WEBHOOK_SECRET, AppClient, Pool, Service, make_app, make_settings
 from tests.sold import Sold
 
@@ -24,9 +24,9 @@ COOKIE = "mpanel-console"
 ALL: Sequence[Scope] = ("admin", "billing")
 
 
-def make_console(settings: Settings) -> web.Application:
-    """The app as `serve` builds it with CONSOLE=on."""
-    app = make_app(settings)
+def make_console(settings: Settings, role: str = KEYS_ROLE) -> web.Application:
+    """The app as `serve` builds it with CONSOLE=on, which may make keys."""
+    app = make_app(settings, role)
     add_console(app)
     return app
 

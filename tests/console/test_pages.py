@@ -179,7 +179,7 @@ async def test_what_cannot_be_refunded_is_said_and_cannot_be_confirmed(
 async def test_the_ceiling_of_a_key_holds_for_refunds_in_the_console(
     service: Service, ids: Ids
 ) -> None:
-    from mpanel_billing.access.repository import Limits
+    from mpanel_billing.access.key import Limits
 
     desk = await signed_in(service, "billing", limits=Limits(refunds_per_day=100))
     path = f"/console/invoices/{ids.invoice}/refund"

@@ -6,8 +6,8 @@ from ipaddress import ip_network
 import pytest
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.key import Limits
 from mpanel_billing.access.keys import create_key, revoke_key
-from mpanel_billing.access.repository import Limits
 from mpanel_billing.console.routes.sign_in import routes as open_routes
 from mpanel_billing.settings import Settings
 from tests.console.conftest import COOKIE, KEY, Console, make_console, signed_in

@@ -47,6 +47,13 @@ for (const form of document.querySelectorAll("[data-zone]")) {
   form.elements.time_zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 }
 
+for (const reader of document.querySelectorAll("[data-reads]")) {
+  reader.hidden = false;
+  reader.addEventListener("change", async (event) => {
+    document.getElementById(reader.dataset.reads).value = await event.target.files[0].text();
+  });
+}
+
 for (const form of document.querySelectorAll("[data-once]")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();

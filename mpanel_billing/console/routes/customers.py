@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.routes.invoice_acts import list_possible
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
@@ -92,6 +93,7 @@ async def show_invoice(visit: Visit, given: Given) -> Page:
         "invoice": invoice,
         "refunds": await list_refunds_of(mirror, given.id, nobody),
         "notes": await list_notes_of(mirror, given.id, nobody),
+        "possible": list_possible(invoice),
     }
     return Page("invoice.html", values)
 

@@ -21,7 +21,7 @@ class Words:
         self.language = language
         self._texts = texts_of(language)
 
-    def __call__(self, name: str, **values: object) -> str:
+    def __call__(self, name: str, /, **values: object) -> str:
         """Return a text with its values filled in; KeyError for a name that it does not have."""
         return self._texts[name].format(**values) if values else self._texts[name]
 

@@ -1,0 +1,202 @@
+"""Money beside refunds: credit notes, charges with the next invoice, and balances at Stripe."""
+
+from typing import Any, get_args
+from uuid import uuid4
+
+from mpanel_billing.catalogue.service import read_catalogue
+from mpanel_billing.console.forms import read_amount, write_amount
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.errors import BillingError, InvalidRequestError
+from mpanel_billing.http import keys
+from mpanel_billing.http.schemas.base import LONGEST_REASON
+from mpanel_billing.money import STRIPE_CURRENCIES
+from mpanel_billing.subscriptions.balances import (
+    BalanceRequest,
+    Move,
+    change_balance,
+    get_history,
+    preview_balance,
+)
+from mpanel_billing.subscriptions.credit_notes import (
+    NoteReason,
+    RequestedNote,
+    To,
+    issue_note,
+    preview_note,
+)
+from mpanel_billing.subscriptions.invoice_records import Invoice
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, get_subscription
+from mpanel_billing.subscriptions.manual_invoices import NewLine
+from mpanel_billing.subscriptions.one_off_charges import add_charge, preview_charge
+from mpanel_billing.subscriptions.payers import PayerOf
+from mpanel_billing.subscriptions.records import Subscription
+
+pages = Pages()
+
+DESTINATIONS: tuple[To, ...] = get_args(To)
+NOTE_REASONS: tuple[NoteReason, ...] = get_args(NoteReason)
+MOVES: tuple[Move, ...] = get_args(Move)
+MOST_MOVEMENTS = 30
+LONGEST_BALANCE_REASON = 350
+"""At Stripe."""
+
+credit = pages.action("credit_note", "/console/invoices/{id}/credit", scope="billing:refund")
+
+
+@credit.show
+async def show_credit(visit: Visit, given: Given) -> Page:
+    """Show the credit note that Stripe would issue, of an amount or of all that is left."""
+    mirror = visit.app[keys.MIRROR]
+    invoice = await get_invoice(mirror, given.id, CustomerRef())
+    asked = {name: given.text(name) for name in ("amount", "to", "reason", "memo")}
+    values: dict[str, Any] = {
+        "invoice": invoice,
+        "is_paid": invoice.stripe_status == "paid",
+        "destinations": DESTINATIONS,
+        "reasons": NOTE_REASONS,
+        **asked,
+        "preview": None,
+        "key": str(uuid4()),
+    }
+    try:
+        preview = await preview_note(mirror, _note(visit, given, invoice, None))
+    except InvalidRequestError as error:
+        return Page("credit_note.html", {**values, "error": error}, error.status)
+    amount = write_amount(preview.amount, preview.currency)
+    return Page("credit_note.html", {**values, "preview": preview, "amount": amount})
+
+
+@credit.do
+async def do_credit(visit: Visit, given: Given) -> Done:
+    """Issue exactly the credit note that was shown; the same form once."""
+    mirror = visit.app[keys.MIRROR]
+    invoice = await get_invoice(mirror, given.id, CustomerRef())
+    if not given.text("amount"):
+        raise InvalidRequestError("Please enter an amount.")
+    await issue_note(mirror, _note(visit, given, invoice, given.text("key") or None))
+    return Done(f"/console/invoices/{given.id}", "credited")
+
+
+def _note(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> RequestedNote:
+    chosen = next((one for one in DESTINATIONS if one == given.text("to")), DESTINATIONS[0])
+    return RequestedNote(
+        visit.actor,
+        given.id,
+        CustomerRef(invoice.customer_id),
+        amount=read_amount(given.text("amount"), invoice.currency),
+        to=chosen if invoice.stripe_status == "paid" else None,
+        reason=next((one for one in NOTE_REASONS if one == given.text("reason")), None),
+        memo=_line(given, "memo", LONGEST_REASON) or None,
+        key=key,
+    )
+
+
+charge = pages.action("charge", "/console/subscriptions/{id}/charge", scope="billing:change")
+
+
+@charge.show
+async def show_charge(visit: Visit, given: Given) -> Page:
+    """Show the next invoice as it would be with the charge."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    asked = {name: given.text(name) for name in ("description", "amount", "reason")}
+    values: dict[str, Any] = {
+        "subscription": held,
+        **asked,
+        "preview": None,
+        "key": str(uuid4()),
+    }
+    if not asked["description"] and not asked["amount"]:
+        return Page("charge.html", values)
+    try:
+        request, line = _change(visit, given, held), _new_line(given, held)
+        preview = await preview_charge(mirror, request, line)
+    except BillingError as error:
+        return Page("charge.html", {**values, "error": error}, error.status)
+    return Page("charge.html", {**values, "preview": preview})
+
+
+@charge.do
+async def do_charge(visit: Visit, given: Given) -> Done:
+    """Put the charge on the next invoice; the same form once."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    reason = _line(given, "reason", LONGEST_REASON) or None
+    await add_charge(mirror, _change(visit, given, held), _new_line(given, held), reason=reason)
+    return Done(f"/console/subscriptions/{given.id}", "charged")
+
+
+def _change(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
+    key = given.text("key") or None
+    return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
+
+
+def _new_line(given: Given, held: Subscription) -> NewLine:
+    description = _line(given, "description", LONGEST_REASON)
+    amount = read_amount(given.text("amount"), held.currency)
+    if not description or not amount:
+        raise InvalidRequestError("Please say what is charged, and how much.")
+    return NewLine(description, amount)
+
+
+balance = pages.action("balance", "/console/customers/{id}/balance", scope="billing:refund")
+
+
+@balance.show
+async def show_balance(visit: Visit, given: Given) -> Page:
+    """Show a customer's balances and what moved them, and what another move would make of one."""
+    mirror = visit.app[keys.MIRROR]
+    history = await get_history(mirror, CustomerRef(given.id))
+    held = [one.currency for one in history.balances]
+    first = held[0] if held else (await read_catalogue(mirror.pool, livemode=False)).currency
+    values: dict[str, Any] = {
+        "customer_id": given.id,
+        "history": history,
+        "movements": history.movements[:MOST_MOVEMENTS],
+        "currencies": sorted({*held, first}),
+        "currency": given.text("currency") or first,
+        "moves": MOVES,
+        "move": given.text("move"),
+        "amount": given.text("amount"),
+        "reason": given.text("reason"),
+        "longest": LONGEST_BALANCE_REASON,
+        "preview": None,
+        "key": str(uuid4()),
+    }
+    if not values["amount"] and not values["reason"]:
+        return Page("balance.html", values)
+    try:
+        preview = await preview_balance(mirror, _move(visit, given))
+    except BillingError as error:
+        return Page("balance.html", {**values, "error": error}, error.status)
+    return Page("balance.html", {**values, "preview": preview})
+
+
+@balance.do
+async def do_balance(visit: Visit, given: Given) -> Done:
+    """Move the balance as it was shown; the same form once."""
+    await change_balance(visit.app[keys.MIRROR], _move(visit, given))
+    return Done(f"/console/customers/{given.id}/balance", "balance_moved")
+
+
+def _move(visit: Visit, given: Given) -> BalanceRequest:
+    currency, reason = given.text("currency"), _line(given, "reason", LONGEST_BALANCE_REASON)
+    if currency not in STRIPE_CURRENCIES:
+        raise InvalidRequestError("Please choose a currency.")
+    amount = read_amount(given.text("amount"), currency)
+    if not amount or not reason:
+        raise InvalidRequestError("Please enter an amount, and a reason.")
+    move: Move = "take" if given.text("move") == "take" else "add"
+    key = given.text("key") or None
+    return BalanceRequest(
+        visit.actor, PayerOf(CustomerRef(given.id), currency), move, amount, reason, key
+    )
+
+
+def _line(given: Given, name: str, longest: int) -> str:
+    text = given.text(name)
+    if len(text) > longest or not text.isprintable():
+        raise InvalidRequestError(f"Please write one line of at most {longest} characters.")
+    return text

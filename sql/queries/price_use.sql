@@ -1,0 +1,92 @@
+-- Who pays which price, as pages of the console.
+
+-- name: list_prices(kind, livemode, most_counted, most)
+-- Those of a kind of product that are on sale, or that somebody still pays. At most so many payers are counted.
+SELECT
+    p.id,
+    products.code,
+    products.name,
+    p.lookup_key,
+    p.billing_cycle,
+    p.purpose,
+    p.currency,
+    p.unit_amount,
+    p.tiers IS NOT NULL AS by_usage,
+    p.active AND products.status = 'active' AS is_sold,
+    CASE WHEN p.livemode = :livemode::boolean THEN p.stripe_price_id END AS stripe_price_id,
+    used.payers
+FROM products
+JOIN prices AS p
+    ON p.product_id = products.id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS payers
+    FROM (
+        SELECT 1
+        FROM subscription_items AS i
+        JOIN subscriptions AS s
+            ON s.id = i.subscription_id
+        WHERE i.price_id = p.id
+          AND s.livemode = :livemode::boolean
+          AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+        LIMIT :most_counted
+    ) AS counted
+) AS used
+WHERE products.kind = :kind
+  AND products.code IS NOT NULL
+  AND (p.active OR used.payers > 0)
+ORDER BY products.display_order, products.code, p.currency, p.billing_cycle, p.purpose, p.created_at
+LIMIT :most;
+
+-- name: get_price(id, livemode)^
+-- A price, and how many pay it.
+SELECT
+    p.id,
+    products.code,
+    products.name,
+    p.lookup_key,
+    p.billing_cycle,
+    p.purpose,
+    p.currency,
+    p.unit_amount,
+    p.tiers IS NOT NULL AS by_usage,
+    p.active AND products.status = 'active' AS is_sold,
+    p.created_at,
+    CASE WHEN p.livemode = :livemode::boolean THEN p.stripe_price_id END AS stripe_price_id,
+    (
+        SELECT count(*)
+        FROM subscription_items AS i
+        JOIN subscriptions AS s
+            ON s.id = i.subscription_id
+        WHERE i.price_id = p.id
+          AND s.livemode = :livemode::boolean
+          AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+    ) AS payers
+FROM prices AS p
+JOIN products
+    ON products.id = p.product_id
+WHERE p.id = :id::uuid;
+
+-- name: list_payers(price_id, livemode, after, most)
+-- A page of the subscriptions that have a price, by their ids.
+SELECT
+    s.id,
+    s.status,
+    s.stripe_status,
+    i.quantity,
+    s.current_period_end,
+    s.customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer,
+    t.domain
+FROM subscription_items AS i
+JOIN subscriptions AS s
+    ON s.id = i.subscription_id
+LEFT JOIN customers AS c
+    ON c.id = s.customer_id
+LEFT JOIN tenants AS t
+    ON t.id = s.tenant_id
+WHERE i.price_id = :price_id::uuid
+  AND i.subscription_id > :after::uuid
+  AND s.livemode = :livemode::boolean
+  AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+ORDER BY i.subscription_id
+LIMIT :most;
