@@ -146,7 +146,7 @@ class Coupon:
         if currency not in self.currencies:
             return None
         stripe_id = self.stripe_coupon_id
-        if stripe_id and self.amount_off is not None:
+        if stripe_id and self.amount_off is not None and not self.stripe_promotion_code:
             stripe_id = stripe_coupon_id_in(stripe_id, currency)
         return replace(
             self,

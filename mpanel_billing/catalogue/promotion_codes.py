@@ -1,6 +1,6 @@
 """Stripe's promotion codes as coupons: what the catalogue does not name, Stripe may."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,9 @@ from mpanel_billing.catalogue.model import Catalogue, Coupon, CouponDuration
 class PromotionCode:
     """An active promotion code with its coupon, by Stripe's ids; amounts in minor units.
 
-    `currency` is that of `amount_off`, `minimum_currency` that of `minimum_amount`. With
-    `customer`, only they may redeem it; with `products`, it is taken off these only.
+    `amounts_off` and `minimums` are by currency: what is taken off (empty: a percentage), and what
+    the order must come to (empty: anything). With `customer`, only they may redeem it; with
+    `products`, it is taken off these only.
     """
 
     id: str
@@ -23,15 +24,20 @@ class PromotionCode:
     coupon_id: str
     name: str | None
     percent_off: Decimal | None
-    amount_off: int | None
-    currency: str | None
+    amounts_off: Mapping[str, int]
     duration: CouponDuration
     duration_in_months: int | None
     products: tuple[str, ...]
     expires_at: datetime | None
     first_time_only: bool
-    minimum_amount: int | None
-    minimum_currency: str | None
+    minimums: Mapping[str, int]
+
+    @property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies that it can be redeemed in, in Stripe's order; none named: all."""
+        named = self.amounts_off or self.minimums
+        both = (self.amounts_off or named, self.minimums or named)
+        return tuple(one for one in named if all(one in amounts for amounts in both))
 
 
 def choose(
@@ -46,27 +52,34 @@ def choose(
 
 
 def _as_coupon(found: PromotionCode, catalogue: Catalogue) -> Coupon | None:
-    """Return the coupon; None for one that is for nothing that is sold, or for two currencies."""
+    """Return the coupon; None for one that is for nothing that is sold, or for no currency."""
     codes = tuple(
         product.code
         for product in catalogue.products
         if product.stripe_product_id in found.products
     )
-    currencies = {found.currency, found.minimum_currency} - {None}
-    if (found.products and not codes) or len(currencies) > 1:
+    own, *others = found.currencies or (None,)
+    is_for_none = own is None and (found.amounts_off or found.minimums)
+    if (found.products and not codes) or is_for_none:
         return None
     return Coupon(
         code=found.code,
         name=found.name or found.code,
         percent_off=found.percent_off,
-        amount_off=found.amount_off,
-        currency=next(iter(currencies), None),
+        amount_off=found.amounts_off.get(own or ""),
+        currency=own,
         duration=found.duration,
         duration_in_months=found.duration_in_months,
         stripe_coupon_id=found.coupon_id,
         expires_at=found.expires_at,
         products=codes,
         first_order_only=found.first_time_only,
-        minimum_amount=found.minimum_amount,
+        minimum_amount=found.minimums.get(own or ""),
         stripe_promotion_code=found.id,
+        amount_off_in=_in_others(found.amounts_off, others),
+        minimum_amount_in=_in_others(found.minimums, others),
     )
+
+
+def _in_others(amounts: Mapping[str, int], currencies: Sequence[str]) -> Mapping[str, int]:
+    return {one: amounts[one] for one in currencies if one in amounts}

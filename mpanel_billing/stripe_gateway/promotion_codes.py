@@ -1,5 +1,6 @@
 """Stripe's promotion codes: codes for coupons that were made at Stripe."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -25,7 +26,11 @@ async def list_promotion_codes(gateway: StripeGateway, code: str) -> list[Promot
                 "code": code,
                 "active": True,
                 "limit": PAGE_SIZE,
-                "expand": ["data.promotion.coupon.applies_to"],
+                "expand": [
+                    "data.promotion.coupon.applies_to",
+                    "data.promotion.coupon.currency_options",
+                    "data.restrictions.currency_options",
+                ],
             }
         )
         found = [_read(one) async for one in page.auto_paging_iter()]
@@ -47,16 +52,24 @@ def _read(found: "stripe.PromotionCode") -> PromotionCode | None:
         coupon_id=coupon["id"],
         name=coupon.get("name"),
         percent_off=None if percent is None else Decimal(str(percent)),
-        amount_off=coupon.get("amount_off"),
-        currency=coupon.get("currency"),
+        amounts_off=_by_currency(coupon, "amount_off", coupon.get("currency")),
         duration=cast("CouponDuration", coupon["duration"]),
         duration_in_months=coupon.get("duration_in_months"),
         products=tuple((coupon.get("applies_to") or {}).get("products") or ()),
         expires_at=_earliest(fields.get("expires_at"), coupon.get("redeem_by")),
         first_time_only=bool(restrictions.get("first_time_transaction")),
-        minimum_amount=restrictions.get("minimum_amount"),
-        minimum_currency=restrictions.get("minimum_amount_currency"),
+        minimums=_by_currency(
+            restrictions, "minimum_amount", restrictions.get("minimum_amount_currency")
+        ),
     )
+
+
+def _by_currency(fields: Mapping[str, Any], name: str, own: str | None) -> dict[str, int]:
+    """Return an amount in its own currency, and in those of `currency_options`."""
+    amounts = {} if own is None or fields.get(name) is None else {own: int(fields[name])}
+    options = fields.get("currency_options") or {}
+    others = {one: told[name] for one, told in options.items() if name in told}
+    return amounts | {one: int(amount) for one, amount in others.items() if amount is not None}
 
 
 def _id_of(reference: dict[str, Any] | str | None) -> str | None:

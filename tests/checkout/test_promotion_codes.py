@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.currencies import sell_in_currencies
 from tests.inline_worker import InlineWorker
 from tests.service import Service
 
@@ -113,3 +114,52 @@ async def test_stripe_being_down_refuses_the_code_not_the_order(
     assert status == 503, body
     status, body = await post(service, "quote", order_a)
     assert status == 200, body
+
+
+async def test_its_sums_are_those_in_the_currency_of_the_order(
+    service: Service, worker: InlineWorker, coupon: str, order_a: dict[str, Any]
+) -> None:
+    await sell_in_currencies(service.pool, worker.gateway)
+    v1 = worker.gateway.client.v1
+    least = {
+        "minimum_amount": 10_000_000,
+        "minimum_amount_currency": "usd",
+        "currency_options": {"jpy": {"minimum_amount": 1}},
+    }
+    await make(worker, coupon, "LARGE", restrictions=least)
+    off = await v1.coupons.create_async(
+        {"amount_off": 100, "currency": "usd", "duration": "once",
+         "currency_options": {"kwd": {"amount_off": 70}}}
+    )  # fmt: skip
+    await make(worker, off.id, "OFF")
+    await make(worker, off.id, "NOWHERE", restrictions=least)
+    in_dollars = {
+        "LARGE": (422, "coupon_below_minimum", None),
+        "OFF": (200, None, 100),
+        "NOWHERE": (422, "coupon_below_minimum", None),
+    }
+    in_dinars = {
+        "LARGE": (422, "coupon_not_in_currency", None),
+        "OFF": (200, None, 70),
+        "NOWHERE": (422, "coupon_not_in_currency", None),
+    }
+    for currency, expected in (("usd", in_dollars), ("kwd", in_dinars)):
+        for code, answer in expected.items():
+            order = order_a | {"couponCode": code, "currency": currency}
+            status, quote = await post(service, "quote", order)
+            assert (status, quote.get("code"), quote.get("discount")) == answer, (currency, code)
+            if status != 200:
+                status, refusal = await post(service, "create-session", order)
+                assert (status, refusal["code"]) == answer[:2]
+    for currency, code in (("jpy", "LARGE"), ("kwd", "OFF")):
+        order = order_a | {"couponCode": code, "currency": currency}
+        order["customer"] = order_a["customer"] | {"email": f"{currency}@example.com"}
+        _, quote = await post(service, "quote", order)
+        bought = await service.buy(order)
+        await worker.catch_up()
+        paid = await service.pool.fetchval(
+            "SELECT amount_paid FROM invoices WHERE subscription_id::text = $1",
+            str(bought["subscriptionId"]),
+        )
+        assert paid == quote["dueToday"]
+        assert quote["discount"] > 0

@@ -148,6 +148,21 @@ async def _(account: Account) -> Answer:
     return unless(refused is not None and refused.http_status == 400, refused or "accepted")
 
 
+@asks("`currency_options` of a coupon, and of a promotion code's restrictions")
+async def _(account: Account) -> Answer:
+    coupon = await account.coupon(amount_off=100, currency="eur")
+    made = await account.v1.promotion_codes.create_async(
+        {
+            "promotion": {"type": "coupon", "coupon": coupon},
+            "restrictions": {"minimum_amount": 1000, "minimum_amount_currency": "eur"},
+        }
+    )
+    paths = ["promotion.coupon.currency_options", "restrictions.currency_options"]
+    shown = await account.v1.promotion_codes.retrieve_async(made.id, {"expand": paths})
+    plain, full = made.to_dict()["restrictions"], shown.to_dict()["restrictions"]
+    return unless("currency_options" in full and "currency_options" not in plain, [plain, full])
+
+
 @asks("items of a subscription with a schedule, changed directly")
 async def _(account: Account) -> Answer:
     made = await (await account.person()).subscribe()

@@ -52,6 +52,10 @@ def _add_catalogue(desk: Desk) -> None:
     do("POST /promotion_codes", keep="code", promotion={"type": "coupon", "coupon": "$coupon"},
        code="SPRING")  # fmt: skip
     do("POST /promotion_codes", keep="less_code", promotion={"type": "coupon", "coupon": "$less"})
+    do("POST /coupons", keep="five", amount_off=500, currency="usd")
+    do("POST /promotion_codes", keep="least_code",
+       promotion={"type": "coupon", "coupon": "$coupon"},
+       restrictions={"minimum_amount": 5, "minimum_amount_currency": "usd"})  # fmt: skip
     do("POST /tax_rates", keep="vat", display_name="VAT", percentage=20, inclusive=False)
     do("POST /webhook_endpoints", keep="endpoint", url="https://shop.example/hook",
        enabled_events=["quote.created"])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Prices in several currencies."""
+"""Prices and codes in several currencies."""
 
 import pytest
 import stripe
@@ -59,3 +59,54 @@ async def test_a_subscription_is_created_in_a_currency(shop, price):
         await shop.api.v1.subscriptions.update_async(
             created.id, {"items": [{"price": shop.prices["bigger"]}]}
         )
+
+
+async def test_codes_have_sums_in_further_currencies(shop):
+    v1 = shop.api.v1
+    coupon = await v1.coupons.create_async(
+        {"amount_off": 100, "currency": "usd", "currency_options": {"eur": {"amount_off": 90}}}
+    )
+    least = {"minimum_amount": 2000, "minimum_amount_currency": "usd"}
+    options = {"currency_options": {"eur": {"minimum_amount": 500}}}
+    code = await v1.promotion_codes.create_async(
+        {
+            "promotion": {"type": "coupon", "coupon": coupon.id},
+            "restrictions": {**least, **options},
+        }
+    )
+    assert "currency_options" not in code.to_dict()["restrictions"]
+    expand = ["promotion.coupon.currency_options", "restrictions.currency_options"]
+    shown = (await v1.promotion_codes.retrieve_async(code.id, {"expand": expand})).to_dict()
+    amounts = shown["promotion"]["coupon"]["currency_options"]
+    assert {one: told["amount_off"] for one, told in amounts.items()} == {"usd": 100, "eur": 90}
+    minimums = shown["restrictions"]["currency_options"]
+    assert {one: told["minimum_amount"] for one, told in minimums.items()} == {
+        "usd": 2000,
+        "eur": 500,
+    }
+    listed = await v1.promotion_codes.list_async({"expand": ["data.restrictions.currency_options"]})
+    assert listed.to_dict()["data"][0]["restrictions"]["currency_options"] == minimums
+
+    price = await v1.prices.create_async(
+        {
+            "currency": "usd",
+            "product": shop.product,
+            "unit_amount": 1000,
+            "recurring": {"interval": "month"},
+            "currency_options": {"eur": {"unit_amount": 900}, "gbp": {"unit_amount": 800}},
+        }
+    )
+    page = {
+        "mode": "subscription",
+        "line_items": [{"price": price.id, "quantity": 1}],
+        "success_url": "https://shop.example/",
+        "discounts": [{"promotion_code": code.id}],
+    }
+    sessions = v1.checkout.sessions
+    assert (await sessions.create_async({**page, "currency": "eur"})).amount_total == 810
+    for currency, sentence in (("usd", "below its minimum"), ("gbp", "in this currency")):
+        with pytest.raises(stripe.InvalidRequestError, match=sentence):
+            await sessions.create_async({**page, "currency": currency})
+    own = {"restrictions": {"currency_options": {"usd": {"minimum_amount": 1}}}}
+    with pytest.raises(stripe.InvalidRequestError, match="its own currency"):
+        await v1.promotion_codes.update_async(code.id, own)

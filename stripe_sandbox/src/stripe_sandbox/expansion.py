@@ -14,7 +14,7 @@ from stripe_sandbox.billing.balance import KIND as BALANCE_TRANSACTION
 from stripe_sandbox.billing.balance import aged
 from stripe_sandbox.billing.cash_balance import BALANCE as CASH_BALANCE
 from stripe_sandbox.billing.cash_balance import balance_of
-from stripe_sandbox.billing.currencies import options_of
+from stripe_sandbox.billing.currencies import minimums_of, options_of
 from stripe_sandbox.billing.tax_ids import tax_ids_of
 from stripe_sandbox.documents import Document, ReadOnly, id_of, list_object
 from stripe_sandbox.errors import ApiError, invalid
@@ -54,6 +54,8 @@ def _walk(
             if step != "data":
                 raise _refusal(path)
             _walk(world, node["data"], None, rest, path)
+        elif below := BELOW.get((node.get("object", ""), ".".join(steps))):
+            node[step][rest[-1]] = below(world, node)
         elif not node.get("deleted"):
             nested = _expand_field(world, node, declared, step, path, is_last=not rest)
             _walk(world, node[step], nested, rest, path)
@@ -187,10 +189,25 @@ def _currency_options(world: World, price: ReadOnly) -> Document:
     return options_of(world, kept or price)
 
 
+def _coupon_options(world: World, coupon: ReadOnly) -> Document:
+    """Return what a coupon takes off in each of its currencies."""
+    kept = world.store.peek("coupon", coupon["id"]) or {}
+    own = {} if coupon["amount_off"] is None else {coupon["currency"]: coupon["amount_off"]}
+    options = {one: {"amount_off": amount} for one, amount in own.items()}
+    return options | deepcopy(kept.get("currency_options") or {})
+
+
+def _promotion_options(world: World, promotion: ReadOnly) -> Document:
+    """Return what an order must come to for a promotion code, in each of its currencies."""
+    minimums = minimums_of(world, promotion)
+    return {currency: {"minimum_amount": amount} for currency, amount in minimums.items()}
+
+
 ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Document] | None]] = {
     ("charge", "refunds"): _charge_refunds,
     ("checkout.session", "line_items"): _session_line_items,
     ("coupon", "applies_to"): _applies_to,
+    ("coupon", "currency_options"): _coupon_options,
     ("customer", "cash_balance"): _cash_balance,
     ("customer", "invoice_credit_balance"): _invoice_credit_balance,
     ("customer", "sources"): _empty_list("sources"),
@@ -203,3 +220,8 @@ ON_REQUEST: dict[tuple[str, str], Callable[[World, ReadOnly], Document | list[Do
     ("price", "currency_options"): _currency_options,
     ("price", "tiers"): _tiers,
 }
+
+BELOW: dict[tuple[str, str], Callable[[World, ReadOnly], Document]] = {
+    ("promotion_code", "restrictions.currency_options"): _promotion_options,
+}
+"""What is sent on request, and is in a part of an object."""

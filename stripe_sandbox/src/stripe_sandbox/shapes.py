@@ -22,7 +22,7 @@ from stripe_sandbox.documents import CONTAINERS, Document, ReadOnly, copied
 ON_REQUEST: Mapping[str, frozenset[str]] = {
     "charge": frozenset({"refunds"}),
     "checkout.session": frozenset({"line_items"}),
-    "coupon": frozenset({"applies_to"}),
+    "coupon": frozenset({"applies_to", "currency_options"}),
     "customer": frozenset(
         {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}
     ),
@@ -37,6 +37,9 @@ NEVER_SENT = frozenset(
     {"automatic_transfer_rules_by_currency", "currency_options", "deleted", "previous_attributes"}
 )
 """Fields that are absent rather than null."""
+
+BY_CURRENCY = frozenset({"currency_options"})
+"""Maps whose values are of the class that the field declares."""
 
 ALTERNATIVES = frozenset(
     {
@@ -202,7 +205,11 @@ def _shape(cls: Any, left_out: frozenset[str]) -> _Shape:
     sent = cls.__name__ not in ALTERNATIVES
     return _Shape(
         frozenset(fields),
-        {name: field.nested for name, field in fields.items() if field.nested},
+        {
+            name: field.nested
+            for name, field in fields.items()
+            if field.nested and name not in BY_CURRENCY
+        },
         {
             name: None
             for name, field in fields.items()
@@ -270,7 +277,7 @@ LISTED: Mapping[str, str] = {"credit_note": "lines", "invoice": "lines", "subscr
 """The list in an object of which more may exist than it includes."""
 
 CUT: Mapping[str, tuple[str, ...]] = {
-    "coupon": ("applies_to",),
+    "coupon": ("applies_to", "currency_options"),
     "plan": ("tiers",),
     "price": ("tiers",),
 }

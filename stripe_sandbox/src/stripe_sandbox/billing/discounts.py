@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stripe_sandbox.billing.currencies import amount_off_in, minimums_of
 from stripe_sandbox.billing.periods import add_interval
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import invalid, no_such
@@ -44,7 +45,7 @@ def find_coupon(
     coupon = world.find("coupon", coupon_id, f"{param}[coupon]")
     if not coupon["valid"] or _is_past(coupon["redeem_by"], redemption.at):
         raise invalid(f"Coupon expired: {coupon_id}", param=param, code="coupon_expired")
-    if coupon["amount_off"] is not None and coupon["currency"] != redemption.currency:
+    if coupon["amount_off"] is not None and amount_off_in(coupon, redemption.currency) is None:
         message = (
             f"The coupon `{coupon_id}` has the currency `{coupon['currency']}` and cannot be "
             f"applied to `{redemption.currency}`."
@@ -68,8 +69,12 @@ def _check_promotion_code(
             "transactions."
         )
         raise invalid(message, param=param)
-    minimum = restrictions["minimum_amount"]
-    if minimum is not None and redemption.amount is not None and redemption.amount < minimum:
+    minimums = minimums_of(world, promotion)
+    if minimums and redemption.currency not in minimums:
+        message = "This promotion code cannot be redeemed in this currency."
+        raise invalid(message, param=param)
+    minimum = minimums.get(redemption.currency, 0)
+    if redemption.amount is not None and redemption.amount < minimum:
         message = "This promotion code cannot be redeemed because the amount is below its minimum."
         raise invalid(message, param=param)
 
@@ -182,7 +187,7 @@ def reduce_amounts(
     if coupon["percent_off"] is not None:
         total = percent_of(sum(eligible), coupon["percent_off"], step)
     else:
-        total = min(coupon["amount_off"], sum(eligible))
+        total = min(amount_off_in(coupon, currency) or 0, sum(eligible))
     return split_amount(total, eligible, step)
 
 

@@ -12,11 +12,12 @@ from stripe.params import (
     PromotionCodeUpdateParams,
 )
 
-from stripe_sandbox.documents import Document, merge_metadata
+from stripe_sandbox.billing.currencies import keep_options
+from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call, Operation, listing, retrieve
-from stripe_sandbox.supported import supports
+from stripe_sandbox.supported import entries, supports
 
 MAX_PERCENT = 100
 CODE_LENGTH = 8
@@ -47,6 +48,7 @@ def create_coupon(call: Call) -> Document:
             "redeem_by": call.get("redeem_by"),
             "times_redeemed": 0,
             "valid": True,
+            "currency_options": _amounts_off(call, call.get("currency")),
             **call.pick("applies_to"),
         }
     )
@@ -68,6 +70,27 @@ def _check_reduction(call: Call) -> None:
     check_currency(call.get("currency"), "currency")
 
 
+def _amounts_off(call: Call, own: str | None) -> Document:
+    """Return what is taken off in other currencies than its own."""
+    given: Document = call.get("currency_options", {})
+    if given and own is None:
+        message = "currency_options are only supported for coupons with amount_off."
+        raise invalid(message, param="currency_options")
+    return _options(given, own, "amount_off", "currency_options")
+
+
+def _options(given: ReadOnly, own: str | None, name: str, path: str) -> Document:
+    """Return the amounts by currency that a param has; raises ApiError for wrong ones."""
+    for currency, told in given.items():
+        param = f"{path}[{currency}]"
+        check_currency(currency, param)
+        if currency == own:
+            raise invalid(f"Invalid {param}: this is its own currency.", param=param)
+        if told.get(name) is None:
+            raise missing_param(f"{param}[{name}]")
+    return {currency: {name: told[name]} for currency, told in given.items()}
+
+
 def _check_duration(call: Call) -> None:
     repeats = call.get("duration") == "repeating"
     if repeats != (call.get("duration_in_months") is not None):
@@ -78,9 +101,11 @@ def _check_duration(call: Call) -> None:
 
 
 def update_coupon(call: Call) -> Document:
-    """Update a coupon's name or metadata."""
+    """Update a coupon's name, its metadata, or what it takes off in other currencies."""
     coupon = call.world.find("coupon", call.id)
     coupon |= call.pick("name")
+    own = coupon["currency"] if coupon["amount_off"] is not None else None
+    coupon["currency_options"] = coupon.get("currency_options", {}) | _amounts_off(call, own)
     if "metadata" in call.params:
         coupon["metadata"] = merge_metadata(coupon["metadata"], call.params["metadata"])
     return call.world.change(coupon)
@@ -124,12 +149,24 @@ def create_promotion_code(call: Call) -> Document:
             "times_redeemed": 0,
         }
     )
+    keep_options(world, promotion, _minimums(call, promotion))
     world.announce("promotion_code.created", promotion)
     return promotion
 
 
+def _minimums(call: Call, promotion: ReadOnly) -> Document:
+    """Return what orders must come to in other currencies."""
+    own = promotion["restrictions"]["minimum_amount_currency"]
+    path = "restrictions[currency_options]"
+    given = call.get("restrictions", {}).get("currency_options") or {}
+    if given and own is None:
+        raise missing_param("restrictions[minimum_amount]")
+    return _options(given, own, "minimum_amount", path)
+
+
 def _restrictions(call: Call) -> Document:
     given = dict(call.get("restrictions", {}))
+    given.pop("currency_options", None)
     if (given.get("minimum_amount") is None) != (given.get("minimum_amount_currency") is None):
         missing = {"minimum_amount", "minimum_amount_currency"} - given.keys()
         raise missing_param(f"restrictions[{missing.pop()}]")
@@ -137,9 +174,10 @@ def _restrictions(call: Call) -> Document:
 
 
 def update_promotion_code(call: Call) -> Document:
-    """Activate or deactivate a promotion code, or update its metadata."""
+    """Activate or deactivate a promotion code, or update its metadata and further minimums."""
     promotion = call.world.find("promotion_code", call.id)
     promotion |= call.pick("active")
+    keep_options(call.world, promotion, _minimums(call, promotion))
     if "metadata" in call.params:
         promotion["metadata"] = merge_metadata(promotion["metadata"], call.params["metadata"])
     return call.world.change(promotion)
@@ -157,7 +195,9 @@ COUPON = supports(
     "name",
     "percent_off",
     "redeem_by",
+    currency_options=entries(supports("amount_off")),
 )
+MINIMUMS = supports(currency_options=entries(supports("minimum_amount")))
 CODE = supports(
     "active",
     "code",
@@ -166,10 +206,12 @@ CODE = supports(
     "max_redemptions",
     "metadata",
     "promotion",
-    restrictions=supports("first_time_transaction", "minimum_amount", "minimum_amount_currency"),
+    restrictions=supports(
+        "first_time_transaction", "minimum_amount", "minimum_amount_currency", base=MINIMUMS
+    ),
 )
-UPDATE_CODE = supports("active", "metadata")
-UPDATE = supports("metadata", "name")
+UPDATE_CODE = supports("active", "metadata", restrictions=MINIMUMS)
+UPDATE = supports("metadata", "name", currency_options=entries(supports("amount_off")))
 PATH, CODE_PATH = "/coupons", "/promotion_codes"
 
 OPERATIONS = (
