@@ -5,6 +5,8 @@ from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 
+from mpanel_billing.checkout.tax_ids import TaxId
+
 LONGEST_EMAIL = 254
 
 _COUNTRIES = """
@@ -51,6 +53,7 @@ class Buyer:
     phone: str | None = None
     company: str | None = None
     address: Address = Address()
+    tax_id: TaxId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def fingerprint(purchase: Purchase) -> bytes:
     canonical = {
         "email": buyer.email.lower(),
         "buyer": [buyer.name, buyer.phone, buyer.company, *astuple(buyer.address)],
+        "tax id": astuple(buyer.tax_id) if buyer.tax_id else None,
         "urls": astuple(purchase.return_urls),
         "known": str(purchase.existing.id) if purchase.existing else None,
         "plan": order.plan_code,

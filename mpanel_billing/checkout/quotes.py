@@ -20,6 +20,7 @@ from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.repository.redemptions import Asking, count_taken
 from mpanel_billing.checkout.session_params import first_invoice_params
 from mpanel_billing.checkout.sessions import Checkout, load_offers
+from mpanel_billing.checkout.tax_ids import REFUSED, TaxId, tax_id_refused
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.names import DomainName
@@ -69,13 +70,14 @@ async def quote_order(
     selection: Selection,
     customer_id: UUID | None = None,
     place: Place | None = None,
+    tax_id: TaxId | None = None,
 ) -> Quote:
     """Price what was selected, as `create_session` would; without any effect.
 
     `customer_id`: mPanel vouches for this customer, whose names are not taken, and what they have
-    kept is not charged again. `place`: where they are taxed. Raises InvalidRequestError for what is
-    not sold, and for a place that does not say enough. A coupon that has been used up reads as
-    unknown.
+    kept is not charged again. `place`: where they are taxed, with their `tax_id`. Raises
+    InvalidRequestError for what is not sold, for a place that does not say enough, and for a tax id
+    that Stripe refuses. A coupon that has been used up reads as unknown.
     """
     catalogue = await with_codes(
         checkout, await _load(checkout, selection), selection.coupon_code, customer_id
@@ -88,19 +90,23 @@ async def quote_order(
         offered = await _without_used_up(conn, checkout, catalogue, order)
         priced = price_order(offered, order)
         found = await find_availability(conn, checkout.reserved, order.domains, customer_id)
-    tax = await _tax_of(checkout, priced, place) if checkout.terms.taxed else None
+    tax = await _tax_of(checkout, priced, place, tax_id) if checkout.terms.taxed else None
     return Quote(priced, [(domain, found[domain.ascii]) for domain in order.domains], tax)
 
 
-async def _tax_of(checkout: Checkout, priced: PricedOrder, place: Place | None) -> QuotedTax:
+async def _tax_of(
+    checkout: Checkout, priced: PricedOrder, place: Place | None, tax_id: TaxId | None
+) -> QuotedTax:
     """Ask Stripe what the taxes come to at a place, as its page would."""
     behavior = priced.lines[0].price.tax_behavior
     if place is None:
         return QuotedTax(behavior, None)
-    params = first_invoice_params(priced, place)
+    params = first_invoice_params(priced, place, tax_id)
     try:
         return QuotedTax(behavior, await preview_first(checkout.mirror.stripe, params))
     except StripeError as error:
+        if error.stripe_code == REFUSED:
+            raise tax_id_refused("taxId") from error
         if error.stripe_code != UNKNOWN_PLACE:
             raise
         raise InvalidRequestError(

@@ -14,6 +14,7 @@ from mpanel_billing import money
 from mpanel_billing.catalogue.order import OrderLine, PricedOrder
 from mpanel_billing.checkout.buyer import Buyer, Place
 from mpanel_billing.checkout.purchase import Purchase, order_metadata
+from mpanel_billing.checkout.tax_ids import TaxId
 from mpanel_billing.errors import BillingError
 from mpanel_billing.mirror.reading import ATTEMPT_METADATA_KEY, ORDER_METADATA_KEY
 from mpanel_billing.stripe_gateway.subscriptions import redeeming
@@ -64,6 +65,7 @@ def customer_params(buyer: Buyer, subscription_id: UUID, customer_id: UUID) -> P
             "name": buyer.company or buyer.name,
             "phone": phone,
             "address": _address_params(buyer),
+            "tax_id_data": [buyer.tax_id.as_params()] if buyer.tax_id else None,
             "metadata": {
                 ORDER_METADATA_KEY: str(subscription_id),
                 "customerId": str(customer_id),
@@ -197,7 +199,7 @@ def trial_message(purchase: Purchase) -> str:
     return message
 
 
-def first_invoice_params(priced: PricedOrder, place: Place) -> Params:
+def first_invoice_params(priced: PricedOrder, place: Place, tax_id: TaxId | None = None) -> Params:
     """Return the params of a preview of the first invoice that is paid, for who is at a place.
 
     CatalogueNotPushedError if a price or the coupon has not been pushed to Stripe.
@@ -212,6 +214,8 @@ def first_invoice_params(priced: PricedOrder, place: Place) -> Params:
         "subscription_details": {"items": [item for recurring, item in items if recurring]},
         "invoice_items": [item for recurring, item in items if not recurring],
     }
+    if tax_id:
+        params["customer_details"]["tax_ids"] = [tax_id.as_params()]
     if priced.coupon:
         params["discounts"] = [redeeming(_redeemed(priced) or "")]
     return params

@@ -24,11 +24,13 @@ from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.repository import orders
 from mpanel_billing.checkout.repository.orders import Attempt
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError, PaymentTerms
+from mpanel_billing.checkout.tax_ids import REFUSED, tax_id_refused
 from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import (
+    BillingError,
     ConflictError,
     InvalidRequestError,
     StripeBrokeError,
@@ -128,8 +130,8 @@ async def create_session(
 
     The same purchase again within minutes, or under the same key, gets the same page. Raises
     ConflictError if it contradicts another request or another customer has a domain of it,
-    InvalidRequestError for a domain that nobody can order, StripeError if Stripe fails: then the
-    same purchase can be posted again.
+    InvalidRequestError for a domain that nobody can order or a malformed tax id, StripeError if
+    Stripe fails: then the same purchase can be posted again.
     """
     refuse_reserved(checkout.reserved, purchase.order.domains)
     recorded = await _record(checkout, purchase, key)
@@ -316,7 +318,9 @@ async def _page_of_other_request(checkout: Checkout, attempt: Attempt) -> Paymen
     return _page_of(now) if now else None
 
 
-def _for_buyer(error: StripeError) -> StripeError:
+def _for_buyer(error: StripeError) -> BillingError:
+    if error.stripe_code == REFUSED:
+        return tax_id_refused("customer.taxId")
     if isinstance(error, StripeUnavailableError):
         return error
     return StripeError(

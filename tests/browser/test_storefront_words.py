@@ -11,7 +11,7 @@ _STRING = r'"((?:[^"\\]|\\.)*)"'
 ENTRY = re.compile(rf"^  {_STRING}:(?:\n   )? {_STRING},$", re.MULTILINE)
 SAID = re.compile(rf"\bsay\(\s*{_STRING}")
 TABLE = re.compile(
-    r"^const (?:SENTENCES|HEADLINES|TENANTS|TERMS|DOMAINS|NEEDS) = {(.*?)}",
+    r"^const (?:SENTENCES|HEADLINES|TENANTS|TERMS|DOMAINS|NEEDS|TAX_WORDS) = {(.*?)}",
     re.MULTILINE | re.DOTALL,
 )
 PLACES = re.compile(r"\{\w+\}")

@@ -2,42 +2,19 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from stripe.params import CustomerCreateTaxIdParams
 
-from mpanel_billing.catalogue.file import parse_catalogue
-from mpanel_billing.catalogue.push import push_catalogue
-from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.checkout.tax_ids import TYPES
 from mpanel_billing.doctor.taxes import check_taxes
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
-from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from stripe_sandbox import Choices, Sandbox
 from tests.service import ORDER, Service, make_settings
-
-CATALOGUE = """
-currency = "usd"
-{said}
-
-[[plans]]
-code = "starter"
-name = "Starter"
-description = "A plan"
-category = "hosting"
-product_types = ["hosting"]
-prices = {{ monthly = 1000 }}
-prices_in = {{ eur = {{ monthly = 1000 }} }}
-setup_fee = 500
-setup_fee_in = {{ eur = 500 }}
-"""
-SAID = """
-tax_behavior = "exclusive"
-tax_behavior_in = { eur = "inclusive" }
-tax_code = "txcd_10701100"
-"""
-PLAIN: dict[str, Any] = {key: ORDER[key] for key in ("planId", "billingCycle", "domain")}
+from tests.taxed import FRANCE, GERMANY, PLAIN, SAID, TEXAS, collect_taxes, sell, typed
 
 
 @pytest.fixture
@@ -51,32 +28,13 @@ def settings(database_url: str, sandbox: Sandbox) -> Settings:
     return make_settings(database_url=database_url, stripe_api_base=sandbox.url, tax="automatic")
 
 
-async def sell(service: Service, gateway: StripeGateway, said: str) -> None:
-    await apply_catalogue(service.pool, parse_catalogue(CATALOGUE.format(said=said)))
-    await push_catalogue(service.pool, StripeCatalogue(gateway.client), livemode=False)
-
-
 @pytest.fixture
 async def shop(service: Service, gateway: StripeGateway) -> Service:
     """A seller in New York, who collects taxes in Germany, France and Texas."""
-    await sell(service, gateway, SAID)
-    tax = gateway.client.v1.tax
-    await tax.settings.update_async({"defaults": {"tax_behavior": "exclusive"}})
-    texas = {"state": "TX", "type": "state_sales_tax"}
-    for country, options in (("DE", {}), ("FR", {}), ("US", texas)):
-        await tax.registrations.create_async(
-            {
-                "active_from": "now",
-                "country": country,
-                "country_options": {country.lower(): options or {"type": "standard"}},  # type: ignore[misc]
-            }
-        )
+    await sell(service.pool, gateway)
+    await collect_taxes(gateway)
     return service
 
-
-GERMANY = {"country": "DE", "postcode": "10115"}
-FRANCE = {"country": "FR", "postcode": "75001"}
-TEXAS = {"country": "US", "state": "TX", "postcode": "78701"}
 
 BUYERS: Mapping[str, Any] = {
     # who, where, currency; what is quoted; what the page is told; tax, total, reason, rate
@@ -85,17 +43,6 @@ BUYERS: Mapping[str, Any] = {
     "a French consumer": (FRANCE, "eur", (250, 1500), {}, (250, 1500, "standard_rated", 20)),
     "a Texan": (TEXAS, "usd", (124, 1624), {}, (124, 1624, "standard_rated", Decimal("8.25"))),
 }  # fmt: skip
-
-
-def typed(place: Mapping[str, str]) -> dict[str, str]:
-    """The address as it is typed into the payment page."""
-    return {
-        "billingAddressLine1": "Street 1",
-        "billingLocality": "Town",
-        "billingPostalCode": place["postcode"],
-        "billingCountry": place["country"],
-        **({"billingAdministrativeArea": place["state"]} if "state" in place else {}),
-    }
 
 
 DECLARED = """
@@ -213,21 +160,60 @@ async def test_a_place_that_does_not_say_enough_is_refused(shop: Service) -> Non
 async def test_a_price_that_does_not_say_it_is_not_sold_until_it_does(
     service: Service, gateway: StripeGateway
 ) -> None:
-    await sell(service, gateway, "")
+    await sell(service.pool, gateway, "")
     before = await service.pool.fetch("SELECT id, stripe_price_id FROM prices WHERE active")
     order = PLAIN | {"customer": ORDER["customer"]}
     answer = await service.client.post("/api/checkout/create-session", json=order)
     assert (answer.status, (await answer.json())["code"]) == (503, "catalogue_not_pushed")
     (finding,) = await check_taxes(service.pool, gateway, service.settings)
     assert "starter_monthly_eur" in finding.detail
-    await sell(service, gateway, SAID)
+    await sell(service.pool, gateway, SAID)
     after = await service.pool.fetch("SELECT id, stripe_price_id FROM prices WHERE active")
     assert set(before) == set(after)
     price = await gateway.client.v1.prices.retrieve_async(after[0]["stripe_price_id"])
     assert price.tax_behavior in {"inclusive", "exclusive"}
     (finding,) = await check_taxes(service.pool, gateway, service.settings)
     assert finding.detail.startswith("Stripe Tax has no default")
-    await sell(service, gateway, 'tax_behavior = "inclusive"')
+    await sell(service.pool, gateway, 'tax_behavior = "inclusive"')
     changed = await service.pool.fetch("SELECT currency, id FROM prices WHERE active")
     kept = {row["id"] for row in before}
     assert {row["currency"] for row in changed if row["id"] not in kept} == {"usd"}
+
+
+async def test_a_tax_id_is_quoted_ordered_and_on_the_customer(shop: Service) -> None:
+    german = {"type": "eu_vat", "value": "DE123456789"}
+    asked = PLAIN | {"place": GERMANY, "taxId": german}
+    answer = await shop.client.post("/api/checkout/quote", json=asked)
+    assert (await answer.json())["tax"] == {"behavior": "exclusive", "amount": 0, "total": 1500}
+    company = {"company": "Lovelace GmbH", "taxId": german}
+    ordered = await shop.order(PLAIN | {"customer": ORDER["customer"] | company})
+    paid = await shop.stripe.pay(ordered["url"], **typed(GERMANY))
+    assert paid.status == 303, paid
+    await shop.stripe.wait_idle()
+    bill = await shop.row("SELECT amount_paid, taxes FROM invoices")
+    assert (bill["amount_paid"], bill["taxes"][0]["reason"]) == (1500, "reverse_charge")
+    held = await shop.row("SELECT type, value, verification FROM stripe_tax_ids")
+    assert tuple(held) == ("eu_vat", "DE123456789", "verified")
+    assert await shop.pool.fetchval("SELECT tax_id FROM customers") == "DE123456789"
+
+
+async def test_a_malformed_tax_id_is_refused_where_it_is(shop: Service) -> None:
+    wrong = {"type": "eu_vat", "value": "DE1"}
+    unknown = {"type": "xx_vat", "value": "1"}
+    customer = ORDER["customer"]
+    for path, body, code, field in (
+        ("quote", {"place": GERMANY, "taxId": wrong}, "invalid_tax_id", "taxId"),
+        ("quote", {"place": GERMANY, "taxId": unknown}, "invalid_request", "taxId.type"),
+        ("create-session", {"customer": customer | {"taxId": wrong}}, "invalid_tax_id",
+         "customer.taxId"),
+    ):  # fmt: skip
+        answer = await shop.client.post(f"/api/checkout/{path}", json=PLAIN | body)
+        refused = await answer.json()
+        assert (answer.status, refused["code"], list(refused["fields"])) == (422, code, [field])
+    right = customer | {"taxId": {"type": "eu_vat", "value": "DE123456789"}}
+    assert (await shop.order(PLAIN | {"customer": right}))["url"]
+
+
+def test_the_types_of_tax_ids_are_those_of_stripe() -> None:
+    literal, _ = get_args(CustomerCreateTaxIdParams.__annotations__["type"])
+    assert set(get_args(literal)) == TYPES

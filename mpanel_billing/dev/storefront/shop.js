@@ -12,7 +12,7 @@ const totalInSight = document.querySelector("#total-in-sight");
 const QUOTE_DELAY_MS = 200;
 const UNPAID = "mpanel-billing-unpaid"; // the payment page that this browser has open
 const ADDRESS = ["phone", "company", "address1", "address2", "city", "state", "postcode", "country"];
-const INPUT_OF = { "domain.value": "domain", couponCode: "coupon" };
+const INPUT_OF = { "domain.value": "domain", couponCode: "coupon", place: "postcode" };
 
 let extras;
 
@@ -113,7 +113,8 @@ function showPrices() {
     const price = extras.plans[card.querySelector("input").value].prices[cycle];
     const sold = price !== undefined;
     const text = sold ? [priced(price)] : [];
-    if (price !== 0) text.push(element("small", {}, sold ? ` ${term}` : say("not sold {term}", { term })));
+    const each = [term, ...taxWords(extras.taxBehavior)].join(", ");
+    if (price !== 0) text.push(element("small", {}, sold ? ` ${each}` : say("not sold {term}", { term })));
     card.querySelector(".price").replaceChildren(...text);
   }
   for (const input of document.querySelectorAll("[name=addon]")) {
@@ -187,6 +188,12 @@ function orderAsCart() {
 
 const orderOf = () => (chosen("shape") === "b" ? orderAsCart() : orderAsFields());
 
+// Where the buyer is taxed, once they have said it.
+function placeOf() {
+  const [country, state, postcode] = ["country", "state", "postcode"].map((name) => chosen(name).trim());
+  return country.length === 2 ? { country, state: state || null, postcode: postcode || null } : null;
+}
+
 function customerOf() {
   const customer = { name: chosen("name"), email: chosen("email") };
   for (const name of ADDRESS) {
@@ -214,25 +221,41 @@ function domainRows(domain, money) {
   return rows;
 }
 
+const TAX_WORDS = { inclusive: "includes VAT", exclusive: "plus tax" };
+const taxWords = (behavior) => (behavior ? [say(TAX_WORDS[behavior])] : []);
+
+// The taxes of the first invoice that is paid, if it is known where.
+function taxRows({ tax }, money) {
+  if (!tax || tax.total === null) return [];
+  return [billRow(say("Net"), money(tax.total - tax.amount)), billRow(say("Tax"), money(tax.amount))];
+}
+
 function showQuote(priced) {
   const money = moneyIn(priced.currency);
   const rows = priced.lines.map(({ name, usage, amount }) =>
     billRow(name, usage ? usagePrice(usage, priced.currency) : money(amount)),
   );
   if (priced.discount) rows.push(billRow(priced.coupon, money(-priced.discount), "good"));
-  rows.push(billRow(say("Due today"), money(priced.dueToday), "total"));
+  const first = priced.tax?.total ?? (priced.trialDays ? priced.dueAfterTrial : priced.dueToday);
+  const today = priced.trialDays ? priced.dueToday : first;
+  const untaxed = priced.tax && priced.tax.total === null ? taxWords(priced.tax.behavior) : [];
+  rows.push(...taxRows(priced, money));
+  rows.push(billRow(say("Due today"), [money(today), ...(today ? untaxed : [])].join(", "), "total"));
   if (priced.trialDays) {
-    rows.push(billRow(say("After {days} days", { days: priced.trialDays }), money(priced.dueAfterTrial)));
+    const later = say("After {days} days", { days: priced.trialDays });
+    rows.push(billRow(later, [money(first), ...untaxed].join(", ")));
   }
   const term = termOf(priced.billingCycle);
-  rows.push(billRow(say("Then, {term}", { term }), money(priced.perTerm), "later"));
+  const each = [money(priced.perTerm), ...taxWords(priced.tax?.behavior)].join(", ");
+  rows.push(billRow(say("Then, {term}", { term }), each, "later"));
   rows.push(...priced.domains.flatMap((domain) => domainRows(domain, money)));
   const taken = priced.domains.find((domain) => domain.availability === "taken");
   quote.replaceChildren(
     element("table", { className: "bill" }, element("tbody", {}, ...rows)),
     ...(taken ? [hint(say("{domain} is not available.", { domain: taken.unicodeName }))] : []),
+    ...(untaxed.length ? [hint(say("Enter your country to see the tax."))] : []),
   );
-  totalInSight.querySelector("strong").textContent = money(priced.dueToday);
+  totalInSight.querySelector("strong").textContent = money(today);
   totalInSight.hidden = false;
 }
 
@@ -255,7 +278,7 @@ function askForQuote() {
       return;
     }
     try {
-      const [priced, refusal] = await quoteOf(orderOf());
+      const [priced, refusal] = await quoteOf({ ...orderOf(), place: placeOf() });
       if (turn !== asked) return;
       showQuote(priced);
       if (refusal) markInputs(refusal);
@@ -265,13 +288,16 @@ function askForQuote() {
   }, QUOTE_DELAY_MS);
 }
 
-// A coupon that is refused does not hide what it costs without.
+// A coupon or a place that is refused does not hide what it costs without.
 async function quoteOf(order) {
   try {
     return [await call("/api/checkout/quote", order)];
   } catch (problem) {
-    if (!order.couponCode || !("couponCode" in (problem.fields ?? {}))) throw problem;
-    return [await call("/api/checkout/quote", { ...order, couponCode: null }), problem];
+    const wrong = Object.keys(problem.fields ?? {}).map((path) => path.split(".")[0]);
+    const refused = ["couponCode", "place"].find((name) => order[name] && wrong.includes(name));
+    if (!refused) throw problem;
+    const [priced, another] = await quoteOf({ ...order, [refused]: null });
+    return [priced, another ?? problem];
   }
 }
 

@@ -91,7 +91,7 @@ NOT_SOLD = (
 """Codes of what the catalogue does not sell, or not together."""
 
 _NOT_FOR_SALE: Refusals = {
-    InvalidRequestError: (*NOT_SOLD, "domain_reserved", "unknown_customer"),
+    InvalidRequestError: (*NOT_SOLD, "domain_reserved", "invalid_tax_id", "unknown_customer"),
     ConflictError: (
         "coupon_used",
         "coupon_used_up",
@@ -187,6 +187,8 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
         existing = await find_existing_customer(checkout.mirror, body.customer_id, order.currency)
         if purchase.priced.metered and existing.stripe_customer_id:
             existing = existing.on_new_stripe_customer()
+        if body.customer.tax_id and existing.stripe_customer_id:
+            raise _tax_id_of_existing()
         purchase = replace(purchase, existing=existing)
     return purchase
 
@@ -232,6 +234,14 @@ def customer_id_refused() -> UnauthenticatedError:
     return UnauthenticatedError(
         "Ordering for an existing customer requires mPanel's API key.",
         fields={"customerId": "requires an API key"},
+    )
+
+
+def _tax_id_of_existing() -> InvalidRequestError:
+    """Return the error for a tax id of who is at Stripe already: it stays theirs to change."""
+    return InvalidRequestError(
+        "This customer is at Stripe already. They enter their tax id in the portal.",
+        fields={"customer.taxId": "is entered in the portal"},
     )
 
 

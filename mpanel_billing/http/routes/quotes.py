@@ -19,7 +19,10 @@ routes = Endpoints("checkout")
     optional_scope="billing:change",
     limit="lookups",
     calls_stripe=True,
-    refusals={InvalidRequestError: (*NOT_SOLD, "unknown_place"), CatalogueNotPushedError: ()},
+    refusals={
+        InvalidRequestError: (*NOT_SOLD, "invalid_tax_id", "unknown_place"),
+        CatalogueNotPushedError: (),
+    },
 )
 async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
     """Price an order as `create-session` would, without placing it; takes the same body.
@@ -37,6 +40,7 @@ async def quote(call: Call[None, None, QuoteRequest]) -> QuoteResponse:
             call.body.to_selection(),
             call.body.customer_id,
             call.body.place.to_place() if call.body.place else None,
+            call.body.tax_id.to_tax_id() if call.body.tax_id else None,
         )
     return QuoteResponse.of(found)
 

@@ -62,9 +62,19 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
 @routes.get("/demo/extras")
 async def list_extras(request: web.Request) -> web.Response:
     """List what the public plans leave out: terms, trials, add-ons, top-level domains."""
-    catalogue = await load_offers(request.app[keys.CHECKOUT])
+    checkout = request.app[keys.CHECKOUT]
+    catalogue = await load_offers(checkout)
     currency = choose_currency(catalogue, request.query.get("currency"))
-    return web.json_response(_extras(catalogue, currency), headers={hdrs.CACHE_CONTROL: "no-store"})
+    behavior = _tax_behavior(catalogue, currency) if checkout.terms.taxed else None
+    extras = {"taxBehavior": behavior, **_extras(catalogue, currency)}
+    return web.json_response(extras, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+def _tax_behavior(catalogue: Catalogue, currency: str) -> str | None:
+    """Return whether prices in a currency contain the taxes; None: nobody has said it of all."""
+    prices = [price for plan in catalogue.plans.values() for price in plan.prices]
+    said = {price.tax_behavior for price in prices if price.currency == currency}
+    return said.pop() if len(said) == 1 else None
 
 
 def _extras(catalogue: Catalogue, currency: str) -> dict[str, object]:

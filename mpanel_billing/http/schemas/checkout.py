@@ -18,6 +18,7 @@ from mpanel_billing.checkout.cart import CartItem, DomainChoice, Selection
 from mpanel_billing.checkout.order_watcher import LONGEST_WAIT_SECONDS
 from mpanel_billing.checkout.repository.orders import OrderState
 from mpanel_billing.checkout.sessions import PaymentPage
+from mpanel_billing.checkout.tax_ids import TaxId, normalise_type
 from mpanel_billing.domains.auth_codes import LONGEST_AUTH_CODE
 from mpanel_billing.http.schemas.base import (
     Absent,
@@ -71,12 +72,28 @@ class _Form(Request):
             "customer.state": "your state",
             "customer.postcode": "your postcode",
             "customer.country": "your country",
+            "customer.taxId": "your tax id",
+            "customer.taxId.type": "the type of your tax id",
+            "customer.taxId.value": "your tax id",
+            "taxId.type": "the type of your tax id",
+            "taxId.value": "your tax id",
             "domain.mode": "your domain",
             "domain.value": "your domain",
             "couponCode": "your coupon code",
             "email": "your email address",
         }
     )
+
+
+class TaxIdSchema(_Form):
+    """A tax id of a business: Stripe's `type`, such as `eu_vat`, and the id."""
+
+    type: Annotated[str, Field(max_length=20), AfterValidator(normalise_type)]
+    value: Annotated[Line, Field(min_length=1, max_length=100)]
+
+    def to_tax_id(self) -> TaxId:
+        """Return it for checkout."""
+        return TaxId(self.type, self.value)
 
 
 class CustomerSchema(_Form):
@@ -92,6 +109,7 @@ class CustomerSchema(_Form):
     state: City = None
     postcode: Postcode = None
     country: Country = None
+    tax_id: Annotated[TaxIdSchema | None, Absent] = None
 
     def to_buyer(self) -> Buyer:
         """Return the buyer for checkout."""
@@ -108,6 +126,7 @@ class CustomerSchema(_Form):
                 postcode=self.postcode,
                 country=self.country,
             ),
+            tax_id=self.tax_id.to_tax_id() if self.tax_id else None,
         )
 
 
@@ -193,9 +212,13 @@ class PlaceSchema(_Form):
 
 
 class QuoteRequest(_Wish):
-    """What is ordered, and where from: with a `place` taxes are quoted, if there are any."""
+    """What is ordered, and where from: with a `place` taxes are quoted, if there are any.
+
+    `taxId` is that of a business there, as an order has it in `customer`.
+    """
 
     place: PlaceSchema | None = None
+    tax_id: TaxIdSchema | None = None
 
 
 class CheckoutRequest(_Wish):

@@ -109,8 +109,8 @@ class QuotedTaxSchema(Schema):
     """The taxes of the first invoice that is paid.
 
     With `behavior` `inclusive` all amounts contain them, with `exclusive` they are added: `total`
-    is what is paid. Both amounts are null without a `place`. A tax id may change them on the
-    payment page.
+    is what is paid. Both amounts are null without a `place`. A tax id that is not sent may change
+    them on the payment page.
     """
 
     behavior: TaxBehavior | None
