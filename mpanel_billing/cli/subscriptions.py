@@ -173,6 +173,8 @@ def _print_preview(found: "PlanChangePreview") -> None:
         typer.echo(f"{name}: {format_money(amount, preview.currency)}")
     for line in preview.invoice.lines if preview.invoice else ():
         print_line(f"  {format_money(line.amount, preview.currency)}  {line.description}")
+    if preview.invoice and preview.invoice.added_tax:
+        typer.echo(f"  {format_money(preview.invoice.added_tax, preview.currency)}  taxes")
     if preview.next:
         at = f" at {moment_text(preview.next.at)}" if preview.next.at else ""
         typer.echo(f"next charge: {format_money(preview.next.amount, preview.currency)}{at}")

@@ -23,14 +23,15 @@ _DECIDED_FOR_US = frozenset({"won", "warning_closed", "prevented"})
 class BilledLine:
     """A line for a time of a subscription's items.
 
-    `amount` is in minor units, after discounts and with taxes, negative for a credit.
-    `is_correction`: it takes back such a credit.
+    `amount` is in minor units, after discounts and with taxes, negative for a credit; `added_tax`
+    is what of it the prices do not contain. `is_correction`: it takes back such a credit.
     """
 
     amount: int
     start: datetime
     end: datetime
     is_correction: bool = False
+    added_tax: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +139,17 @@ def _is_for_a_time(line: Mapping[str, Any]) -> bool:
     )
 
 
+def added_tax(taxes: Sequence[Mapping[str, Any]] | None) -> int:
+    """Return what of taxes is added to prices, in minor units."""
+    return sum(int(one["amount"]) for one in taxes or () if one["tax_behavior"] == "exclusive")
+
+
 def _line(line: Mapping[str, Any]) -> BilledLine:
     discounts = sum(one["amount"] for one in line.get("discount_amounts") or ())
-    taxes = sum(
-        one["amount"] for one in line.get("taxes") or () if one.get("tax_behavior") == "exclusive"
-    )
+    taxes = added_tax(line.get("taxes"))
     return BilledLine(
         amount=line["amount"] - discounts + taxes,
+        added_tax=taxes,
         start=datetime.fromtimestamp(line["period"]["start"], UTC),
         end=datetime.fromtimestamp(line["period"]["end"], UTC),
         is_correction=CORRECTION in (line.get("metadata") or {}),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from mpanel_billing.errors import PaymentFailedError, StripeError
-from mpanel_billing.stripe_gateway.billed import CORRECTION
+from mpanel_billing.stripe_gateway.billed import CORRECTION, added_tax
 from mpanel_billing.stripe_gateway.charges import pay_invoice
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -37,6 +37,7 @@ class PreviewLine:
     """A line of a previewed invoice; `amount` is in minor units, negative for a credit.
 
     `product` is Stripe's id. `is_correction`: it takes back a credit (`billed.CORRECTION`).
+    `tax_behavior` says whether it contains its taxes; None: it has none.
     """
 
     description: str
@@ -46,15 +47,17 @@ class PreviewLine:
     period_end: datetime
     product: str | None
     is_correction: bool
+    tax_behavior: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """A previewed invoice, in minor units of `currency`.
 
-    `total` is the sum of the lines less discounts, negative for a credit; `amount_due` is what
-    the customer's card would be charged after their balance is applied. `proration_date` is when
-    the old terms end and the new ones begin, None if nothing is prorated.
+    `total` is the sum of the lines less discounts, with the `added_tax` that prices do not contain,
+    negative for a credit; `amount_due` is what the customer's card would be charged after their
+    balance is applied. `proration_date` is when the old terms end and the new ones begin, None if
+    nothing is prorated.
     """
 
     currency: str
@@ -62,6 +65,7 @@ class Preview:
     amount_due: int
     proration_date: datetime | None
     lines: tuple[PreviewLine, ...]
+    added_tax: int = 0
 
 
 async def create_subscription(gateway: StripeGateway, params: Mapping[str, Any], key: str) -> str:
@@ -286,6 +290,7 @@ async def _previewed(gateway: StripeGateway, params: Mapping[str, Any]) -> Previ
         amount_due=invoice.amount_due,
         proration_date=_proration_date(invoice),
         lines=tuple(lines),
+        added_tax=added_tax(invoice.to_dict().get("total_taxes")),
     )
 
 
@@ -307,4 +312,5 @@ def _line(line: "stripe.InvoiceLineItem") -> PreviewLine:
         period_end=datetime.fromtimestamp(line.period.end, UTC),
         product=((fields.get("pricing") or {}).get("price_details") or {}).get("product"),
         is_correction=CORRECTION in (fields.get("metadata") or {}),
+        tax_behavior=next((one["tax_behavior"] for one in fields.get("taxes") or ()), None),
     )

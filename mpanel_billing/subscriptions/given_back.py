@@ -36,7 +36,9 @@ async def find_correction(
         return None
     largest = min(credited, key=lambda line: line.amount)
     end = max(line.period_end for line in credited)
-    return Correction(amount, invoice.currency, largest.product or "", at, end)
+    return Correction(
+        amount, invoice.currency, largest.product or "", at, end, largest.tax_behavior
+    )
 
 
 async def list_given_back(

@@ -7,6 +7,7 @@ nothing left to credit in the middle of it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from itertools import chain
@@ -22,7 +23,8 @@ def unearned_credit(
     """Return how much of a previewed credit was not paid and kept, in minor units; 0 if none.
 
     `invoices` are all of the subscription; those that are unpaid count as paid, because they are
-    paid before the change. `returned` is what was given back of an invoice, by its id. Stripe
+    paid before the change. `returned` is what was given back of an invoice, by its id. Credit, and
+    what is returned here, are as prices are: taxes that these do not contain come on top. Stripe
     rounds each line, so a difference of the smallest amount for each is not one.
     """
     at = preview.proration_date
@@ -36,8 +38,14 @@ def unearned_credit(
         if one.period_start < at
     ]
     billed = [one for one in invoices if one.status != "void"]
-    charged = [*earlier, *chain.from_iterable(one.lines for one in billed)]
-    missing = sum((_missing(one, at, returned.get(one.id, 0)) for one in billed), Fraction(0))
+    charged = [
+        *earlier,
+        *chain.from_iterable(_without_added_tax(one.lines) for one in billed),
+    ]
+    missing = sum(
+        (_missing(one, at, returned.get(one.id, 0)) * _untaxed_part(one, at) for one in billed),
+        Fraction(0),
+    )
     excess = credited - max(_rest(charged, at) - missing, Fraction(0))
     rounded = (len(prorated) + len(charged)) * smallest_step(preview.currency)
     beyond = int(excess) if excess > rounded else 0
@@ -56,6 +64,16 @@ def unused_time(
     rest = sum((_rest(one.lines, at) for one in paid), Fraction(0))
     missing = sum((_missing(one, at, returned.get(one.id, 0)) for one in paid), Fraction(0))
     return int(max(rest - missing, Fraction(0)))
+
+
+def _without_added_tax(lines: Sequence[BilledLine]) -> tuple[BilledLine, ...]:
+    return tuple(replace(one, amount=one.amount - one.added_tax, added_tax=0) for one in lines)
+
+
+def _untaxed_part(invoice: BilledInvoice, at: datetime) -> Fraction:
+    """Return which part of what an invoice charges for the time after `at` is no added tax."""
+    rest = _rest(invoice.lines, at)
+    return _rest(_without_added_tax(invoice.lines), at) / rest if rest else Fraction(1)
 
 
 def _missing(invoice: BilledInvoice, at: datetime, returned: int) -> Fraction:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.subscriptions import Preview
 from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest
 from mpanel_billing.subscriptions.preview import ChangePreview
 from mpanel_billing.subscriptions.records import Subscription
@@ -38,9 +39,14 @@ def planned_params(
         "addons": list(change.addon_codes),
         "quantities": dict(change.quantities),
         "subtotal": change.recurring,
-        "amount": preview.invoice.total if preview.invoice else change.recurring,
+        "amount": _untaxed(preview.invoice) if preview.invoice else change.recurring,
     }
     return {PLANNED: planned}
+
+
+def _untaxed(invoice: Preview) -> int:
+    """Return what an invoice comes to before taxes that are added, as other next charges are."""
+    return invoice.total - invoice.added_tax
 
 
 def _items_after(change: PlanChange, items: StripeItems) -> Iterator[dict[str, Any]]:

@@ -29,7 +29,7 @@ class Charge:
 class Correction:
     """What is charged because Stripe credits more than was paid and kept; minor units.
 
-    It is for the time from `start` to `end`, of a product at Stripe.
+    It is for the time from `start` to `end`, of a product at Stripe, and taxed as that was.
     """
 
     amount: int
@@ -37,6 +37,7 @@ class Correction:
     product: str
     start: datetime
     end: datetime
+    tax_behavior: str | None = None
 
     def previewed(self) -> dict[str, Any]:
         """Return the item of a preview's `invoice_items`."""
@@ -52,12 +53,15 @@ class Correction:
         return self._item(period)
 
     def _item(self, period: dict[str, Any]) -> dict[str, Any]:
+        price: dict[str, Any] = {
+            "currency": self.currency,
+            "product": self.product,
+            "unit_amount": self.amount,
+        }
+        if self.tax_behavior:
+            price["tax_behavior"] = self.tax_behavior
         return {
-            "price_data": {
-                "currency": self.currency,
-                "product": self.product,
-                "unit_amount": self.amount,
-            },
+            "price_data": price,
             "discountable": False,
             "period": period,
             "metadata": {CORRECTION: str(self.amount)},

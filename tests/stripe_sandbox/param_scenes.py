@@ -126,12 +126,17 @@ SCENES: dict[str, Scene] = {
         cases={
             "amount_off": case(5, 6, percent_off=None, currency="usd"),
             "currency": case(percent_off=None, amount_off=5),
+            "currency_options.*.amount_off": case(
+                4, 5, percent_off=None, amount_off=5, currency="usd"
+            ),
             "duration": case("forever", "once"),
             "duration_in_months": case(3, 4, duration="repeating"),
             "percent_off": case(1, 2),
         },
     ),
-    "POST /coupons/{id}": scene("coupon"),
+    "POST /coupons/{id}": scene(
+        "coupon", cases={"currency_options.*.amount_off": case(4, 5, of="five")}
+    ),
     "POST /customers": scene(
         cases={
             "payment_method": case("pm_card_visa"),
@@ -185,6 +190,9 @@ SCENES: dict[str, Scene] = {
         promotion={"type": "coupon", "coupon": "$coupon"},
         cases={
             "promotion.coupon": case(),
+            "restrictions.currency_options.*.minimum_amount": case(
+                4, 5, restrictions={"minimum_amount": 5, "minimum_amount_currency": "usd"}
+            ),
             "restrictions.minimum_amount": case(
                 1, 2, restrictions={"minimum_amount_currency": "usd"}
             ),
@@ -193,7 +201,10 @@ SCENES: dict[str, Scene] = {
             ),
         },
     ),
-    "POST /promotion_codes/{id}": scene("code"),
+    "POST /promotion_codes/{id}": scene(
+        "code",
+        cases={"restrictions.currency_options.*.minimum_amount": case(4, 5, of="least_code")},
+    ),
     "POST /test_helpers/test_clocks": scene(frozen_time=START),
     "POST /test_helpers/test_clocks/{id}/advance": scene(
         "clock", cases={"frozen_time": case(START + DAY, START + 45 * DAY)}
@@ -242,6 +253,13 @@ SCENES: dict[str, Scene] = {
             ),
             "discounts.promotion_code": case(),
             **one_time("invoice_items", {"start": START, "end": START + DAY}),
+            "invoice_items.price_data.tax_behavior": case(
+                "inclusive",
+                "exclusive",
+                subscription="$located_subscription",
+                automatic_tax={"enabled": True},
+                invoice_items=[{"price_data": AMOUNT}],
+            ),
             **entry("invoice_items", "description", amount=5, currency="usd"),
             "invoice_items.amount": case(1, 2, **nest("invoice_items", {"currency": "usd"}).given),
             "invoice_items.currency": case("usd", **nest("invoice_items", {"amount": 5}).given),

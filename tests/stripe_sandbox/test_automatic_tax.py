@@ -246,6 +246,24 @@ async def test_an_exempt_product_is_not_taxed_and_previews_are(shop):
     assert (one.id, one.object) == ("txcd_00000000", "tax_code")
 
 
+async def test_a_preview_taxes_a_subscription_that_is_not_taxed_and_leaves_it_so(shop):
+    await register(shop, "DE")
+    _, customer = await buyer(shop, address=GERMANY)
+    off = {"automatic_tax": {"enabled": False}}
+    bought = await subscribe(shop, customer, await taxed_price(shop), **off)
+    preview = shop.api.v1.invoices.create_preview_async
+    assert told(await preview({"subscription": bought.id, **ON})) == (
+        1190,
+        [(190, "standard_rated")],
+    )
+    assert told(await preview({"subscription": bought.id})) == (1000, [])
+    _, elsewhere = await buyer(shop)
+    nowhere = await subscribe(shop, elsewhere, await taxed_price(shop), **off)
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await preview({"subscription": nowhere.id, **ON})
+    assert refused.value.code == "customer_tax_location_invalid"
+
+
 async def test_registrations_begin_and_end(shop):
     await register(shop, "DE")
     v1 = shop.api.v1.tax.registrations

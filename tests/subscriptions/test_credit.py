@@ -184,6 +184,16 @@ def test_credit_is_what_was_kept_for_the_rest(
     assert unearned_credit(preview(-500, 800), [held], {"in_1": returned}) == unearned
 
 
+@pytest.mark.parametrize(("returned", "unearned"), [(0, 0), (595, 500), (119, 100), (1190, 500)])
+def test_of_prices_without_taxes_the_part_of_the_prices_is_counted(
+    returned: int, unearned: int
+) -> None:
+    """What was given back has the taxes, the credit gets them on top."""
+    lines = (BilledLine(1190, START, END, added_tax=190),)
+    held = invoice(total=1190, amount_paid=1190, lines=lines)
+    assert unearned_credit(preview(-500), [held], {"in_1": returned}) == unearned
+
+
 def test_a_credit_that_was_given_before_is_not_given_again() -> None:
     given = invoice(id="in_2", total=-500, lines=(BilledLine(-500, HALF, END),))
     assert unearned_credit(preview(-500), [given, invoice()], {}) == 500

@@ -176,6 +176,7 @@ class PlanChangePreviewResponse(Response):
     due_now: int
     credited: int
     lines: tuple[PreviewLineSchema, ...]
+    tax: int
     next_charge: ChargeSchema | None
     recurring: int
     proration_behavior: Proration
@@ -200,6 +201,7 @@ class PlanChangePreviewResponse(Response):
                 PreviewLineSchema.of(line)
                 for line in (preview.invoice.lines if preview.invoice else ())
             ),
+            tax=preview.invoice.added_tax if preview.invoice else 0,
             next_charge=ChargeSchema(
                 amount=following.amount, currency=preview.currency, at=following.at
             )

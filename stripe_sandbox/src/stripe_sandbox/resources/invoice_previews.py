@@ -43,6 +43,9 @@ def preview(call: Call) -> Document:
             given = details["default_tax_rates"]
             path = f"subscription_details[{RATES}]"
             subscription[RATES] = find_rates(call.world, given, path)
+        if told := call.get("automatic_tax"):
+            set_automatic_tax(call.world, subscription, enabled=told["enabled"])
+            check_automatic_tax(call.world, subscription)
         if "discounts" in call.params:
             replace_discounts(call.world, subscription, subscription, call.params["discounts"])
         if details.get("resume_at"):
@@ -135,7 +138,6 @@ def _preview_renewal(call: Call, subscription: Document) -> Document:
     return preview_invoice(call.world, subscription)
 
 
-UNTAXED = AMOUNT.without("tax_behavior")
 PREVIEWED_ITEM = supports(
     base=CHANGED_ITEM.without("metadata"), price_data=RECURRING_AMOUNT.without("tax_behavior")
 )
@@ -156,7 +158,7 @@ PREVIEW = supports(
         "price",
         "quantity",
         "tax_rates",
-        price_data=UNTAXED,
+        price_data=AMOUNT,
     ),
     subscription_details=supports(
         "default_tax_rates",
