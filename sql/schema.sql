@@ -5444,7 +5444,7 @@ CREATE TABLE billing_changes (
     CONSTRAINT billing_changes_check3 CHECK (((end_service IS NULL) OR (invoice_id IS NOT NULL))),
     CONSTRAINT billing_changes_check4 CHECK (((state = 'asking'::text) = (leased_until IS NOT NULL))),
     CONSTRAINT billing_changes_end_service_check CHECK ((end_service = ANY (ARRAY['now'::text, 'period_end'::text]))),
-    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'apply_coupon'::text, 'remove_coupon'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'charge'::text, 'withdraw_charge'::text, 'replace_domain'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
+    CONSTRAINT billing_changes_kind_check CHECK ((kind = ANY (ARRAY['change_plan'::text, 'undo_change'::text, 'change_price'::text, 'take_offer'::text, 'apply_coupon'::text, 'remove_coupon'::text, 'enable_tax'::text, 'pause'::text, 'trial'::text, 'cancel'::text, 'resume'::text, 'revive'::text, 'charge'::text, 'withdraw_charge'::text, 'replace_domain'::text, 'refund'::text, 'credit_note'::text, 'finalize_invoice'::text, 'pay_invoice'::text, 'mark_paid'::text, 'void_invoice'::text, 'mark_uncollectible'::text, 'delete_invoice'::text, 'balance'::text, 'invoice'::text]))),
     CONSTRAINT billing_changes_state_check CHECK ((state = ANY (ARRAY['asking'::text, 'unanswered'::text, 'done'::text, 'failed'::text])))
 );
 COMMENT ON TABLE billing_changes IS 'What /api/billing and commands request from Stripe about subscriptions, invoices and balances, each with the parameters sent under its idempotency key';
@@ -6692,7 +6692,7 @@ COMMENT ON COLUMN billing_planned_changes.addon_codes IS 'The add-ons afterwards
 COMMENT ON COLUMN billing_planned_changes.quantities IS 'Of which there is more than one afterwards, by code';
 COMMENT ON COLUMN billing_planned_changes.effective_at IS 'When the change begins: the end of the term in which it was asked for';
 COMMENT ON COLUMN billing_planned_changes.subtotal IS 'Minor units of the first term afterwards, before discounts';
-COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before the balance';
+COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before added taxes and the balance';
 COMMENT ON COLUMN billing_planned_changes.planned_at IS 'When Stripe took the change; null: the schedule was made, and changes nothing yet';
 COMMENT ON COLUMN billing_planned_changes.created_at IS 'When the schedule was made';
 
@@ -8682,6 +8682,28 @@ COMMENT ON COLUMN billing_tax.tax IS 'The tax, in minor units';
 COMMENT ON COLUMN billing_tax.currency IS 'ISO 4217, lower case';
 COMMENT ON COLUMN billing_tax.documents IS 'How many invoices, credit notes and refunds';
 
+CREATE TABLE billing_tax_notices (
+    subscription_id uuid NOT NULL,
+    currency text NOT NULL,
+    total_before bigint NOT NULL,
+    total bigint NOT NULL,
+    tax bigint NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    told_at timestamp with time zone DEFAULT now() NOT NULL,
+    enabled_at timestamp with time zone,
+    CONSTRAINT billing_tax_notices_check CHECK ((not_before >= told_at)),
+    CONSTRAINT billing_tax_notices_currency_check CHECK ((currency = lower(currency)))
+);
+COMMENT ON TABLE billing_tax_notices IS 'Subscriptions whose customers were told that taxes will be added to their prices';
+COMMENT ON COLUMN billing_tax_notices.subscription_id IS 'What is to be taxed';
+COMMENT ON COLUMN billing_tax_notices.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_tax_notices.total_before IS 'Minor units of the next invoice without the taxes, when it was told';
+COMMENT ON COLUMN billing_tax_notices.total IS 'Minor units of the same invoice with the taxes';
+COMMENT ON COLUMN billing_tax_notices.tax IS 'The taxes in it';
+COMMENT ON COLUMN billing_tax_notices.not_before IS 'The end of the notice: no invoice that is made before has the taxes';
+COMMENT ON COLUMN billing_tax_notices.told_at IS 'When it was told';
+COMMENT ON COLUMN billing_tax_notices.enabled_at IS 'When Stripe was told to compute them; null: not yet';
+
 CREATE VIEW billing_trouble_kinds AS
  SELECT kind,
     list,
@@ -9345,6 +9367,9 @@ ALTER TABLE ONLY billing_takeovers
 ALTER TABLE ONLY billing_takeovers
     ADD CONSTRAINT billing_takeovers_predecessor_id_key UNIQUE (predecessor_id);
 
+ALTER TABLE ONLY billing_tax_notices
+    ADD CONSTRAINT billing_tax_notices_pkey PRIMARY KEY (subscription_id);
+
 ALTER TABLE ONLY billing_trials
     ADD CONSTRAINT billing_trials_pkey PRIMARY KEY (subscription_id);
 
@@ -9706,6 +9731,8 @@ CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptio
 
 CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial_end) WHERE (stripe_status = 'trialing'::text);
 
+CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (not_before) WHERE (enabled_at IS NULL);
+
 CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
 
 CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
@@ -10031,6 +10058,9 @@ ALTER TABLE ONLY billing_takeovers
 
 ALTER TABLE ONLY billing_takeovers
     ADD CONSTRAINT billing_takeovers_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY billing_tax_notices
+    ADD CONSTRAINT billing_tax_notices_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY tenants
     ADD CONSTRAINT billing_tenants_subscription_fkey FOREIGN KEY (billing_subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;

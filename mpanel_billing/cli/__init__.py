@@ -79,7 +79,7 @@ SENTENCES = {
     "charge": "Charge a subscription once, with its next invoice.",
     "invoice": "What an invoice is for, and what is done about it.",
     "usage": "Usage that is billed: what it comes to, and what nobody is billed for.",
-    "tax": "Taxes: what is to be declared, as CSV.",
+    "tax": "Taxes: what is to be declared, and of which subscriptions.",
     "pause": "Pause a subscription; `resume` ends the pause.",
     "resume": "Undo a cancellation that is to come, or a pause: a new term is then charged now.",
     "reconcile": "Compare the mirror with Stripe and the accounts, and repair what differs.",

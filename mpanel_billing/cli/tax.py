@@ -1,4 +1,4 @@
-"""`mpanel-billing tax`: what taxes are to be declared."""
+"""`mpanel-billing tax`: what taxes are to be declared, and who pays them."""
 
 import csv
 import io
@@ -10,12 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from mpanel_billing.cli.database import with_pool
+from mpanel_billing.cli.tax_enable import enable, withdraw
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.money import to_decimal
 from mpanel_billing.revenue import repository
 from mpanel_billing.settings import load_settings
 
-app = typer.Typer(help="Taxes: what is to be declared, as CSV.", no_args_is_help=True)
+app = typer.Typer(
+    help="Taxes: what is to be declared, and of which subscriptions.", no_args_is_help=True
+)
+app.command()(enable)
+app.command()(withdraw)
 
 _MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 _MONTHS = 12
@@ -38,11 +43,6 @@ Last = Annotated[
     typer.Option("--to", metavar="MONTH", help="Default: the first one.", callback=_month),
 ]
 Lines = Annotated[bool, typer.Option("--lines", help="A line for each document and rate.")]
-
-
-@app.callback()
-def taxes() -> None:
-    """Taxes: what is to be declared, as CSV."""
 
 
 @app.command()

@@ -96,3 +96,9 @@ async def list_unsold_announced(conn: Connection) -> dict[str, int]:
 def _row(row: asyncpg.Record | None) -> asyncpg.Record:
     assert row is not None  # noqa: S101 - a select without a table always returns a row
     return row
+
+
+async def count_overdue_tax_notices(conn: Connection, *, livemode: bool) -> int:
+    """Count the notices of taxes that are over, of subscriptions that are not taxed."""
+    query = _queries.count_overdue_tax_notices
+    return int(await query.fetch_value(conn, livemode=livemode))

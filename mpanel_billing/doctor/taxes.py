@@ -1,9 +1,12 @@
 """Taxes: whether Stripe can compute them as TAX says, and what includes them."""
 
+from collections.abc import Iterator
+
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.service import read_catalogue
-from mpanel_billing.database.pool import Pool
+from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.doctor.finding import Finding, failed, ok, some, warning
+from mpanel_billing.doctor.repository import count_overdue_tax_notices
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.account import TaxSettings, get_tax_settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -16,7 +19,15 @@ async def check_taxes(pool: Pool, gateway: StripeGateway, settings: Settings) ->
     if settings.tax == "off":
         return [ok(_NAME, "TAX is off: Stripe computes none for new orders")]
     catalogue = await read_catalogue(pool, livemode=settings.livemode)
-    return [judge_taxes(catalogue, await get_tax_settings(gateway))]
+    async with acquired(pool) as conn:
+        overdue = await count_overdue_tax_notices(conn, livemode=settings.livemode)
+    return [judge_taxes(catalogue, await get_tax_settings(gateway)), *_judge_notices(overdue)]
+
+
+def _judge_notices(overdue: int) -> Iterator[Finding]:
+    if overdue:
+        text = f"the notice of {overdue} subscriptions is over, and they are not taxed"
+        yield warning(_NAME, text, "run `mpanel-billing tax enable` again, or `tax withdraw`")
 
 
 def judge_taxes(catalogue: Catalogue, found: TaxSettings | None) -> Finding:

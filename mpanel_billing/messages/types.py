@@ -38,6 +38,7 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "usage.threshold_reached": "The usage of a term reached what the catalogue names.",
         "usage.limit_reached": "The usage of a term reached its limit; `action` is what follows.",
         "price.changing": "The price of something that it has changes with a renewal to come.",
+        "tax.starting": "Taxes will be added to its prices, from the end of a notice on.",
         "domain.expiring": "A domain expires within a month, and again: within a week.",
         "domain.expired": "A domain has expired: it was not renewed.",
         "domain.verification_needed": "A buyer has to prove that a domain is theirs: `proof`.",

@@ -141,6 +141,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_domains": _words("mode state currency driver needs pending_action"),
     "billing_domain_proofs": _words("token nameservers proven_by"),
     "billing_servers": _words("product_type name driver tags last_error drained_by"),
+    "billing_tax_notices": _words("currency"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(

@@ -391,7 +391,7 @@ CREATE TABLE billing_changes (
     customer_id uuid REFERENCES customers ON DELETE CASCADE,
     subject_id uuid NOT NULL GENERATED ALWAYS AS (coalesce(subscription_id, invoice_id, customer_id)) STORED,
     kind text NOT NULL CHECK (kind IN (
-        'change_plan', 'undo_change', 'change_price', 'take_offer', 'apply_coupon', 'remove_coupon', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'replace_domain', 'refund', 'credit_note',
+        'change_plan', 'undo_change', 'change_price', 'take_offer', 'apply_coupon', 'remove_coupon', 'enable_tax', 'pause', 'trial', 'cancel', 'resume', 'revive', 'charge', 'withdraw_charge', 'replace_domain', 'refund', 'credit_note',
         'finalize_invoice', 'pay_invoice', 'mark_paid', 'void_invoice', 'mark_uncollectible', 'delete_invoice',
         'balance', 'invoice'
     )),
@@ -478,7 +478,7 @@ COMMENT ON COLUMN billing_planned_changes.addon_codes IS 'The add-ons afterwards
 COMMENT ON COLUMN billing_planned_changes.quantities IS 'Of which there is more than one afterwards, by code';
 COMMENT ON COLUMN billing_planned_changes.effective_at IS 'When the change begins: the end of the term in which it was asked for';
 COMMENT ON COLUMN billing_planned_changes.subtotal IS 'Minor units of the first term afterwards, before discounts';
-COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before the balance';
+COMMENT ON COLUMN billing_planned_changes.amount IS 'Minor units of the first invoice afterwards, as previewed: after discounts, before added taxes and the balance';
 COMMENT ON COLUMN billing_planned_changes.planned_at IS 'When Stripe took the change; null: the schedule was made, and changes nothing yet';
 COMMENT ON COLUMN billing_planned_changes.created_at IS 'When the schedule was made';
 

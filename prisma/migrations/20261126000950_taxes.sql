@@ -80,6 +80,30 @@ COMMENT ON COLUMN stripe_tax_ids.stripe_event_id IS 'The event whose snapshot th
 COMMENT ON COLUMN stripe_tax_ids.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_tax_ids.updated_at IS 'When this row was last changed';
 
+CREATE TABLE billing_tax_notices (
+    subscription_id uuid PRIMARY KEY REFERENCES subscriptions ON DELETE CASCADE,
+    currency text NOT NULL CHECK (currency = lower(currency)),
+    total_before bigint NOT NULL,
+    total bigint NOT NULL,
+    tax bigint NOT NULL,
+    not_before timestamptz NOT NULL,
+    told_at timestamptz NOT NULL DEFAULT now(),
+    enabled_at timestamptz,
+    CHECK (not_before >= told_at)
+);
+CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices (not_before)
+WHERE enabled_at IS NULL;
+COMMENT ON TABLE billing_tax_notices IS 'Subscriptions whose customers were told that taxes will be added to their prices';
+COMMENT ON COLUMN billing_tax_notices.subscription_id IS 'What is to be taxed';
+COMMENT ON COLUMN billing_tax_notices.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_tax_notices.total_before IS 'Minor units of the next invoice without the taxes, when it was told';
+COMMENT ON COLUMN billing_tax_notices.total IS 'Minor units of the same invoice with the taxes';
+COMMENT ON COLUMN billing_tax_notices.tax IS 'The taxes in it';
+COMMENT ON COLUMN billing_tax_notices.not_before IS 'The end of the notice: no invoice that is made before has the taxes';
+COMMENT ON COLUMN billing_tax_notices.told_at IS 'When it was told';
+COMMENT ON COLUMN billing_tax_notices.enabled_at IS 'When Stripe was told to compute them; null: not yet';
+
 -- migrate:down
+DROP TABLE billing_tax_notices;
 DROP TABLE stripe_tax_ids;
 DROP TABLE stripe_tax_rates;

@@ -170,3 +170,14 @@ WHERE c.made_at IS NULL
   AND NOT coming.active
 GROUP BY coming.stripe_price_id
 ORDER BY coming.stripe_price_id;
+
+-- name: count_overdue_tax_notices(livemode)$
+-- Notices that are over, of what is not taxed.
+SELECT count(*)
+FROM billing_tax_notices AS n
+JOIN subscriptions AS s
+    ON s.id = n.subscription_id
+WHERE n.enabled_at IS NULL
+  AND n.not_before < now()
+  AND s.livemode = :livemode::boolean
+  AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused');

@@ -562,6 +562,18 @@ moments AS (
     JOIN products AS product ON product.id = former.product_id
     UNION ALL
     SELECT
+        notice.told_at,
+        'tax',
+        'taxes were announced',
+        'not before ' || to_char(notice.not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+        || coalesce(', since ' || to_char(notice.enabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), ''),
+        jsonb_build_object('currency', notice.currency, 'amounts', jsonb_build_object(
+            'next invoice:', notice.total, 'instead of', notice.total_before
+        ))
+    FROM billing_tax_notices AS notice
+    JOIN subject ON notice.subscription_id = subject.id
+    UNION ALL
+    SELECT
         pause.created_at,
         'pause',
         'services are held from ' || to_char(pause.since AT TIME ZONE 'UTC', 'YYYY-MM-DD')

@@ -928,6 +928,9 @@ SELECT jsonb_build_object(
     'billing_price_changes', (
         SELECT jsonb_agg(to_jsonb(t)) FROM billing_price_changes AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
     ),
+    'billing_tax_notices', (
+        SELECT jsonb_agg(to_jsonb(t)) FROM billing_tax_notices AS t WHERE t.subscription_id = ANY(:subscriptions::uuid[])
+    ),
     'billing_deleted_subscriptions', (
         SELECT jsonb_agg(to_jsonb(t))
         FROM billing_deleted_subscriptions AS t

@@ -9,7 +9,7 @@ import pytest
 
 from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.catalogue.service import apply_catalogue
-from mpanel_billing.database.pool import acquired
+from mpanel_billing.database.pool import acquired, transaction
 from mpanel_billing.domains.proof import ProofRules
 from mpanel_billing.messages import repository
 from mpanel_billing.messages.types import TYPES
@@ -18,6 +18,7 @@ from mpanel_billing.provisioning.proofs import ProofChecks, check_due
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.price_announcements import announce_migration
+from mpanel_billing.subscriptions.repository import tax_notices
 from mpanel_billing.usage.records import Record, take_records
 from tests.inline_worker import GRACE, RETENTION
 from tests.messages.conftest import OPERATOR, Life, Panel, send_due
@@ -42,7 +43,7 @@ DEBT = (
     *("subscription.suspended", "tenant.suspended", "subscription.resumed", "tenant.resumed"),
     *("subscription.cancelled", "subscription.kept", "subscription.ended", "tenant.terminated"),
 )
-AHEAD = ("trial.ending", "card.expiring", "price.changing")
+AHEAD = ("trial.ending", "card.expiring", "price.changing", "tax.starting")
 DOMAINS = ("domain.expiring", "domain.expired")
 USAGE = ("usage.threshold_reached", "usage.limit_reached")
 PROOFS = ("domain.verification_needed", "domain.verification_expired", "domain.verified")
@@ -168,6 +169,10 @@ async def test_what_is_announced(life: Life, panel: Panel) -> None:
     await life.worker.catch_up()
     pool = life.pool
     await announce_migration(pool, await migration(Backend(service, life.worker)), OPERATOR)
+    subscription = await pool.fetchval("SELECT id FROM subscriptions")
+    async with transaction(pool) as conn:
+        sums = {"total_before": 1298, "total": 1405, "tax": 107}
+        await tax_notices.tell(conn, subscription, "usd", **sums, notice_days=30)
     grace = {"email": "grace@example.com", "name": "Grace Hopper"}
     page = await service.order_elsewhere(life.order | {"trialActive": True, "customer": grace})
     await service.stripe.pay(page["url"], email=grace["email"])

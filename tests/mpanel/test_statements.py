@@ -103,6 +103,7 @@ TABLES_OF_A_SUBSCRIPTION = (
     "billing_planned_changes",
     "billing_pauses",
     "billing_price_changes",
+    "billing_tax_notices",
 )
 
 
@@ -192,6 +193,10 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
             "INSERT INTO billing_price_changes (subscription_id, old_price_id, new_price_id,"
             " not_before, effective_at, next_attempt_at)"
             " SELECT $1, min(id::text)::uuid, max(id::text)::uuid, now(), now(), now() FROM prices"
+        ),
+        (
+            "INSERT INTO billing_tax_notices (subscription_id, currency, total_before, total, tax,"
+            " not_before) VALUES ($1, 'usd', 799, 951, 152, now())"
         ),
         "INSERT INTO billing_adoptions (subscription_id, source) VALUES ($1, 'stripe')",
         (

@@ -8,6 +8,7 @@ from mpanel_billing.subscriptions.repository import (
     pauses,
     price_changes,
     subscriptions,
+    tax_notices,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "pauses",
     "price_changes",
     "subscriptions",
+    "tax_notices",
 ]

@@ -16,6 +16,7 @@ Kind = Literal[
     "take_offer",
     "apply_coupon",
     "remove_coupon",
+    "enable_tax",
     "pause",
     "trial",
     "cancel",
