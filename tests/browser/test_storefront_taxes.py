@@ -26,8 +26,8 @@ async def bill_with(browser: Browser, line: str) -> list[str]:
     return await browser.until(lambda driver: _has(driver.execute_script(BILL), line))
 
 
-def _has(bill: list[str], line: str) -> list[str] | None:
-    return bill if line in bill else None
+def _has(bill: list[str], line: str) -> list[str]:
+    return bill if line in bill else []
 
 
 async def test_a_buyer_sees_net_tax_and_gross_of_their_country(
