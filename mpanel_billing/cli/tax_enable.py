@@ -121,7 +121,9 @@ class _Shown:
             parts.append(_change(before.total, after.total, after.tax, after.currency))
             sums = self._sums.setdefault((group, after.currency), Counter())
             sums.update(before=before.total, after=after.total, tax=after.tax)
-        until = f", not taxed before {outcome.not_before:%Y-%m-%d}" if outcome.not_before else ""
+        until = ""
+        if outcome.not_before and outcome.done != "enabled":
+            until = f", not taxed before {outcome.not_before:%Y-%m-%d}"
         print_line("  ".join([*parts, group + until]))
 
     def sum_up(self) -> None:
