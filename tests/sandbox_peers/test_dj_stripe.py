@@ -9,24 +9,13 @@ from tests.sandbox_peers.packages import script, venv
 
 VERSION = "2.11.0"
 MISSING: dict[str, str] = {}
-SKIPPED = {"AccountV2": "always goes to Stripe's own host"}
-OUTSIDE = {
-    **dict.fromkeys(
-        ("ApplicationFee", "ApplicationFeeRefund", "CountrySpec"), "connected accounts"
-    ),
-    **dict.fromkeys(("VerificationSession", "VerificationReport"), "Identity"),
-    **dict.fromkeys(
-        (
-            "IssuingAuthorization",
-            "IssuingCard",
-            "IssuingCardholder",
-            "IssuingDispute",
-            "IssuingTransaction",
-        ),
-        "Issuing",
-    ),
+SKIPPED = {
+    "AccountV2": "always goes to Stripe's own host",
+    "CountrySpec": "hands nested objects of stripe 15 to JSON as they are, so every answer fails",
 }
-"""Models that are not of Billing, and whose they are."""
+OUTSIDE: dict[str, str] = {}
+OWN_FAULTS = {"CountrySpec": "TypeError('Object of type StripeObject is not JSON serializable')"}
+"""What it says of each object of a model that it cannot store wherever it comes from."""
 
 STORED = {
     "Charge": "/v1/charges",
@@ -72,3 +61,5 @@ def test_dj_stripe_syncs_every_model(folder, sandbox, tmp_path):
     passed, total = len(tried) - len(failed), len(tried) + len(MISSING)
     hold(Figures("PyPI `dj-stripe`, models", VERSION, passed, total, MISSING, SKIPPED, OUTSIDE))
     assert not failed, "\n".join(f"{model}: {why}" for model, why in failed.items())
+    for model, fault in OWN_FAULTS.items():
+        assert fault in outcomes[model]["errors"], f"{model}: {VERSION} has mended it; try it again"
