@@ -161,6 +161,17 @@ class OwnServicePath(IdPath):
     ]
 
 
+class ServerPath(Path):
+    """A server of PROVISIONING_SERVICES."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Its name in PROVISIONING_SERVICES."
+        ),
+    ]
+
+
 class PricePath(Path):
     """A price at Stripe."""
 

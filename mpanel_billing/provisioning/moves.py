@@ -41,13 +41,18 @@ async def list_moves(pool: Pool, server: str | None = None) -> Sequence[asyncpg.
     """Return the moves that are not over, read page by page."""
     rows: list[asyncpg.Record] = []
     last = 0
-    while True:
-        async with acquired(pool) as conn:
-            page = await repository.list_moves(conn, server, last, PAGE)
-        if not page:
-            return rows
+    while page := await list_page(pool, server, last, PAGE):
         rows += page
         last = page[-1]["id"]
+    return rows
+
+
+async def list_page(
+    pool: Pool, server: str | None, after: int, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return the next moves that are not over, from or to a server or any, after an id."""
+    async with acquired(pool) as conn:
+        return await repository.list_moves(conn, server, after, most)
 
 
 async def move_account(
@@ -91,7 +96,7 @@ async def drain_server(
     async with transaction(pool) as conn:
         types = await servers.mark_drained(conn, server, product_type, by.name)
         if not types:
-            raise NotFoundError(f"No server {server} is on record; see `provision servers`.")
+            raise _unknown(server)
         for each in types:
             await _names(conn, each, to_server)
         details = {"server": server, "to": to_server, "types": types}
@@ -109,7 +114,7 @@ async def stop_draining(
     async with transaction(pool) as conn:
         types = await servers.unmark_drained(conn, server, product_type)
         if not types:
-            raise NotFoundError(f"No server {server} is on record; see `provision servers`.")
+            raise _unknown(server)
         details = {"server": server, "types": types}
         await audit.record(conn, by, "server.fill", Target("server", server), details)
 
@@ -151,8 +156,10 @@ async def confirm_moves_from(
 ) -> int:
     """Say of all accounts that have been made elsewhere that their data was moved; return how many.
 
-    In transactions of a page each.
+    In transactions of a page each. NotFoundError for an unknown server.
     """
+    if server not in {load.server for load in await list_servers(pool)}:
+        raise _unknown(server)
     confirmed = 0
     while True:
         async with transaction(pool) as conn:
@@ -225,6 +232,10 @@ class _Drain:
         loads = await servers.list_servers(conn, type_)
         reason = str(_why_not(facts, type_, [each for each in loads if each.server in names]))
         self.emptied.left[reason] = self.emptied.left.get(reason, 0) + 1
+
+
+def _unknown(server: str) -> NotFoundError:
+    return NotFoundError(f"No server {server} is on record; see `provision servers`.")
 
 
 async def _names(conn: Connection, product_type: str, to_server: str | None) -> list[str]:
