@@ -1726,6 +1726,58 @@ END
 $$;
 COMMENT ON FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) IS 'What items of a subscription are charged at a time, in minor units after discounts';
 
+CREATE FUNCTION billing_note_move() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_server_changes (product_type, server, coming, leaving, going)
+    SELECT
+        side.product_type,
+        at.server,
+        side.change * at.coming::integer,
+        side.change * at.leaving::integer,
+        side.change * at.going::integer
+    FROM (
+        VALUES
+            (OLD.product_type, OLD.from_server, OLD.to_server, OLD.state, -1),
+            (NEW.product_type, NEW.from_server, NEW.to_server, NEW.state, 1)
+    ) AS side (product_type, from_server, to_server, state, change)
+    CROSS JOIN LATERAL (
+        VALUES
+            (side.to_server, side.state IN ('creating', 'copying', 'cancelling'), FALSE, FALSE),
+            (side.from_server, FALSE, side.state IN ('creating', 'copying'), side.state = 'terminating')
+    ) AS at (server, coming, leaving, going)
+    WHERE at.coming OR at.leaving OR at.going;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_move() IS 'Notes what a move takes or frees at both its servers, with the rights of its owner';
+
+CREATE FUNCTION billing_note_place() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_server_changes (product_type, server, placed)
+    SELECT
+        side.product_type,
+        side.server,
+        side.change
+    FROM (
+        VALUES
+            (OLD.product_type, OLD.server, OLD.desired, OLD.actual, OLD.pending_action, -1),
+            (NEW.product_type, NEW.server, NEW.desired, NEW.actual, NEW.pending_action, 1)
+    ) AS side (product_type, server, desired, actual, pending_action, change)
+    WHERE side.server IS NOT NULL
+      AND (side.desired = 'active' OR side.actual IN ('active', 'suspended') OR side.pending_action IS NOT NULL);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_place() IS 'Notes that an account takes a place on a server, or frees it, with the rights of its owner';
+
 CREATE FUNCTION billing_note_revenue() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -6826,6 +6878,38 @@ COMMENT ON COLUMN billing_reconcile_runs.accounts IS 'Accounts at the drivers in
 COMMENT ON COLUMN billing_reconcile_runs.drift IS 'Objects, events and accounts that differed';
 COMMENT ON COLUMN billing_reconcile_runs.repaired IS 'How many of these no longer differ';
 
+CREATE TABLE billing_server_changes (
+    product_type text NOT NULL,
+    server text NOT NULL,
+    placed integer DEFAULT 0 NOT NULL,
+    coming integer DEFAULT 0 NOT NULL,
+    leaving integer DEFAULT 0 NOT NULL,
+    going integer DEFAULT 0 NOT NULL
+);
+COMMENT ON TABLE billing_server_changes IS 'What has changed since billing_server_places was added up: a row is only inserted, so no writer waits for another';
+COMMENT ON COLUMN billing_server_changes.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN billing_server_changes.server IS 'Its name in the setting';
+COMMENT ON COLUMN billing_server_changes.placed IS 'How many accounts more take a place; negative: fewer';
+COMMENT ON COLUMN billing_server_changes.coming IS 'How many more move here';
+COMMENT ON COLUMN billing_server_changes.leaving IS 'How many more move away, and are still in use here';
+COMMENT ON COLUMN billing_server_changes.going IS 'How many more have moved away, and are not terminated here yet';
+
+CREATE TABLE billing_server_places (
+    product_type text NOT NULL,
+    server text NOT NULL,
+    placed integer DEFAULT 0 NOT NULL,
+    coming integer DEFAULT 0 NOT NULL,
+    leaving integer DEFAULT 0 NOT NULL,
+    going integer DEFAULT 0 NOT NULL
+);
+COMMENT ON TABLE billing_server_places IS 'Accounts of each server, without what billing_server_changes adds; see billing_server_load';
+COMMENT ON COLUMN billing_server_places.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN billing_server_places.server IS 'Its name in the setting';
+COMMENT ON COLUMN billing_server_places.placed IS 'Accounts that take a place: those that are there, may be there, or are to be made';
+COMMENT ON COLUMN billing_server_places.coming IS 'Accounts that move here';
+COMMENT ON COLUMN billing_server_places.leaving IS 'Accounts that move away, and are still in use here';
+COMMENT ON COLUMN billing_server_places.going IS 'Accounts that have moved away, and are not terminated here yet';
+
 CREATE TABLE billing_servers (
     product_type text NOT NULL,
     name text NOT NULL,
@@ -6871,9 +6955,9 @@ CREATE VIEW billing_server_load AS
  SELECT s.product_type,
     s.name AS server,
     s.driver,
-    ((placed.accounts + passing.coming) + passing.going) AS accounts,
-    passing.coming,
-    passing.leaving,
+    ((sums.placed + sums.coming) + sums.going) AS accounts,
+    sums.coming,
+    sums.leaving,
     s.capacity,
     s.weight,
     s.tags,
@@ -6885,14 +6969,13 @@ CREATE VIEW billing_server_load AS
     s.drained_at,
     s.left_at
    FROM ((billing_servers s
-     CROSS JOIN LATERAL ( SELECT count(*) AS accounts
-           FROM tenant_services v
-          WHERE ((v.product_type = s.product_type) AND (v.server = s.name) AND ((v.desired = 'active'::text) OR (v.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (v.pending_action IS NOT NULL)))) placed)
-     CROSS JOIN LATERAL ( SELECT count(*) FILTER (WHERE ((m.to_server = s.name) AND (m.state <> 'terminating'::text))) AS coming,
-            count(*) FILTER (WHERE ((m.from_server = s.name) AND (m.state = ANY (ARRAY['creating'::text, 'copying'::text])))) AS leaving,
-            count(*) FILTER (WHERE ((m.from_server = s.name) AND (m.state = 'terminating'::text))) AS going
-           FROM billing_moves m
-          WHERE ((m.product_type = s.product_type) AND ((s.name = m.from_server) OR (s.name = m.to_server)) AND (m.finished_at IS NULL))) passing);
+     LEFT JOIN billing_server_places p ON (((p.product_type = s.product_type) AND (p.server = s.name))))
+     CROSS JOIN LATERAL ( SELECT (COALESCE(p.placed, 0) + (COALESCE(sum(c.placed), (0)::bigint))::integer) AS placed,
+            (COALESCE(p.coming, 0) + (COALESCE(sum(c.coming), (0)::bigint))::integer) AS coming,
+            (COALESCE(p.leaving, 0) + (COALESCE(sum(c.leaving), (0)::bigint))::integer) AS leaving,
+            (COALESCE(p.going, 0) + (COALESCE(sum(c.going), (0)::bigint))::integer) AS going
+           FROM billing_server_changes c
+          WHERE ((c.product_type = s.product_type) AND (c.server = s.name))) sums);
 COMMENT ON VIEW billing_server_load IS 'What each server of PROVISIONING_SERVICES has to carry, and whether it gets new accounts';
 COMMENT ON COLUMN billing_server_load.product_type IS 'hosting, email, storage, ...';
 COMMENT ON COLUMN billing_server_load.server IS 'Its name in the setting';
@@ -9358,6 +9441,9 @@ ALTER TABLE ONLY billing_schema_objects
 ALTER TABLE ONLY billing_schema_texts
     ADD CONSTRAINT billing_schema_texts_pkey PRIMARY KEY (file);
 
+ALTER TABLE ONLY billing_server_places
+    ADD CONSTRAINT billing_server_places_pkey PRIMARY KEY (product_type, server);
+
 ALTER TABLE ONLY billing_servers
     ADD CONSTRAINT billing_servers_pkey PRIMARY KEY (product_type, name);
 
@@ -9713,6 +9799,8 @@ CREATE INDEX billing_registrar_calls_domain_idx ON billing_registrar_calls USING
 
 CREATE INDEX billing_revenue_changing_idx ON billing_revenue USING btree (changes_at) WHERE (changes_at IS NOT NULL);
 
+CREATE INDEX billing_server_changes_idx ON billing_server_changes USING btree (product_type, server);
+
 CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
 
 CREATE INDEX billing_services_server_idx ON tenant_services USING btree (product_type, server, subscription_id) WHERE ((server IS NOT NULL) AND ((desired = 'active'::text) OR (actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (pending_action IS NOT NULL)));
@@ -9913,11 +10001,21 @@ CREATE TRIGGER billing_close_proof AFTER UPDATE ON billing_domains FOR EACH ROW 
 
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 
+CREATE TRIGGER billing_note_changed_move AFTER UPDATE ON billing_moves FOR EACH ROW WHEN (((((old.product_type IS DISTINCT FROM new.product_type) OR (old.from_server IS DISTINCT FROM new.from_server)) OR (old.to_server IS DISTINCT FROM new.to_server)) OR (old.state IS DISTINCT FROM new.state))) EXECUTE FUNCTION billing_note_move();
+
+CREATE TRIGGER billing_note_changed_place AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((COALESCE(old.server, new.server) IS NOT NULL) AND (((old.product_type IS DISTINCT FROM new.product_type) OR (old.server IS DISTINCT FROM new.server)) OR (((old.desired = 'active'::text) OR (old.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (old.pending_action IS NOT NULL)) IS DISTINCT FROM ((new.desired = 'active'::text) OR (new.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (new.pending_action IS NOT NULL)))))) EXECUTE FUNCTION billing_note_place();
+
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((((COALESCE((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false) IS DISTINCT FROM COALESCE((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false)) OR (old.id IS DISTINCT FROM new.id)) OR (old.livemode IS DISTINCT FROM new.livemode)) OR (old.currency IS DISTINCT FROM new.currency))) EXECUTE FUNCTION billing_note_revenue();
 
+CREATE TRIGGER billing_note_lost_place AFTER DELETE ON tenant_services FOR EACH ROW WHEN ((old.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
+
 CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscriptions FOR EACH ROW WHEN ((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_move AFTER INSERT OR DELETE ON billing_moves FOR EACH ROW EXECUTE FUNCTION billing_note_move();
+
+CREATE TRIGGER billing_note_new_place AFTER INSERT ON tenant_services FOR EACH ROW WHEN ((new.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 

@@ -98,6 +98,127 @@ COMMENT ON COLUMN billing_moves.begun_at IS 'When it was asked for';
 COMMENT ON COLUMN billing_moves.updated_at IS 'When this row was last changed';
 COMMENT ON COLUMN billing_moves.finished_at IS 'When it was over; null: it is not';
 
+-- What each server has to carry is kept as sums, so that placing an account costs the same among a million. Triggers note
+-- each change; whoever places an account has the lock of the product type, and adds up what is noted first.
+CREATE TABLE billing_server_places (
+    product_type text NOT NULL,
+    server text NOT NULL,
+    placed integer NOT NULL DEFAULT 0,
+    coming integer NOT NULL DEFAULT 0,
+    leaving integer NOT NULL DEFAULT 0,
+    going integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (product_type, server)
+);
+COMMENT ON TABLE billing_server_places IS 'Accounts of each server, without what billing_server_changes adds; see billing_server_load';
+COMMENT ON COLUMN billing_server_places.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN billing_server_places.server IS 'Its name in the setting';
+COMMENT ON COLUMN billing_server_places.placed IS 'Accounts that take a place: those that are there, may be there, or are to be made';
+COMMENT ON COLUMN billing_server_places.coming IS 'Accounts that move here';
+COMMENT ON COLUMN billing_server_places.leaving IS 'Accounts that move away, and are still in use here';
+COMMENT ON COLUMN billing_server_places.going IS 'Accounts that have moved away, and are not terminated here yet';
+
+CREATE TABLE billing_server_changes (
+    product_type text NOT NULL,
+    server text NOT NULL,
+    placed integer NOT NULL DEFAULT 0,
+    coming integer NOT NULL DEFAULT 0,
+    leaving integer NOT NULL DEFAULT 0,
+    going integer NOT NULL DEFAULT 0
+);
+CREATE INDEX billing_server_changes_idx ON billing_server_changes (product_type, server);
+COMMENT ON TABLE billing_server_changes IS 'What has changed since billing_server_places was added up: a row is only inserted, so no writer waits for another';
+COMMENT ON COLUMN billing_server_changes.product_type IS 'hosting, email, storage, ...';
+COMMENT ON COLUMN billing_server_changes.server IS 'Its name in the setting';
+COMMENT ON COLUMN billing_server_changes.placed IS 'How many accounts more take a place; negative: fewer';
+COMMENT ON COLUMN billing_server_changes.coming IS 'How many more move here';
+COMMENT ON COLUMN billing_server_changes.leaving IS 'How many more move away, and are still in use here';
+COMMENT ON COLUMN billing_server_changes.going IS 'How many more have moved away, and are not terminated here yet';
+
+CREATE FUNCTION billing_note_place() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_server_changes (product_type, server, placed)
+    SELECT
+        side.product_type,
+        side.server,
+        side.change
+    FROM (
+        VALUES
+            (OLD.product_type, OLD.server, OLD.desired, OLD.actual, OLD.pending_action, -1),
+            (NEW.product_type, NEW.server, NEW.desired, NEW.actual, NEW.pending_action, 1)
+    ) AS side (product_type, server, desired, actual, pending_action, change)
+    WHERE side.server IS NOT NULL
+      AND (side.desired = 'active' OR side.actual IN ('active', 'suspended') OR side.pending_action IS NOT NULL);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_place() IS 'Notes that an account takes a place on a server, or frees it, with the rights of its owner';
+REVOKE EXECUTE ON FUNCTION billing_note_place() FROM PUBLIC;
+
+CREATE TRIGGER billing_note_new_place
+AFTER INSERT ON tenant_services
+FOR EACH ROW WHEN (NEW.server IS NOT NULL) EXECUTE FUNCTION billing_note_place();
+CREATE TRIGGER billing_note_lost_place
+AFTER DELETE ON tenant_services
+FOR EACH ROW WHEN (OLD.server IS NOT NULL) EXECUTE FUNCTION billing_note_place();
+CREATE TRIGGER billing_note_changed_place
+AFTER UPDATE ON tenant_services
+FOR EACH ROW WHEN (coalesce(OLD.server, NEW.server) IS NOT NULL AND (
+    OLD.product_type,
+    OLD.server,
+    OLD.desired = 'active' OR OLD.actual IN ('active', 'suspended') OR OLD.pending_action IS NOT NULL
+) IS DISTINCT FROM (
+    NEW.product_type,
+    NEW.server,
+    NEW.desired = 'active' OR NEW.actual IN ('active', 'suspended') OR NEW.pending_action IS NOT NULL
+)) EXECUTE FUNCTION billing_note_place();
+
+CREATE FUNCTION billing_note_move() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_server_changes (product_type, server, coming, leaving, going)
+    SELECT
+        side.product_type,
+        at.server,
+        side.change * at.coming::integer,
+        side.change * at.leaving::integer,
+        side.change * at.going::integer
+    FROM (
+        VALUES
+            (OLD.product_type, OLD.from_server, OLD.to_server, OLD.state, -1),
+            (NEW.product_type, NEW.from_server, NEW.to_server, NEW.state, 1)
+    ) AS side (product_type, from_server, to_server, state, change)
+    CROSS JOIN LATERAL (
+        VALUES
+            (side.to_server, side.state IN ('creating', 'copying', 'cancelling'), FALSE, FALSE),
+            (side.from_server, FALSE, side.state IN ('creating', 'copying'), side.state = 'terminating')
+    ) AS at (server, coming, leaving, going)
+    WHERE at.coming OR at.leaving OR at.going;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_move() IS 'Notes what a move takes or frees at both its servers, with the rights of its owner';
+REVOKE EXECUTE ON FUNCTION billing_note_move() FROM PUBLIC;
+
+CREATE TRIGGER billing_note_move
+AFTER INSERT OR DELETE ON billing_moves
+FOR EACH ROW EXECUTE FUNCTION billing_note_move();
+CREATE TRIGGER billing_note_changed_move
+AFTER UPDATE ON billing_moves
+FOR EACH ROW WHEN (
+    (OLD.product_type, OLD.from_server, OLD.to_server, OLD.state)
+    IS DISTINCT FROM (NEW.product_type, NEW.from_server, NEW.to_server, NEW.state)
+) EXECUTE FUNCTION billing_note_move();
+
 -- migrate:down
+DROP TRIGGER billing_note_changed_place ON tenant_services;
+DROP TRIGGER billing_note_lost_place ON tenant_services;
+DROP TRIGGER billing_note_new_place ON tenant_services;
 DROP TABLE billing_moves;
+DROP FUNCTION billing_note_move();
+DROP FUNCTION billing_note_place();
+DROP TABLE billing_server_changes;
+DROP TABLE billing_server_places;
 DROP TABLE billing_servers;

@@ -141,6 +141,29 @@ LIMIT 1;
 -- Who places an account takes it first, in a statement of its own: the next one sees what others have placed.
 SELECT pg_advisory_xact_lock(hashtextextended('servers of ' || :product_type::text, 0));
 
+-- name: add_up_places(product_type)!
+-- For who has locked the servers: the next one reads a few changes, not all since the beginning.
+WITH noted AS (
+    DELETE FROM billing_server_changes AS c
+    WHERE c.product_type = :product_type::text
+    RETURNING c.server, c.placed, c.coming, c.leaving, c.going
+)
+INSERT INTO billing_server_places AS p (product_type, server, placed, coming, leaving, going)
+SELECT
+    :product_type::text,
+    noted.server,
+    sum(noted.placed),
+    sum(noted.coming),
+    sum(noted.leaving),
+    sum(noted.going)
+FROM noted
+GROUP BY noted.server
+ON CONFLICT (product_type, server) DO UPDATE
+SET placed = p.placed + excluded.placed,
+    coming = p.coming + excluded.coming,
+    leaving = p.leaving + excluded.leaving,
+    going = p.going + excluded.going;
+
 -- name: place_account(subscription_id, token, product_type, names, tags)$
 -- Chooses the server of an account that is about to be made, and records it. Null: none has room, or the
 -- lease is lost.

@@ -1,13 +1,13 @@
 -- What each server has to carry. An account that moves takes a place at both ends: at the new server as soon as
--- the move has begun, at the old one until it is terminated there.
+-- the move has begun, at the old one until it is terminated there. The sums are kept: billing_server_places.
 CREATE OR REPLACE VIEW billing_server_load AS
 SELECT
     s.product_type,
     s.name AS server,
     s.driver,
-    placed.accounts + passing.coming + passing.going AS accounts,
-    passing.coming,
-    passing.leaving,
+    sums.placed + sums.coming + sums.going AS accounts,
+    sums.coming,
+    sums.leaving,
     s.capacity,
     s.weight,
     s.tags,
@@ -19,23 +19,19 @@ SELECT
     s.drained_at,
     s.left_at
 FROM billing_servers AS s
-CROSS JOIN LATERAL (
-    SELECT count(*) AS accounts
-    FROM tenant_services AS v
-    WHERE v.product_type = s.product_type
-      AND v.server = s.name
-      AND (v.desired = 'active' OR v.actual IN ('active', 'suspended') OR v.pending_action IS NOT NULL)
-) AS placed
+LEFT JOIN billing_server_places AS p
+    ON p.product_type = s.product_type
+    AND p.server = s.name
 CROSS JOIN LATERAL (
     SELECT
-        count(*) FILTER (WHERE m.to_server = s.name AND m.state <> 'terminating') AS coming,
-        count(*) FILTER (WHERE m.from_server = s.name AND m.state IN ('creating', 'copying')) AS leaving,
-        count(*) FILTER (WHERE m.from_server = s.name AND m.state = 'terminating') AS going
-    FROM billing_moves AS m
-    WHERE m.product_type = s.product_type
-      AND s.name IN (m.from_server, m.to_server)
-      AND m.finished_at IS NULL
-) AS passing;
+        coalesce(p.placed, 0) + coalesce(sum(c.placed), 0)::integer AS placed,
+        coalesce(p.coming, 0) + coalesce(sum(c.coming), 0)::integer AS coming,
+        coalesce(p.leaving, 0) + coalesce(sum(c.leaving), 0)::integer AS leaving,
+        coalesce(p.going, 0) + coalesce(sum(c.going), 0)::integer AS going
+    FROM billing_server_changes AS c
+    WHERE c.product_type = s.product_type
+      AND c.server = s.name
+) AS sums;
 COMMENT ON VIEW billing_server_load IS 'What each server of PROVISIONING_SERVICES has to carry, and whether it gets new accounts';
 COMMENT ON COLUMN billing_server_load.product_type IS 'hosting, email, storage, ...';
 COMMENT ON COLUMN billing_server_load.server IS 'Its name in the setting';

@@ -26,6 +26,29 @@ from tests.service import make_settings
 
 GRACE = Actor("grace")
 
+COUNTED = """
+    SELECT
+        s.name,
+        count(*) FILTER (WHERE kind = 'placed')
+            + count(*) FILTER (WHERE kind IN ('creating', 'copying', 'cancelling') AND is_target)
+            + count(*) FILTER (WHERE kind = 'terminating' AND NOT is_target),
+        count(*) FILTER (WHERE kind IN ('creating', 'copying', 'cancelling') AND is_target),
+        count(*) FILTER (WHERE kind IN ('creating', 'copying') AND NOT is_target)
+    FROM billing_servers AS s
+    LEFT JOIN (
+        SELECT product_type, server, 'placed' AS kind, NULL::boolean AS is_target
+        FROM tenant_services
+        WHERE desired = 'active' OR actual IN ('active', 'suspended') OR pending_action IS NOT NULL
+        UNION ALL
+        SELECT product_type, to_server, state, TRUE FROM billing_moves
+        UNION ALL
+        SELECT product_type, from_server, state, FALSE FROM billing_moves
+    ) AS of_server ON of_server.product_type = s.product_type AND of_server.server = s.name
+    GROUP BY s.product_type, s.name
+    ORDER BY s.product_type, s.name
+"""
+"""What each server carries, counted: accounts, of these moving here, and moving away."""
+
 
 @dataclass
 class Park:
@@ -57,7 +80,11 @@ class Park:
             await self.system.sell(id_=id_)
 
     async def loads(self) -> dict[str, int]:
-        return {load.server: load.accounts for load in await moves.list_servers(self.system.pool)}
+        """Return how many places are taken at each server; the kept sums are what counting says."""
+        loads = await moves.list_servers(self.system.pool)
+        kept = [(load.server, load.accounts, load.coming, load.leaving) for load in loads]
+        assert kept == [tuple(row) for row in await self.system.pool.fetch(COUNTED)]
+        return {load.server: load.accounts for load in loads}
 
     async def move(self, id_: str = "sub_1", to: str | None = None) -> str:
         subscription_id = await self.system.id_of(id_)
@@ -277,6 +304,7 @@ async def test_nothing_is_lost_or_made_twice_wherever_a_run_is_killed(
         alive = [a for name in park.servers for a in park.accounts(name) if "site" in a.files]
         assert alive
         assert all(count <= 1 for count in park.counts().values())
+        await park.loads()
         await park.system.kill_run()
         await park.system.make_due()
     assert (await park.system.run()).done

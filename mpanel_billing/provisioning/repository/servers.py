@@ -75,6 +75,7 @@ async def name_accounts(
 async def lock_servers(conn: Connection, product_type: str) -> None:
     """Keep others from placing accounts of that type until the transaction ends."""
     await _queries.lock_servers.execute(conn, product_type=product_type)
+    await _queries.add_up_places.execute(conn, product_type=product_type)
 
 
 async def place_account(
