@@ -1,8 +1,8 @@
 """A database with many subscriptions and all that hangs on them."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -24,13 +24,16 @@ _ONE_IN_TROUBLE = 20
 """Of the subscriptions that many_rows.sql has in trouble, one in so many: 0.075 % of all."""
 
 
-_INDEXES = """
-SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
-FROM pg_index AS i
-JOIN pg_class AS t ON t.oid = i.indrelid AND t.relnamespace = current_schema()::regnamespace
-WHERE NOT i.indisunique
+_SUSPEND_INDEXES = """
+UPDATE pg_index AS i
+SET indisready = FALSE, indisvalid = FALSE
+FROM pg_class AS t
+WHERE t.oid = i.indrelid
+  AND t.relnamespace = current_schema()::regnamespace
   AND t.relname !~ 'pgqueuer'
+RETURNING t.relname AS table
 """
+"""What a failed CREATE INDEX CONCURRENTLY leaves behind: REINDEX completes it."""
 _REVENUE = """
 INSERT INTO billing_revenue (subscription_id, currency, livemode, amount, changes_at)
 SELECT s.id, r.currency, r.livemode, r.amount, r.changes_at
@@ -95,36 +98,41 @@ async def prepare(postgres: EmbeddedPostgres, subscriptions: int) -> str:
     return url
 
 
-async def drop_indexes(conn: Connection) -> list[str]:
-    """Drop the indexes that are not unique; return the statements that make them again."""
-    indexes = await conn.fetch(_INDEXES)
-    for index in indexes:
-        await conn.execute(f"DROP INDEX {index['name']}")
-    return [index["definition"] for index in indexes]
+@asynccontextmanager
+async def without_indexes(conn: Connection) -> AsyncIterator[None]:
+    """During the block rows get into no index, not even of a key; at its end all are made."""
+    tables = {row["table"] for row in await conn.fetch(_SUSPEND_INDEXES)}
+    yield
+    for table in sorted(tables):
+        await run(conn, f"REINDEX TABLE {table}")
 
 
 async def fill(conn: Connection, subscriptions: int) -> None:
-    """Make the rows without indexes and triggers, then the indexes."""
-    indexes = await drop_indexes(conn)
+    """Make the rows without triggers, and all indexes after most of them."""
     await conn.execute("SET session_replication_role = replica")
-    await conn.execute(f"SET billing.subscriptions = {subscriptions}")
     await conn.execute(f"SET billing.one_in_trouble = {_ONE_IN_TROUBLE}")
-    for statement in _ROWS.read_text().rstrip().removesuffix(";").split(";\n"):
-        await _run(conn, statement)
-    for index in indexes:
-        await _run(conn, index)
+    async with without_indexes(conn):
+        await run_script(conn, _ROWS.read_text(), subscriptions)
     for statement in (
         *_REVENUE.split(";"),
         _AUDIT,
         *_LARGE_CUSTOMER.split(";\n"),
         *_ACCOUNTS.split(";\n"),
     ):
-        await _run(conn, statement)
+        await run(conn, statement)
     await conn.execute("DROP TABLE made")
-    await _run(conn, "VACUUM ANALYZE")
+    await run(conn, "VACUUM ANALYZE")
 
 
-async def _run(conn: Connection, statement: str) -> None:
+async def run_script(conn: Connection, text: str, subscriptions: int) -> None:
+    """Run statements that read how many subscriptions to make from a setting."""
+    await conn.execute(f"SET billing.subscriptions = {subscriptions}")
+    for statement in text.rstrip().removesuffix(";").split(";\n"):
+        await run(conn, statement)
+
+
+async def run(conn: Connection, statement: str) -> None:
+    """Run a statement; print how long it took, if that is more than a second."""
     began = time.perf_counter()
     await conn.execute(statement, timeout=3600)
     took, text = time.perf_counter() - began, " ".join(statement.split())

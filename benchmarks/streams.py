@@ -11,7 +11,7 @@ from tests import stripe_objects as made
 
 NOW = 1_790_000_000
 SEEDED = 1_789_000_000
-"""When the rows of `benchmarks.webhooks.SEED` were read."""
+"""When the rows of known_subscriptions.sql were read."""
 BYTES = 6800
 
 MakeEvent = Callable[[int, int], dict[str, Any]]

@@ -35,7 +35,7 @@ from typing import TypeVar
 import asyncpg
 
 from benchmarks import streams
-from benchmarks.many_rows import drop_indexes
+from benchmarks.many_rows import run, run_script, without_indexes
 from benchmarks.servers import (
     SECRET,
     Target,
@@ -47,12 +47,11 @@ from benchmarks.servers import (
 )
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.postgres import EmbeddedPostgres
+from mpanel_billing.resources import ROOT
 from tests import stripe_objects as made
 
 CONCURRENCIES = (1, 16, 64)
 SCALES = "10000,1000000"
-BATCH = 500_000
-"""Subscriptions that are made in one statement; with more, indexes are made afterwards."""
 BYTES_EACH = 4_500
 """On disk for each subscription with its rows and indexes, and what filling needs for a while."""
 GROWING = ("updates", "new subscriptions", "new invoices", "ties and stale")
@@ -68,56 +67,9 @@ SETTINGS = (
 WAL_MEGABYTES = 3000
 """More than the runs write: a checkpoint recycles these segments for later WAL."""
 
-Name = TypeVar("Name")
+ROWS = ROOT / "benchmarks" / "known_subscriptions.sql"
 
-SEED = """
-WITH people AS (
-    INSERT INTO customers (email, stripe_customer_id)
-    SELECT 'c' || n || '@example.com', 'cus_' || lpad(n::text, 14, '0')
-    FROM generate_series($1::integer, $2::integer) AS n
-    RETURNING id, stripe_customer_id
-), linked AS (
-    INSERT INTO stripe_customers (id, customer_id, livemode)
-    SELECT stripe_customer_id, id, FALSE FROM people
-), bought AS (
-    INSERT INTO subscriptions (customer_id, status, billing_provider, livemode, currency, amount,
-        price, auto_renew, stripe_customer_id, stripe_subscription_id, stripe_status,
-        initial_payment_settled, order_paid, cancel_at_period_end, collection_paused, billing_cycle,
-        current_period_start, current_period_end, stripe_as_of_since, stripe_as_of, entitlement)
-    SELECT id, 'active', 'stripe', FALSE, 'usd', 799, 7.99, FALSE, stripe_customer_id,
-        'sub_' || substr(stripe_customer_id, 5), 'active', TRUE, TRUE, FALSE, FALSE, 'monthly',
-        to_timestamp(1789000000), to_timestamp(1790000000), to_timestamp(1789000000),
-        to_timestamp(1789000000), billing_subscription_entitlement_v1(
-            jsonb_populate_record(NULL::billing_subscription_snapshot, jsonb_build_object(
-                'stripe_status', 'active', 'cancel_at_period_end', FALSE,
-                'collection_paused', FALSE, 'items_complete', TRUE,
-                'entitled_items', jsonb_build_array(jsonb_build_object(
-                    'item', 'si_' || substr(stripe_customer_id, 5), 'price', 'price_1',
-                    'product', NULL, 'quantity', 1
-                ))
-            )), NULL)
-    FROM people
-    RETURNING id, customer_id, stripe_subscription_id, stripe_customer_id, entitlement
-), itemised AS (
-    INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, stripe_price_id,
-        quantity, unit_amount, currency, recurring_interval, interval_count)
-    SELECT id, 'si_' || substr(stripe_subscription_id, 5), 'price_1', 1, 799, 'usd', 'month', 1
-    FROM bought
-), worked AS (
-    INSERT INTO provisioning_work (subscription_id, inputs, version, done_version)
-    SELECT id, entitlement || '{"settled": true, "owedSince": null, "paidAfterEnd": null}', 1, 1
-    FROM bought
-)
-INSERT INTO invoices (customer_id, subscription_id, invoice_number, subtotal, total, status,
-    livemode, stripe_invoice_id, stripe_subscription_id, stripe_customer_id, stripe_status,
-    amount_due, amount_paid, amount_remaining, attempt_count, stripe_created, stripe_as_of_since,
-    stripe_as_of, stripe_payment_intent_id)
-SELECT customer_id, id, 'in_old' || substr(stripe_subscription_id, 5), 7.99, 7.99, 'paid', FALSE,
-    'in_old' || substr(stripe_subscription_id, 5), stripe_subscription_id, stripe_customer_id,
-    'paid', 799, 799, 0, 1, to_timestamp(1789000000), to_timestamp(1789000000),
-    to_timestamp(1789000000), 'pi_old' || substr(stripe_subscription_id, 5)
-FROM bought
-"""
+Name = TypeVar("Name")
 
 
 def events(count: int, subscriptions: int, run: int) -> list[bytes]:
@@ -199,16 +151,13 @@ async def preallocate_wal(url: str) -> None:
 
 
 async def prepare(url: str, subscriptions: int) -> None:
-    """Give a database the schema and the rows, in batches; indexes of many come afterwards."""
+    """Give a database the schema and the rows."""
     await migrate(url)
     conn = await asyncpg.connect(url)
-    indexes = await drop_indexes(conn) if subscriptions > BATCH else []
-    for first in range(1, subscriptions + 1, BATCH):
-        last = min(first + BATCH - 1, subscriptions)
-        await conn.execute(SEED, first, last, timeout=3600)
-    for index in indexes:
-        await conn.execute(index, timeout=3600)
-    await conn.execute("VACUUM ANALYZE", timeout=3600)
+    await conn.execute("SET session_replication_role = replica")
+    async with without_indexes(conn):
+        await run_script(conn, ROWS.read_text(), subscriptions)
+    await run(conn, "VACUUM ANALYZE")
     await conn.close()
 
 

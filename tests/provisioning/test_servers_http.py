@@ -70,8 +70,8 @@ async def test_an_account_is_moved_and_stays(operator: Operator, place: str) -> 
     assert (await operator.get(f"moves?after={move['id']}"))["moves"] == []
     early = await operator.post(f"{place}/moved", 409)
     assert "waits for its data" in early["error"]
-    assert (await operator.post(f"{place}/stay"))["server"] == "web1"
-    await operator.post(f"{place}/stay", 409)
+    for _ in range(2):
+        assert (await operator.post(f"{place}/stay"))["server"] == "web1"
 
 
 async def test_a_server_is_emptied_and_filled(

@@ -45,7 +45,7 @@ async def get_moves(call: KeyedCall[None, MovesQuery]) -> MovesResponse:
     """Return a page of the moves that are not over, and what they wait for."""
     query = call.query
     rows = await moves.list_page(call.app[keys.POOL], query.server, query.after, query.limit)
-    return MovesResponse(moves=tuple(MoveSchema.of(row) for row in rows))
+    return MovesResponse(moves=tuple(MoveSchema.of_row(row) for row in rows))
 
 
 @routes.endpoint(

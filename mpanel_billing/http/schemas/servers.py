@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-import asyncpg
 from pydantic import Field, StrictBool
 
 from mpanel_billing.http.schemas.base import MOST_ROWS, Moment, Response, Schema, StrictRequest
@@ -84,7 +83,10 @@ class ServerSchema(Schema):
 
 
 class MoveSchema(Schema):
-    """A move that is not over; `copying` without `confirmedBy` waits for an operator."""
+    """A move that is not over; `copying` without `confirmedBy` waits for an operator.
+
+    `stopped`: a server has refused a command, and nothing is sent until an operator retries.
+    """
 
     id: int
     subscription_id: UUID
@@ -92,18 +94,13 @@ class MoveSchema(Schema):
     from_server: str
     to_server: str
     state: Literal["creating", "copying", "terminating", "cancelling"]
-    stopped: str | None
+    stopped: bool
     last_error: str | None
     former_ref: str | None
     new_ref: str | None
     confirmed_by: str | None
     begun_by: str
     begun_at: Moment
-
-    @classmethod
-    def of(cls, row: asyncpg.Record) -> "MoveSchema":
-        """Make it from its row."""
-        return cls.of_row(row)
 
 
 class ServersResponse(Response):
