@@ -1,6 +1,6 @@
 -- Servers of product types that have several: what the setting says of them, and which accounts go where.
 
--- Tables: billing_servers
+-- Tables: billing_servers, billing_server_places, billing_server_changes
 --
 -- CREATE TABLE billing_servers (
 --     product_type text NOT NULL,
@@ -27,6 +27,26 @@
 --     CONSTRAINT billing_servers_weight_check CHECK (((weight >= 1) AND (weight <= 1000)))
 -- );
 -- ALTER TABLE ONLY billing_servers ADD CONSTRAINT billing_servers_pkey PRIMARY KEY (product_type, name);
+--
+-- CREATE TABLE billing_server_places (
+--     product_type text NOT NULL,
+--     server text NOT NULL,
+--     placed integer DEFAULT 0 NOT NULL,
+--     coming integer DEFAULT 0 NOT NULL,
+--     leaving integer DEFAULT 0 NOT NULL,
+--     going integer DEFAULT 0 NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_server_places ADD CONSTRAINT billing_server_places_pkey PRIMARY KEY (product_type, server);
+--
+-- CREATE TABLE billing_server_changes (
+--     product_type text NOT NULL,
+--     server text NOT NULL,
+--     placed integer DEFAULT 0 NOT NULL,
+--     coming integer DEFAULT 0 NOT NULL,
+--     leaving integer DEFAULT 0 NOT NULL,
+--     going integer DEFAULT 0 NOT NULL
+-- );
+-- CREATE INDEX billing_server_changes_idx ON billing_server_changes USING btree (product_type, server);
 
 -- name: list_recorded()
 -- As the setting had them when a worker last started.
