@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
 
 import typer
 
@@ -100,7 +99,7 @@ async def _compare(mirror: "Mirror", subscription: str | None) -> tuple[int, "li
 
 @app.command()
 def settle(
-    event: Annotated[UUID, typer.Argument(help="The meter event, as billing_trouble names it.")],
+    event: Annotated[str, typer.Argument(help="The event, as billing_trouble names it.")],
     *,
     reason: Reason,
 ) -> None:

@@ -116,6 +116,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_meter_events": _words("meter stripe_customer_id state last_error settled_by"),
     "billing_usage": _words("id meter"),
     "billing_usage_totals": _words("meter lifted_by"),
+    "billing_usage_reports": _words("event_id last_error detail settled_by"),
     "billing_messages": _words("id type object_id transition data"),
     "billing_merges": _words("merged_by undone_by"),
     "billing_moves": _words(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_hex
 
 from mpanel_billing.stripe_gateway.errors import translated
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -23,7 +24,8 @@ async def create_meter_event(gateway: StripeGateway, event: MeterEvent) -> datet
     """Report usage; return when Stripe took it, None if it had the identifier before.
 
     Without a fixed idempotency key: Stripe would repeat an answer of ours that it has lost track
-    of, and the identifier is enough.
+    of, and the identifier is enough. The key begins with it, because the API reference says that
+    reports of what is not counted name the key.
     """
     async with translated():
         try:
@@ -36,7 +38,8 @@ async def create_meter_event(gateway: StripeGateway, event: MeterEvent) -> datet
                     },
                     "identifier": event.identifier,
                     "timestamp": int(event.used_at.timestamp()),
-                }
+                },
+                {"idempotency_key": f"{event.identifier}/{token_hex(8)}"},
             )
         except stripe.InvalidRequestError as error:
             if _is_known(error):

@@ -15,6 +15,7 @@ _OBJECTS: Mapping[str, str] = {
     "billing_portal/sessions": "billing_portal.session",
     "charges": "charge",
     "checkout/sessions": "checkout.session",
+    "core/events": "v2.core.event",
     "coupons": "coupon",
     "credit_notes": "credit_note",
     "customers": "customer",
@@ -51,7 +52,8 @@ def check_response(method: str, url: str, resource: str, content: bytes) -> Mapp
 
     Whether Stripe has acted is unknown then.
     """
-    rest = URL(url).path.removeprefix("/v1/").removeprefix(resource).strip("/").split("/")
+    path = URL(url).path.removeprefix("/v1/").removeprefix("/v2/")
+    rest = path.removeprefix(resource).strip("/").split("/")
     found = _read(content)
     if _lists(method, resource, rest):
         if not isinstance(found.get("data"), list) or "has_more" not in found:

@@ -17,7 +17,7 @@ from mpanel_billing.telemetry import counters
 from mpanel_billing.telemetry.tracing import active_tracing
 
 _RESOURCE = re.compile(r"[a-z_]{1,40}(/[a-z_]{1,40})?")
-_IN_GROUPS = frozenset({"billing_portal", "checkout", "radar"})
+_IN_GROUPS = frozenset({"billing_portal", "checkout", "core", "radar"})
 
 
 class KeptContent:

@@ -11,8 +11,10 @@ from mpanel_billing.database.queries import Connection, load_queries
 
 if TYPE_CHECKING:
     from mpanel_billing.usage.records import Record
+    from mpanel_billing.usage.reports import UsageReport
 
 _queries = load_queries("usage")
+_reports = load_queries("usage_reports")
 
 LEASE_SECONDS = 60.0
 """How long a claimed event belongs to a process: longer than its call to Stripe and its record."""
@@ -124,8 +126,11 @@ async def get_sent_sum(conn: Connection, event_id: UUID, since: datetime, until:
 
 async def seconds_to_next(conn: Connection) -> float | None:
     """Return in how many seconds something is due; None if nothing waits."""
-    seconds: float | None = await _queries.seconds_to_next.fetch_value(conn)
-    return seconds
+    found = [
+        await _queries.seconds_to_next.fetch_value(conn),
+        await _reports.seconds_to_report.fetch_value(conn),
+    ]
+    return min((seconds for seconds in found if seconds is not None), default=None)
 
 
 async def settle_event(conn: Connection, event_id: UUID, by: str, reason: str) -> UUID | None:
@@ -186,3 +191,29 @@ async def list_sent(
         livemode=livemode,
     )
     return [dict(row) for row in rows]
+
+
+async def claim_report(conn: Connection, *, livemode: bool) -> str | None:
+    """Claim a report that is due; return its event."""
+    event_id: str | None = await _reports.claim_report.fetch_value(
+        conn, seconds=LEASE_SECONDS, livemode=livemode
+    )
+    return event_id
+
+
+async def retry_report(conn: Connection, event_id: str, error: str) -> None:
+    """Ask for a report again, ever later."""
+    await _reports.retry_report.execute(conn, event_id=event_id, error=error)
+
+
+async def finish_report(conn: Connection, event_id: str, report: "UsageReport") -> None:
+    """Note what a report says; the meter events that it names are not billed."""
+    errors = [{"id": str(each.id), "error": each.error} for each in report.named]
+    await _reports.finish_report.execute(
+        conn, event_id=event_id, dropped=report.dropped, detail=report.detail, errors=errors
+    )
+
+
+async def settle_report(conn: Connection, event_id: str, by: str) -> bool:
+    """Note that an operator has dealt with a report; False if none such waits."""
+    return await _reports.settle_report.fetch_value(conn, event_id=event_id, by=by) is not None

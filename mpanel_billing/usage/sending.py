@@ -19,6 +19,7 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.meter_events import MeterEvent, create_meter_event
 from mpanel_billing.telemetry.counters import count_meter_event
 from mpanel_billing.usage import repository
+from mpanel_billing.usage.reports import read_reports
 from mpanel_billing.usage.repository import Claimed
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class UsageSender:
         while True:
             woken.clear()
             await self.send_due()
+            await read_reports(self.pool, self.gateway, livemode=self.livemode)
             async with acquired(self.pool) as conn:
                 due = await repository.seconds_to_next(conn)
             try:

@@ -311,7 +311,7 @@ async def _receive_rest(conn: Connection, events: Sequence[Event]) -> Mapping[st
     """Keep and apply events in one transaction; what has no effect is kept by one statement."""
     if not events:
         return {}
-    if not any(event.snapshot or event.discount_owner for event in events):
+    if not any(event.has_effect for event in events):
         return await receive_events(conn, events)
     async with conn.transaction():
         return await receive_events(conn, events)

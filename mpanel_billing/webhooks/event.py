@@ -15,6 +15,14 @@ from mpanel_billing.webhooks.jsonb import Body, NotStorableError, read_object
 
 _MAX_TEXT_LENGTH = 255
 
+THIN = "v2.core.event"
+"""The object of a thin event, which says only what it is about."""
+
+USAGE_REPORTS = frozenset(
+    {"v1.billing.meter.error_report_triggered", "v1.billing.meter.no_meter_found"}
+)
+"""Types of thin events that report usage which Stripe took and does not count."""
+
 
 class NotAnEventError(MalformedRequestError):
     """The body is signed but is not a Stripe event."""
@@ -33,7 +41,8 @@ class Event(NamedTuple):
 
     `snapshot` is the mirrored object that it carries. Without one the event is kept: as ignored
     with the `reason`, or, if it is of a mirrored type and cannot be read, as failed with the
-    `error`. An event of a discount has its owner, which is fetched again.
+    `error`. An event of a discount has its owner, which is fetched again; of a report of usage the
+    event itself is.
     """
 
     id: str
@@ -47,6 +56,12 @@ class Event(NamedTuple):
     reason: str | None = None
     error: str | None = None
     discount_owner: DiscountOwner | None = None
+    reports_usage: bool = False
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether more than the event itself is written."""
+        return bool(self.snapshot or self.discount_owner or self.reports_usage)
 
     @property
     def batch_key(self) -> str:
@@ -86,9 +101,10 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
     _check_mode(event_id, payload, livemode=livemode)
     reason = _reason_to_ignore(payload)
     snapshot, owner, error = None, None, None
+    reports_usage = reason is None and payload["type"] in USAGE_REPORTS
     if reason is None and payload["type"] in DISCOUNT_EVENT_TYPES:
         owner, error = _read_owner(payload)
-    elif reason is None:
+    elif reason is None and not reports_usage:
         snapshot, error = _read(event_id, payload, livemode=livemode)
     return Event(
         id=event_id,
@@ -102,6 +118,7 @@ def parse_event(body: Body, *, livemode: bool) -> Event:
         reason=reason,
         error=error,
         discount_owner=owner,
+        reports_usage=reports_usage,
     )
 
 
@@ -119,6 +136,8 @@ def _mode(livemode: bool) -> str:
 
 
 def _reason_to_ignore(payload: Mapping[str, Any]) -> str | None:
+    if payload.get("object") == THIN and _label(payload.get("type")) in USAGE_REPORTS:
+        return None if payload.get("context") is None else "belongs to a connected account"
     if payload.get("object") != "event":
         return f"is a {_label(payload.get('object')) or 'nameless object'}, not an event"
     if payload.get("account") is not None:
@@ -167,14 +186,26 @@ def _read_snapshot(event_id: str, payload: Mapping[str, Any], *, livemode: bool)
 
 
 def _created(payload: Mapping[str, Any]) -> datetime | None:
+    """Return when it was made: Unix seconds, of a thin event a text."""
     try:
         return Fields(payload).moment("created")
     except UnreadableObjectError:
+        return _moment_in(payload["created"])
+
+
+def _moment_in(created: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(created) if isinstance(created, str) else None
+    except ValueError:
         return None
+    return found if found and found.tzinfo else None
 
 
 def _object_id(payload: Mapping[str, Any]) -> str | None:
-    return _label(Fields(payload).child("data", "object").values.get("id"))
+    fields = Fields(payload)
+    about = "related_object" if payload.get("object") == THIN else None
+    part = fields.child(about) if about else fields.child("data", "object")
+    return _label(part.values.get("id"))
 
 
 def _label(value: object) -> str | None:

@@ -98,6 +98,8 @@ async def receive_events(conn: Connection, events: Sequence[Event]) -> Mapping[s
     for event in new:
         if event.discount_owner:
             outcomes[event.id] = await _apply_discount(conn, event.discount_owner)
+        if event.reports_usage:
+            await repository.note_usage_report(conn, event.id)
     if unexpected := [_mark(id_, o) for id_, o in outcomes.items() if o != expected[id_]]:
         await repository.mark_events(conn, unexpected)
     return {
@@ -114,7 +116,7 @@ def _expected(event: Event) -> Outcome:
     """Return the outcome of most events, with which each is inserted at first."""
     if event.error:
         return Outcome(FAILED)
-    if event.snapshot or event.discount_owner:
+    if event.has_effect:
         return APPLIED
     return Outcome(IGNORED, event.reason)
 
@@ -199,6 +201,9 @@ async def _lock_and_apply(mirror: Mirror, event_id: str) -> Outcome | None:
             outcome = (await apply_snapshots(conn, [event.snapshot]))[event.snapshot.object_id]
         elif event.discount_owner:
             outcome = await _apply_discount(conn, event.discount_owner)
+        elif event.reports_usage:
+            await repository.note_usage_report(conn, event.id)
+            outcome = APPLIED
         await repository.mark_events(conn, [_mark(event_id, outcome)])
         return outcome
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # it imports this module
     from mpanel_billing.webhooks.fast_path import PreparedEvent
 
 _queries = load_queries("inbox")
+_reports = load_queries("usage_reports")
 
 _GROUPS = (*GROUPS.values(), "bills", "renewals")
 
@@ -43,6 +44,11 @@ async def insert_events(
 async def has_payload(conn: Connection, event_id: str) -> bool:
     """Return whether the payload of an event is here; of an erased customer none is kept."""
     return bool(await _queries.has_payload.fetch_value(conn, id=event_id))
+
+
+async def note_usage_report(conn: Connection, event_id: str) -> None:
+    """Have the usage that an event reports as not counted asked for."""
+    await _reports.note_report.execute(conn, event_id=event_id)
 
 
 async def receive_events(

@@ -100,6 +100,38 @@ COMMENT ON COLUMN billing_usage_totals.lifted_at IS 'When an operator let the su
 COMMENT ON COLUMN billing_usage_totals.lifted_by IS 'Who has';
 COMMENT ON COLUMN billing_usage_totals.lifted_reason IS 'Why';
 
+CREATE TABLE billing_usage_reports (
+    event_id text PRIMARY KEY REFERENCES stripe_events ON DELETE CASCADE,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    read_at timestamptz,
+    failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    last_error text,
+    next_attempt_at timestamptz NOT NULL DEFAULT now(),
+    dropped bigint,
+    named bigint,
+    detail text,
+    settled_at timestamptz,
+    settled_by text,
+    CHECK (num_nonnulls(read_at, dropped, named, detail) IN (0, 4)),
+    CHECK ((settled_at IS NULL) = (settled_by IS NULL))
+);
+CREATE INDEX billing_usage_reports_unread_idx ON billing_usage_reports (next_attempt_at)
+WHERE read_at IS NULL;
+CREATE INDEX billing_usage_reports_unsettled_idx ON billing_usage_reports (event_id)
+WHERE settled_at IS NULL AND (read_at IS NULL OR named < dropped);
+COMMENT ON TABLE billing_usage_reports IS 'Reports of Stripe, by thin events, of meter events that it took and does not count';
+COMMENT ON COLUMN billing_usage_reports.event_id IS 'The thin event';
+COMMENT ON COLUMN billing_usage_reports.received_at IS 'When it came';
+COMMENT ON COLUMN billing_usage_reports.read_at IS 'When Stripe said what it reports; null: not yet';
+COMMENT ON COLUMN billing_usage_reports.failures IS 'Times in a row that Stripe did not say';
+COMMENT ON COLUMN billing_usage_reports.last_error IS 'Why, the latest time';
+COMMENT ON COLUMN billing_usage_reports.next_attempt_at IS 'When it is asked; a claim moves it on';
+COMMENT ON COLUMN billing_usage_reports.dropped IS 'How many meter events it is about';
+COMMENT ON COLUMN billing_usage_reports.named IS 'How many of them it names that are ours: Stripe gives samples';
+COMMENT ON COLUMN billing_usage_reports.detail IS 'What is wrong with them';
+COMMENT ON COLUMN billing_usage_reports.settled_at IS 'When an operator had dealt with those that are not named; null: it is trouble';
+COMMENT ON COLUMN billing_usage_reports.settled_by IS 'Who had';
+
 CREATE FUNCTION billing_tell_usage() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 DECLARE
@@ -160,12 +192,17 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION billing_announce_meter_events() IS 'Tells workers that there is usage to send';
+COMMENT ON FUNCTION billing_announce_meter_events() IS 'Tells workers that there is usage to send, or a report of it to read';
 CREATE TRIGGER billing_announce_meter_events
 AFTER INSERT ON billing_meter_events
 FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_meter_events();
 
+CREATE TRIGGER billing_announce_meter_events
+AFTER INSERT ON billing_usage_reports
+FOR EACH STATEMENT EXECUTE FUNCTION billing_announce_meter_events();
+
 -- migrate:down
+DROP TABLE billing_usage_reports;
 DROP TABLE billing_usage_totals;
 DROP FUNCTION billing_tell_usage();
 DROP TABLE billing_usage;

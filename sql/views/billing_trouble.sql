@@ -862,6 +862,20 @@ WHERE e.state = 'waiting'
   AND e.created_at < now() - interval '1 hour'
 UNION ALL
 SELECT
+    'usage_dropped',
+    NULL,
+    r.event_id,
+    r.received_at,
+    CASE
+        WHEN r.read_at IS NULL THEN concat('Stripe does not say of what: ', r.last_error)
+        ELSE concat(r.dropped - r.named, ' of ', r.dropped, ' meter events, which are not named: ', r.detail)
+    END
+FROM billing_usage_reports AS r
+WHERE r.settled_at IS NULL
+  AND (r.read_at IS NULL OR r.named < r.dropped)
+  AND (r.read_at IS NOT NULL OR r.received_at < now() - interval '1 hour')
+UNION ALL
+SELECT
     'receiver_disabled',
     NULL,
     r.name,

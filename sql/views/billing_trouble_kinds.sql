@@ -304,6 +304,13 @@ FROM (
         NULL
     ),
     (
+        'usage_dropped',
+        'trouble',
+        'Stripe reports meter events that it took and does not count, and does not name all of them, or for an hour none. object_id is its event.',
+        'usage settle, once usage compare has shown whose they are and that is charged; or an answer of Stripe',
+        'mpanel-billing usage settle EVENT --reason TEXT'
+    ),
+    (
         'receiver_disabled',
         'trouble',
         'A receiver of messages has failed for three days, or says that it is gone, and is sent nothing any more. object_id is its name.',

@@ -410,6 +410,7 @@ ELSEWHERE = {
     "not_delivered": "tests/messages/test_sending.py",
     "usage_not_billed": "tests/usage/test_life.py",
     "usage_unsent": "tests/usage/test_life.py",
+    "usage_dropped": "tests/usage/test_reports.py",
     "domain_unproven": "test_domain_proofs.py",
     "server_left": "test_servers.py",
     "server_failing": "test_servers.py",

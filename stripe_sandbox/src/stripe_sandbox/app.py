@@ -32,6 +32,7 @@ from stripe_sandbox.request_log import RequestLog
 from stripe_sandbox.resources import OPERATIONS
 from stripe_sandbox.snapshots import Snapshots
 from stripe_sandbox.store import Store
+from stripe_sandbox.thin_events import ThinEvents
 from stripe_sandbox.world import Dunning, World
 
 LARGEST_BODY = 16 * 2**20
@@ -85,6 +86,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     FilePages(world).add_routes(app)
     PaperPages(world).add_routes(app)
     Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
+    ThinEvents(world).add_routes(app)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)
     InvoicePages(world).add_routes(app)

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -50,6 +50,8 @@ def read_config(
     given = parser.parse_args(arguments)
     if (given.webhook_url is None) != (given.webhook_secret is None):
         parser.error("--webhook-url and --webhook-secret go together")
+    if given.thin_secret and not given.webhook_url:
+        parser.error("--thin-secret needs --webhook-url")
     return _config(given)
 
 
@@ -63,6 +65,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--public-url", metavar="URL", help="base of page addresses, if clients see another host")
     add("--webhook-url", metavar="URL", help="where to send every event")
     add("--webhook-secret", metavar="SECRET", help="secret that signs the events to --webhook-url")
+    about = "secret that signs thin events, which are sent to --webhook-url, too"
+    add("--thin-secret", metavar="SECRET", help=about)
     add(
         "--webhook-event",
         action="append",
@@ -110,18 +114,20 @@ def _port(text: str) -> int:
     return port
 
 
+def _targets(given: argparse.Namespace) -> Iterator[WebhookTarget]:
+    if given.webhook_url:
+        events = frozenset(given.webhook_event or ["*"])
+        yield WebhookTarget(given.webhook_url, given.webhook_secret, events)
+    if given.thin_secret:
+        yield WebhookTarget(given.webhook_url, given.thin_secret, thin=True)
+
+
 def _config(given: argparse.Namespace) -> SandboxConfig:
-    events = frozenset(given.webhook_event or ["*"])
-    target = (
-        (WebhookTarget(given.webhook_url, given.webhook_secret, events),)
-        if given.webhook_url
-        else ()
-    )
     return SandboxConfig(
         host=given.host,
         port=given.port,
         public_url=given.public_url,
-        webhooks=target,
+        webhooks=tuple(_targets(given)),
         state_file=given.state,
         fixtures=given.fixtures,
         seed=given.seed,

@@ -13,7 +13,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.journal import Change
-from stripe_sandbox.outbox import DELIVERY, Endpoint, Outbox
+from stripe_sandbox.outbox import DELIVERY, THIN, Endpoint, Outbox
 from stripe_sandbox.shapes import as_sent
 from stripe_sandbox.store import Store
 
@@ -176,7 +176,7 @@ class Dispatcher:
 
     async def _send(self, planned: ReadOnly) -> None:
         endpoint = self._outbox.endpoint(planned["endpoint"])
-        event = self._store.get("event", planned["event"])
+        event = self._store.get(THIN if endpoint and endpoint.thin else "event", planned["event"])
         if endpoint is None or event is None:
             self._settle(planned["id"], {"state": "given_up"})
             return
@@ -186,6 +186,8 @@ class Dispatcher:
             self._settle(planned["id"], self._outcome(delivery, attempt))
 
     async def _attempt(self, endpoint: Endpoint, event: Document) -> Document:
+        if endpoint.thin:
+            del event["data"]
         payload = json.dumps(as_sent(event), indent=2).encode()
         at = time.time()
         headers = {

@@ -16,17 +16,24 @@ from stripe_sandbox.store import Store
 DELIVERY = "_delivery"
 SECRET = "_webhook_secret"  # noqa: S105 - the name of a kind of object
 
+THIN = "v2.core.event"
+"""The object of a thin event, whose data is fetched: it goes to destinations of such only."""
+
 SHUFFLE_WINDOW = 0.05
 """Seconds for which deliveries are collected before they are shuffled."""
 
 
 @dataclass(frozen=True)
 class WebhookTarget:
-    """A URL that receives events of these types ("*": all), signed with the secret."""
+    """A URL that receives events of these types ("*": all), signed with the secret.
+
+    A `thin` one receives thin events, and no others.
+    """
 
     url: str
     secret: str
     events: frozenset[str] = frozenset({"*"})
+    thin: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,13 @@ class Endpoint:
     url: str
     secret: str
     enabled_events: frozenset[str] = frozenset({"*"})
+    thin: bool = False
 
-    def accepts(self, event_type: str) -> bool:
-        """Return whether the endpoint is subscribed to the type."""
-        return "*" in self.enabled_events or event_type in self.enabled_events
+    def accepts(self, event: ReadOnly) -> bool:
+        """Return whether the endpoint is subscribed to such events."""
+        if self.thin != (event["object"] == THIN):
+            return False
+        return "*" in self.enabled_events or event["type"] in self.enabled_events
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ class Outbox:
     def add_target(self, target: WebhookTarget) -> Endpoint:
         """Add a target; the same URL has the same endpoint id across restarts."""
         digest = hashlib.sha256(target.url.encode()).hexdigest()[:24]
-        endpoint = Endpoint(f"we_{digest}", target.url, target.secret, target.events)
+        id_ = f"{'ed' if target.thin else 'we'}_{digest}"
+        endpoint = Endpoint(id_, target.url, target.secret, target.events, target.thin)
         self.targets[endpoint.id] = endpoint
         return endpoint
 
@@ -89,7 +100,7 @@ class Outbox:
 
     def plan(self, event: ReadOnly) -> int:
         """Plan the event's deliveries; return how many."""
-        receivers = [endpoint for endpoint in self.endpoints() if endpoint.accepts(event["type"])]
+        receivers = [endpoint for endpoint in self.endpoints() if endpoint.accepts(event)]
         for endpoint in receivers:
             self.store.put(DELIVERY, self._delivery(event, endpoint))
         return len(receivers)

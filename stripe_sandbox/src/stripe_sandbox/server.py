@@ -29,9 +29,12 @@ class Sandbox:
         """What is in it, for a test of a state to which no request leads."""
         return self._app[WORLD]
 
-    def add_webhook(self, url: str, secret: str) -> None:
-        """Send every event from now on to this URL too, signed with the secret."""
-        self._app[WORLD].outbox.add_target(WebhookTarget(url, secret))
+    def add_webhook(self, url: str, secret: str, *, thin: bool = False) -> None:
+        """Send every event from now on to this URL too, signed with the secret.
+
+        With `thin`, every thin event, and no others.
+        """
+        self._app[WORLD].outbox.add_target(WebhookTarget(url, secret, thin=thin))
 
 
 @asynccontextmanager

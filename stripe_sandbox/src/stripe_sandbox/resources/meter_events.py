@@ -2,6 +2,7 @@
 
 from stripe.params.billing import MeterEventAdjustmentCreateParams, MeterEventCreateParams
 
+from stripe_sandbox.billing.bad_usage import report_error
 from stripe_sandbox.billing.periods import DAY
 from stripe_sandbox.billing.usage import LAST_SEEN, Usage, cancel, record
 from stripe_sandbox.documents import Document, ReadOnly
@@ -15,21 +16,25 @@ PAST, FUTURE = 35 * DAY, 5 * 60
 
 UNIQUE_FOR = CANCELABLE_FOR = DAY
 LONGEST = 100
+_KNOWN = "duplicate_meter_event"
 
 
 def create(call: Call) -> Document:
     """Report usage; it counts at once.
 
-    By `Choices` what cannot be counted is taken, and dropped.
+    By `Choices` what cannot be counted is taken, dropped, and reported by a thin event.
     """
     try:
         identifier, at, now = _count(call)
-    except ApiError:
+    except ApiError as error:
         if call.world.choices.bad_usage == "refuse":
             raise
         now = call.world.now()
         identifier = call.get("identifier") or call.world.ids.next("mtrevt")
         at = call.get("timestamp", now)
+        if error.body["error"].get("code") != _KNOWN:
+            meter = meter_of(call.world, call.params["event_name"])
+            report_error(call.world, error, identifier, meter)
     return {
         "object": "billing.meter_event",
         "created": now,
@@ -90,7 +95,7 @@ def _identifier(call: Call, now: int) -> str:
     seen = call.world.store.peek(LAST_SEEN, given)
     if seen and now - seen["received"] < UNIQUE_FOR:
         message = f"An event already exists with identifier {given}."
-        raise invalid(message, param="identifier", code="duplicate_meter_event")
+        raise invalid(message, param="identifier", code=_KNOWN)
     return str(given)
 
 
