@@ -194,6 +194,7 @@ async def test_a_tax_id_is_quoted_ordered_and_on_the_customer(shop: Service) -> 
     assert (bill["amount_paid"], bill["taxes"][0]["reason"]) == (1500, "reverse_charge")
     held = await shop.row("SELECT type, value, verification FROM stripe_tax_ids")
     assert tuple(held) == ("eu_vat", "DE123456789", "verified")
+    assert await shop.pool.fetchval("SELECT tax_id FROM customers") == "DE123456789"
 
 
 async def test_a_malformed_tax_id_is_refused_where_it_is(shop: Service) -> None:
