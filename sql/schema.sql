@@ -68,6 +68,7 @@ CREATE TYPE billing_subscription_snapshot AS (
     price numeric,
     current_period_start timestamp with time zone,
     current_period_end timestamp with time zone,
+    started_at timestamp with time zone,
     trial_end timestamp with time zone,
     cancel_at_period_end boolean,
     cancel_at timestamp with time zone,
@@ -142,6 +143,7 @@ CREATE FUNCTION billing_apply_snapshots_v1(customers jsonb, charges jsonb, refun
 DECLARE
     applied text[] := '{}';
     clear jsonb;
+    late jsonb;
     ids text[];
     named text[];
     touched text[] := '{}';
@@ -293,6 +295,7 @@ BEGIN
                 'subscription_id', coalesce(placed.subscription_id::text, s.snapshot ->> 'new_subscription_id'),
                 'customer_id', coalesce(placed.customer_id::text, s.snapshot ->> 'new_customer_id')
             )) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' = 'false'),
             array_agg(s.snapshot ->> 'object_id'),
             jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question'),
             jsonb_agg(DISTINCT jsonb_build_object(
@@ -304,7 +307,7 @@ BEGIN
                   AND placed.customer_id IS NULL
                   AND s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'
             )
-        INTO clear, ids, asked, unknown
+        INTO clear, late, ids, asked, unknown
         FROM jsonb_array_elements(billing_apply_snapshots_v1.subscriptions) AS s (snapshot)
         CROSS JOIN LATERAL billing_place_subscription_v1(
             s.snapshot ->> 'object_id',
@@ -321,6 +324,9 @@ BEGIN
           AND (NOT placed.order_is_missing OR s.snapshot -> 'is_newer' = 'false');
         applied := applied || ids;
         requests := requests || coalesce(asked, '[]') || coalesce(unknown, '[]');
+        IF late IS NOT NULL THEN
+            PERFORM billing_observe_late_v1(late);
+        END IF;
         IF clear IS NOT NULL THEN
             SELECT touched || array_agg(w.object_id)
             INTO touched
@@ -704,6 +710,7 @@ CREATE TABLE subscriptions (
     amount bigint,
     current_period_start timestamp with time zone,
     current_period_end timestamp with time zone,
+    started_at timestamp with time zone,
     trial_end timestamp with time zone,
     cancel_at_period_end boolean,
     cancel_at timestamp with time zone,
@@ -741,6 +748,7 @@ COMMENT ON COLUMN subscriptions.currency IS 'ISO 4217, lower case as Stripe writ
 COMMENT ON COLUMN subscriptions.amount IS 'Recurring total per term in minor units of currency, before discounts; price is the same in major units';
 COMMENT ON COLUMN subscriptions.current_period_start IS 'Earliest start of its items';
 COMMENT ON COLUMN subscriptions.current_period_end IS 'Earliest end of its items';
+COMMENT ON COLUMN subscriptions.started_at IS 'When it started, as Stripe dates it: before it was created there, if it was moved there';
 COMMENT ON COLUMN subscriptions.trial_end IS 'End of the free trial; null: none';
 COMMENT ON COLUMN subscriptions.cancel_at_period_end IS 'Whether it ends with the current period';
 COMMENT ON COLUMN subscriptions.cancel_at IS 'When it will end; null: not planned';
@@ -1460,6 +1468,114 @@ END
 $$;
 COMMENT ON FUNCTION billing_enqueue_v1(entrypoints text[], ids text[], versions bigint[], delays double precision[], headers jsonb) IS 'Triggers jobs as PgQueuer does; one that waits or runs already for the same version is skipped';
 
+CREATE FUNCTION billing_enter_mrr_v1(of_subscription uuid) RETURNS void
+    LANGUAGE sql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+    WITH states AS MATERIALIZED (
+        SELECT
+            r.at,
+            lead(r.at) OVER times AS until,
+            last_value(r.livemode) OVER (times RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS livemode,
+            r.billed,
+            CASE WHEN row_number() OVER times = 1 AND r.began_at < r.at THEN r.began_at END AS began_at,
+            r.state
+        FROM billing_revenue_states AS r
+        WHERE r.subscription_id = of_subscription
+        WINDOW times AS (ORDER BY r.at)
+    ),
+    spans AS MATERIALIZED (
+        SELECT
+            s.at,
+            s.until,
+            s.state
+        FROM states AS s
+        WHERE s.billed
+        UNION ALL
+        SELECT
+            s.began_at,
+            s.at,
+            s.state
+        FROM states AS s
+        WHERE s.began_at IS NOT NULL
+    ),
+    moments AS MATERIALIZED (
+        SELECT s.at FROM states AS s
+        UNION
+        SELECT s.at FROM spans AS s
+        UNION
+        SELECT t.ends_at
+        FROM spans AS s
+        CROSS JOIN LATERAL jsonb_array_elements(s.state -> 'discounts') AS listed (discount)
+        JOIN billing_discount_terms AS t
+            ON t.subscription_id = of_subscription
+            AND t.stripe_discount_id = listed.discount ->> 'discount'
+            AND t.ends_at > s.at
+            AND (t.ends_at < s.until) IS NOT FALSE
+    ),
+    amounts AS MATERIALIZED (
+        SELECT
+            m.at,
+            added.currency,
+            sum(added.amount) AS amount
+        FROM moments AS m
+        JOIN spans AS s
+            ON s.at <= m.at
+            AND (m.at < s.until) IS NOT FALSE
+        CROSS JOIN LATERAL billing_revenue_of_v1(of_subscription, s.state, m.at) AS added
+        GROUP BY m.at, added.currency
+    ),
+    steps AS (
+        SELECT
+            m.at,
+            c.currency,
+            coalesce(a.amount, 0) AS amount,
+            coalesce(a.amount, 0) - coalesce(lag(coalesce(a.amount, 0)) OVER (PARTITION BY c.currency ORDER BY m.at), 0) AS change
+        FROM moments AS m
+        CROSS JOIN (SELECT DISTINCT a.currency FROM amounts AS a) AS c
+        LEFT JOIN amounts AS a
+            ON a.at = m.at
+            AND a.currency = c.currency
+    ),
+    entered AS MATERIALIZED (
+        SELECT
+            s.at,
+            s.currency,
+            s.amount,
+            s.change
+        FROM steps AS s
+        WHERE s.change <> 0
+    ),
+    gone AS (
+        DELETE FROM billing_mrr_ledger AS l
+        WHERE l.subscription_id = of_subscription
+          AND NOT EXISTS (
+              SELECT 1
+              FROM entered AS e
+              WHERE e.currency = l.currency
+                AND e.at = l.at
+          )
+    )
+    INSERT INTO billing_mrr_ledger AS l (subscription_id, currency, at, livemode, amount, change)
+    SELECT
+        of_subscription,
+        e.currency,
+        e.at,
+        (SELECT s.livemode FROM states AS s LIMIT 1),
+        e.amount,
+        e.change
+    FROM entered AS e
+    ON CONFLICT (subscription_id, currency, at) DO UPDATE
+    SET livemode = excluded.livemode,
+        amount = excluded.amount,
+        change = excluded.change
+    WHERE (l.livemode, l.amount, l.change) IS DISTINCT FROM (excluded.livemode, excluded.amount, excluded.change)
+$$;
+COMMENT ON FUNCTION billing_enter_mrr_v1(of_subscription uuid) IS 'Brings the ledger of a subscription in line with the states in which it was seen';
+
 CREATE FUNCTION billing_is_clear_v1(snapshot jsonb, as_of timestamp with time zone, version text) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
@@ -1880,6 +1996,190 @@ END
 $$;
 COMMENT ON FUNCTION billing_note_users_of_customer() IS 'Notes the accounts that a customer record may join, with the rights of its owner';
 
+CREATE FUNCTION billing_observe_late_v1(snapshots jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    late record;
+BEGIN
+    FOR late IN
+        SELECT
+            o.id,
+            s AS seen,
+            s.discounts,
+            billing_revenue_state_v1(s.currency, s.items, s.discounts) AS state
+        FROM jsonb_populate_recordset(NULL::billing_subscription_snapshot, snapshots) AS s
+        JOIN subscriptions AS o
+            ON o.stripe_subscription_id = s.object_id
+            AND o.stripe_as_of IS NOT NULL
+        WHERE s.event_id IS NOT NULL
+          AND s.items_complete
+    LOOP
+        INSERT INTO billing_discount_terms (
+            subscription_id, stripe_discount_id, percent_off, amount_off, currency, duration, stripe_product_ids, ends_at
+        )
+        SELECT DISTINCT ON (d.stripe_discount_id)
+            late.id,
+            d.stripe_discount_id,
+            d.percent_off,
+            d.amount_off,
+            d.currency,
+            d.duration,
+            d.stripe_product_ids,
+            d.ends_at
+        FROM jsonb_to_recordset(late.discounts) AS d (
+            stripe_discount_id text,
+            percent_off numeric,
+            amount_off bigint,
+            currency text,
+            duration text,
+            stripe_product_ids text[],
+            ends_at timestamptz,
+            has_terms boolean
+        )
+        WHERE d.has_terms
+        ORDER BY d.stripe_discount_id
+        ON CONFLICT DO NOTHING;
+        IF billing_observe_revenue_v1(late.id, late.seen, late.state, TRUE) THEN
+            PERFORM billing_enter_mrr_v1(late.id);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION billing_observe_late_v1(snapshots jsonb) IS 'Takes note of snapshots of subscriptions that are older than what is mirrored';
+
+CREATE FUNCTION billing_observe_revenue_v1(of_subscription uuid, seen billing_subscription_snapshot, seen_state jsonb, is_late boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    has_ended boolean := seen.stripe_status IN ('canceled', 'incomplete_expired') AND seen.ended_at <= seen.as_of;
+    seen_at timestamptz := CASE WHEN has_ended THEN seen.ended_at ELSE seen.as_of END;
+    is_billed boolean := coalesce(seen.stripe_status IN ('active', 'past_due'), FALSE);
+    before billing_revenue_states;
+    following billing_revenue_states;
+    mirrored_at timestamptz;
+    next_seen timestamptz;
+    has_forgotten boolean := FALSE;
+BEGIN
+    IF NOT is_late THEN
+        DELETE FROM billing_revenue_states AS r
+        WHERE r.subscription_id = of_subscription
+          AND r.at > seen_at;
+        has_forgotten := FOUND;
+    END IF;
+    SELECT r.* INTO before
+    FROM billing_revenue_states AS r
+    WHERE r.subscription_id = of_subscription
+      AND r.at <= seen_at
+    ORDER BY r.at DESC
+    LIMIT 1;
+    IF (before.livemode, before.billed) = (seen.livemode, is_billed) AND (before.state = seen_state OR NOT is_billed) THEN
+        RETURN has_forgotten;
+    END IF;
+    IF is_late THEN
+        SELECT CASE
+            WHEN s.stripe_status IN ('canceled', 'incomplete_expired') THEN least(s.ended_at, s.stripe_as_of)
+            ELSE s.stripe_as_of
+        END
+        INTO mirrored_at
+        FROM subscriptions AS s
+        WHERE s.id = of_subscription;
+        IF mirrored_at = seen_at OR EXISTS (
+            SELECT 1
+            FROM stripe_events AS e
+            WHERE e.object_id = seen.object_id
+              AND e.created = seen_at
+              AND e.status IN ('applied', 'stale')
+              AND e.id <> seen.event_id
+              AND e.type <> 'customer.subscription.created'
+        ) THEN
+            RETURN FALSE;
+        END IF;
+        SELECT e.created INTO next_seen
+        FROM stripe_events AS e
+        WHERE e.object_id = seen.object_id
+          AND e.created > seen_at
+          AND e.status IN ('applied', 'stale')
+          AND e.id <> seen.event_id
+        ORDER BY e.created
+        LIMIT 1;
+        next_seen := least(next_seen, CASE WHEN mirrored_at > seen_at THEN mirrored_at END);
+        -- a state that is known from its own row needs none
+        IF before.at IS NOT NULL AND next_seen IS NOT NULL THEN
+            INSERT INTO billing_revenue_states (subscription_id, at, livemode, billed, began_at, state)
+            SELECT of_subscription, next_seen, before.livemode, before.billed, before.began_at, before.state
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM billing_revenue_states AS r
+                WHERE r.subscription_id = of_subscription
+                  AND r.at > seen_at
+                  AND r.at <= next_seen
+            );
+        END IF;
+    END IF;
+    INSERT INTO billing_revenue_states AS r (subscription_id, at, livemode, billed, began_at, state)
+    VALUES (
+        of_subscription,
+        seen_at,
+        seen.livemode,
+        is_billed,
+        CASE
+            WHEN is_billed
+                THEN greatest(seen.started_at, CASE WHEN seen.trial_end <= seen_at THEN seen.trial_end END)
+            WHEN has_ended AND seen.stripe_status = 'canceled' AND seen.trial_end > seen.ended_at THEN NULL
+            WHEN has_ended AND seen.stripe_status = 'canceled' THEN greatest(seen.started_at, seen.trial_end)
+        END,
+        seen_state
+    )
+    ON CONFLICT (subscription_id, at) DO UPDATE
+    SET livemode = excluded.livemode,
+        billed = excluded.billed,
+        began_at = excluded.began_at,
+        state = excluded.state;
+    -- what says the same as the one before says nothing: the next one may, and this one if it has replaced another
+    SELECT r.* INTO before
+    FROM billing_revenue_states AS r
+    WHERE r.subscription_id = of_subscription
+      AND r.at < seen_at
+    ORDER BY r.at DESC
+    LIMIT 1;
+    SELECT r.* INTO following
+    FROM billing_revenue_states AS r
+    WHERE r.subscription_id = of_subscription
+      AND r.at > seen_at
+    ORDER BY r.at
+    LIMIT 1;
+    DELETE FROM billing_revenue_states AS r
+    WHERE r.subscription_id = of_subscription
+      AND (
+          (
+              r.at = following.at
+              AND following.billed = is_billed
+              AND (following.state = seen_state OR NOT is_billed)
+          )
+          OR (
+              r.at = seen_at
+              AND before.billed = is_billed
+              AND (before.state = seen_state OR NOT is_billed)
+          )
+      );
+    RETURN TRUE;
+END
+$$;
+COMMENT ON FUNCTION billing_observe_revenue_v1(of_subscription uuid, seen billing_subscription_snapshot, seen_state jsonb, is_late boolean) IS 'Takes note of how Stripe has shown a subscription at a time; returns whether that changes what was known';
+
 CREATE FUNCTION billing_place_session_v1(object_id text, order_id uuid, named_attempt integer, stripe_customer_id text) RETURNS TABLE(subscription_id uuid, attempt integer, since timestamp with time zone, as_of timestamp with time zone, event_id text, status text, payment_status text, order_stripe_subscription_id text)
     LANGUAGE sql STABLE
     AS $$
@@ -2280,6 +2580,7 @@ BEGIN
                 next_due_date = s.current_period_end::date,
                 current_period_start = s.current_period_start,
                 current_period_end = s.current_period_end,
+                started_at = s.started_at,
                 trial_end = s.trial_end,
                 cancel_at_period_end = s.cancel_at_period_end,
                 cancel_at = s.cancel_at,
@@ -2530,6 +2831,121 @@ CREATE FUNCTION billing_record_message(message_type text, object text, transitio
 $$;
 COMMENT ON FUNCTION billing_record_message(message_type text, object text, transition text, is_live boolean, subscription uuid, customer uuid, occurred timestamp with time zone, content jsonb) IS 'Records a transition once, for those who are told';
 
+CREATE FUNCTION billing_record_revenue() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF to_regprocedure('billing_record_revenue_v1(uuid)') IS NOT NULL THEN
+        PERFORM billing_record_revenue_v1(NEW.subscription_id);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_record_revenue() IS 'Keeps the ledger of a subscription whose revenue may have changed, with the rights of its owner';
+
+CREATE FUNCTION billing_record_revenue_v1(of_subscription uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    seen billing_subscription_snapshot;
+    seen_state jsonb;
+    learned boolean := FALSE;
+BEGIN
+    SELECT
+        s.stripe_subscription_id,
+        s.livemode,
+        s.stripe_status,
+        s.started_at,
+        s.trial_end,
+        s.ended_at,
+        s.stripe_as_of,
+        s.stripe_event_id,
+        billing_stored_revenue_state_v1(s.id, s.currency)
+    INTO
+        seen.object_id,
+        seen.livemode,
+        seen.stripe_status,
+        seen.started_at,
+        seen.trial_end,
+        seen.ended_at,
+        seen.as_of,
+        seen.event_id,
+        seen_state
+    FROM subscriptions AS s
+    WHERE s.id = of_subscription
+      AND s.stripe_as_of IS NOT NULL;
+    IF NOT FOUND THEN
+        SELECT
+            r.livemode,
+            greatest(r.at, now()),
+            r.state
+        INTO
+            seen.livemode,
+            seen.as_of,
+            seen_state
+        FROM billing_revenue_states AS r
+        WHERE r.subscription_id = of_subscription
+        ORDER BY r.at DESC
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    ELSIF seen_state -> 'discounts' <> '[]' THEN
+        INSERT INTO billing_discount_terms AS t (
+            subscription_id,
+            stripe_discount_id,
+            percent_off,
+            amount_off,
+            currency,
+            duration,
+            stripe_product_ids,
+            ends_at
+        )
+        SELECT DISTINCT ON (d.stripe_discount_id)
+            d.subscription_id,
+            d.stripe_discount_id,
+            d.percent_off,
+            d.amount_off,
+            d.currency,
+            d.duration,
+            d.stripe_product_ids,
+            d.ends_at
+        FROM subscription_discounts AS d
+        WHERE d.subscription_id = of_subscription
+          AND d.duration IS NOT NULL
+        ORDER BY d.stripe_discount_id
+        ON CONFLICT (subscription_id, stripe_discount_id) DO UPDATE
+        SET percent_off = excluded.percent_off,
+            amount_off = excluded.amount_off,
+            currency = excluded.currency,
+            duration = excluded.duration,
+            stripe_product_ids = excluded.stripe_product_ids,
+            ends_at = excluded.ends_at
+        WHERE (t.percent_off, t.amount_off, t.currency, t.duration, t.stripe_product_ids, t.ends_at) IS DISTINCT FROM (
+            excluded.percent_off,
+            excluded.amount_off,
+            excluded.currency,
+            excluded.duration,
+            excluded.stripe_product_ids,
+            excluded.ends_at
+        );
+        learned := FOUND;
+    END IF;
+    IF billing_observe_revenue_v1(of_subscription, seen, seen_state, FALSE) OR learned THEN
+        PERFORM billing_enter_mrr_v1(of_subscription);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION billing_record_revenue_v1(of_subscription uuid) IS 'Brings the ledger in line with a subscription as it is mirrored now';
+
 CREATE FUNCTION billing_refunded_status_v1(status text, invoiced bigint, given_back numeric) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -2680,6 +3096,129 @@ END
 $_$;
 COMMENT ON FUNCTION billing_request_tax_rates_v1(snapshots jsonb) IS 'Requests the tax rates that snapshots of invoices or credit notes name and that are not mirrored';
 
+CREATE FUNCTION billing_revenue_of_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) RETURNS TABLE(currency text, amount numeric)
+    LANGUAGE plpgsql STABLE
+    AS $$
+#variable_conflict use_column
+DECLARE
+    term record;
+    discount record;
+    amounts numeric[];
+    eligible numeric[];
+    whole numeric;
+    taken numeric;
+BEGIN
+    FOR term IN
+        SELECT
+            i.months,
+            i.months = min(i.months) OVER () AS is_most_frequent,
+            array_agg(i.item ORDER BY i.position) AS items,
+            array_agg(i.product ORDER BY i.position) AS products,
+            array_agg(i.currency ORDER BY i.position) AS currencies,
+            array_agg(i.amount ORDER BY i.position) AS amounts
+        FROM (
+            SELECT
+                listed.position,
+                listed.item ->> 'item' AS item,
+                listed.item ->> 'product' AS product,
+                listed.item ->> 'currency' AS currency,
+                coalesce((listed.item ->> 'amount')::numeric * (listed.item ->> 'quantity')::numeric, 0) AS amount,
+                ((listed.item ->> 'count')::integer * CASE listed.item ->> 'interval'
+                    WHEN 'year' THEN 12
+                    WHEN 'month' THEN 1
+                    WHEN 'week' THEN 12 / 52.0
+                    WHEN 'day' THEN 12 / 365.0
+                END)::numeric AS months
+            FROM jsonb_array_elements(state -> 'items') WITH ORDINALITY AS listed (item, position)
+        ) AS i
+        WHERE i.months IS NOT NULL
+        GROUP BY i.months
+    LOOP
+        amounts := term.amounts;
+        FOR discount IN
+            SELECT
+                listed.discount ->> 'item' AS item,
+                t.stripe_product_ids,
+                t.percent_off,
+                t.amount_off,
+                state ->> 'currency' AS currency
+            FROM jsonb_array_elements(state -> 'discounts') WITH ORDINALITY AS listed (discount, position)
+            JOIN billing_discount_terms AS t
+                ON t.subscription_id = of_subscription
+                AND t.stripe_discount_id = listed.discount ->> 'discount'
+            WHERE (t.ends_at IS NULL OR t.ends_at > moment)
+              AND t.duration IS DISTINCT FROM 'once'
+              AND (t.percent_off IS NOT NULL OR (t.currency = state ->> 'currency' AND term.is_most_frequent))
+            ORDER BY listed.position
+        LOOP
+            SELECT
+                array_agg(
+                    CASE
+                        WHEN (discount.item IS NULL OR discount.item = charged.item)
+                            AND (discount.stripe_product_ids IS NULL OR charged.product = ANY(discount.stripe_product_ids))
+                            THEN greatest(charged.amount, 0)
+                        ELSE 0
+                    END
+                    ORDER BY charged.position
+                )
+            INTO eligible
+            FROM unnest(term.items, term.products, amounts) WITH ORDINALITY AS charged (item, product, amount, position);
+            SELECT sum(each.amount) INTO whole FROM unnest(eligible) AS each (amount);
+            CONTINUE WHEN coalesce(whole, 0) = 0;
+            taken := coalesce(
+                billing_chargeable_v1(whole * discount.percent_off / 100, discount.currency),
+                least(discount.amount_off, whole)
+            );
+            SELECT array_agg(charged.amount - taken * charged.eligible / whole ORDER BY charged.position)
+            INTO amounts
+            FROM unnest(amounts, eligible) WITH ORDINALITY AS charged (amount, eligible, position);
+        END LOOP;
+        RETURN QUERY
+        SELECT
+            charged.currency,
+            sum(charged.amount / term.months)
+        FROM unnest(term.currencies, amounts) AS charged (currency, amount)
+        GROUP BY charged.currency;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION billing_revenue_of_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) IS 'What a state of a subscription adds to the monthly recurring revenue at a time: minor units, not rounded';
+
+CREATE FUNCTION billing_revenue_state_v1(in_currency text, items jsonb, discounts jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'currency', in_currency,
+        'items', coalesce((
+            SELECT jsonb_agg(
+                jsonb_build_object(
+                    'item', i.stripe_subscription_item_id,
+                    'product', i.stripe_product_id,
+                    'amount', i.unit_amount,
+                    'quantity', i.quantity,
+                    'currency', i.currency,
+                    'interval', i.recurring_interval,
+                    'count', i.interval_count
+                )
+                ORDER BY i.stripe_subscription_item_id
+            )
+            FROM jsonb_populate_recordset(NULL::billing_subscription_item_snapshot, items) AS i
+        ), '[]'),
+        'discounts', coalesce((
+            SELECT jsonb_agg(
+                jsonb_build_object('discount', d.stripe_discount_id, 'item', d.stripe_subscription_item_id)
+                ORDER BY d.position, d.stripe_discount_id
+            )
+            FROM jsonb_to_recordset(discounts) AS d (
+                stripe_discount_id text,
+                stripe_subscription_item_id text,
+                position integer
+            )
+        ), '[]')
+    )
+$$;
+COMMENT ON FUNCTION billing_revenue_state_v1(in_currency text, items jsonb, discounts jsonb) IS 'What the revenue of a subscription depends on, from its items and discounts';
+
 CREATE FUNCTION billing_revert_additions(version text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -2702,6 +3241,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_revert_additions(version text) IS 'Drops what the migration added according to the ledger, newest first';
+
+CREATE FUNCTION billing_stored_revenue_state_v1(of_subscription uuid, in_currency text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT billing_revenue_state_v1(
+        in_currency,
+        (
+            SELECT jsonb_agg(to_jsonb(i))
+            FROM subscription_items AS i
+            WHERE i.subscription_id = of_subscription
+        ),
+        (
+            SELECT jsonb_agg(to_jsonb(d))
+            FROM subscription_discounts AS d
+            WHERE d.subscription_id = of_subscription
+        )
+    )
+$$;
+COMMENT ON FUNCTION billing_stored_revenue_state_v1(of_subscription uuid, in_currency text) IS 'What the revenue of a subscription depends on, from its rows';
 
 CREATE FUNCTION billing_stored_rows_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb) RETURNS TABLE(object_id text, since timestamp with time zone, as_of timestamp with time zone, event_id text, event_type text, payload jsonb, seen text, facts jsonb)
     LANGUAGE plpgsql STABLE
@@ -2899,11 +3457,8 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
     AS $$
     SELECT
         s.livemode,
-        i.currency,
-        coalesce(
-            sum(coalesce(net.amount, i.unit_amount * coalesce(i.quantity, 0)) / term.months),
-            0
-        ),
+        added.currency,
+        sum(added.amount),
         (
             SELECT min(d.ends_at)
             FROM subscription_discounts AS d
@@ -2911,48 +3466,10 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
               AND d.ends_at > now()
         )
     FROM subscriptions AS s
-    JOIN subscription_items AS i
-        ON i.subscription_id = s.id
-    CROSS JOIN LATERAL (
-        SELECT (i.interval_count * CASE i.recurring_interval
-            WHEN 'year' THEN 12
-            WHEN 'month' THEN 1
-            WHEN 'week' THEN 12 / 52.0
-            WHEN 'day' THEN 12 / 365.0
-        END)::numeric AS months
-    ) AS term
-    LEFT JOIN LATERAL (
-        -- an invoice has the items of one term; what takes an amount off each invoice counts where
-        -- invoices are the most frequent
-        SELECT n.amount
-        FROM (
-            SELECT
-                array_agg(other.id) FILTER (WHERE other.months = term.months) AS item_ids,
-                min(other.months) = term.months AS most_frequent
-            FROM (
-                SELECT
-                    o.id,
-                    (o.interval_count * CASE o.recurring_interval
-                        WHEN 'year' THEN 12
-                        WHEN 'month' THEN 1
-                        WHEN 'week' THEN 12 / 52.0
-                        WHEN 'day' THEN 12 / 365.0
-                    END)::numeric AS months
-                FROM subscription_items AS o
-                WHERE o.subscription_id = s.id
-            ) AS other
-            HAVING EXISTS (
-                SELECT 1
-                FROM subscription_discounts AS d
-                WHERE d.subscription_id = s.id
-            )
-        ) AS billed
-        CROSS JOIN LATERAL billing_net_amounts_v1(s.id, billed.item_ids, now(), FALSE, billed.most_frequent) AS n
-        WHERE n.item_id = i.id
-    ) AS net ON TRUE
+    CROSS JOIN LATERAL billing_revenue_of_v1(s.id, billing_stored_revenue_state_v1(s.id, s.currency), now()) AS added
     WHERE s.id = of_subscription
       AND s.stripe_status IN ('active', 'past_due')
-    GROUP BY s.id, s.livemode, i.currency
+    GROUP BY s.id, s.livemode, added.currency
 $$;
 COMMENT ON FUNCTION billing_subscription_revenue_v1(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue: minor units by currency, not rounded';
 
@@ -4695,6 +5212,7 @@ BEGIN
             s.price,
             s.current_period_start,
             s.current_period_end,
+            s.started_at,
             s.trial_end,
             s.cancel_at_period_end,
             s.cancel_at,
@@ -4789,6 +5307,7 @@ BEGIN
             next_due_date,
             current_period_start,
             current_period_end,
+            started_at,
             trial_end,
             cancel_at_period_end,
             cancel_at,
@@ -4822,6 +5341,7 @@ BEGIN
             s.current_period_end::date,
             s.current_period_start,
             s.current_period_end,
+            s.started_at,
             s.trial_end,
             s.cancel_at_period_end,
             s.cancel_at,
@@ -4849,6 +5369,7 @@ BEGIN
             next_due_date = excluded.next_due_date,
             current_period_start = excluded.current_period_start,
             current_period_end = excluded.current_period_end,
+            started_at = excluded.started_at,
             trial_end = excluded.trial_end,
             cancel_at_period_end = excluded.cancel_at_period_end,
             cancel_at = excluded.cancel_at,
@@ -5477,6 +5998,585 @@ COMMENT ON TABLE billing_audit_unsettled IS 'Attempts whose outcome is not recor
 COMMENT ON COLUMN billing_audit_unsettled.entry_id IS 'The attempt in billing_audit_entries';
 COMMENT ON COLUMN billing_audit_unsettled.since IS 'When it began';
 
+CREATE TABLE invoice_payments (
+    stripe_invoice_payment_id text NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount_paid bigint,
+    currency text,
+    status text NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
+);
+COMMENT ON TABLE invoice_payments IS 'Which payment settled which invoice';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_payment_id IS 'inpay_...';
+COMMENT ON COLUMN invoice_payments.stripe_invoice_id IS 'in_... that it pays';
+COMMENT ON COLUMN invoice_payments.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN invoice_payments.stripe_payment_intent_id IS 'pi_...';
+COMMENT ON COLUMN invoice_payments.stripe_charge_id IS 'ch_..., if there is no payment intent';
+COMMENT ON COLUMN invoice_payments.amount_paid IS 'Minor units of currency';
+COMMENT ON COLUMN invoice_payments.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN invoice_payments.status IS 'Stripe''s: open, paid or canceled';
+COMMENT ON COLUMN invoice_payments.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN invoice_payments.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN invoice_payments.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
+COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
+
+CREATE TABLE invoices (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid,
+    customer_id uuid,
+    invoice_number character varying(50) NOT NULL,
+    status character varying(50) DEFAULT 'draft'::character varying,
+    subtotal numeric(10,2) NOT NULL,
+    tax_rate numeric(5,4) DEFAULT 0,
+    tax_amount numeric(10,2) DEFAULT 0,
+    total numeric(10,2) NOT NULL,
+    currency character varying(3) DEFAULT 'USD'::character varying,
+    due_date date,
+    paid_date timestamp without time zone,
+    notes text,
+    metadata jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
+    subscription_id uuid,
+    livemode boolean,
+    stripe_invoice_id text,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    stripe_number text,
+    stripe_status text,
+    billing_reason text,
+    collection_method text,
+    auto_advance boolean,
+    finalization_error text,
+    finalized_at timestamp with time zone,
+    voided_at timestamp with time zone,
+    taxes jsonb,
+    due_at timestamp with time zone,
+    amount_invoiced bigint,
+    amount_refunded bigint DEFAULT 0 NOT NULL,
+    amount_credited bigint DEFAULT 0 NOT NULL,
+    amount_disputed bigint DEFAULT 0 NOT NULL,
+    disputed_since timestamp with time zone,
+    amount_due bigint,
+    amount_paid bigint,
+    amount_remaining bigint,
+    period_start timestamp with time zone,
+    period_end timestamp with time zone,
+    attempt_count integer,
+    next_payment_attempt timestamp with time zone,
+    hosted_invoice_url text,
+    invoice_pdf text,
+    stripe_payment_intent_id character varying(255),
+    stripe_created timestamp with time zone,
+    stripe_as_of_since timestamp with time zone,
+    stripe_as_of timestamp with time zone,
+    stripe_event_id text,
+    CONSTRAINT billing_invoices_mirror_check CHECK (((stripe_invoice_id IS NULL) OR ((livemode IS NOT NULL) AND (stripe_status IS NOT NULL) AND (amount_due IS NOT NULL) AND (amount_paid IS NOT NULL) AND (amount_remaining IS NOT NULL) AND (stripe_created IS NOT NULL) AND (stripe_as_of IS NOT NULL) AND (stripe_as_of_since <= stripe_as_of)))),
+    CONSTRAINT billing_invoices_number_check CHECK (((stripe_invoice_id IS NULL) OR ((invoice_number)::text !~* '^INV-'::text))),
+    CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY ('{draft,open,paid,uncollectible,void,deleted}'::text[])))
+)
+WITH (fillfactor='85');
+COMMENT ON TABLE invoices IS 'mPanel''s own invoices and the mirror of Stripe''s; the latter have a stripe_invoice_id';
+COMMENT ON COLUMN invoices.subscription_id IS 'The subscription; null until it is known';
+COMMENT ON COLUMN invoices.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN invoices.stripe_invoice_id IS 'in_...; null: mPanel''s own invoice';
+COMMENT ON COLUMN invoices.stripe_subscription_id IS 'sub_... that it bills; null: none';
+COMMENT ON COLUMN invoices.stripe_customer_id IS 'cus_... that it charges';
+COMMENT ON COLUMN invoices.stripe_number IS 'Stripe''s invoice number; invoice_number is ours and never collides with mPanel''s';
+COMMENT ON COLUMN invoices.stripe_status IS 'Stripe''s status, or deleted for a deleted draft; status is mPanel''s';
+COMMENT ON COLUMN invoices.billing_reason IS 'Why Stripe created it: subscription_create, subscription_cycle, ...';
+COMMENT ON COLUMN invoices.collection_method IS 'charge_automatically, or send_invoice: then it is due at its due date';
+COMMENT ON COLUMN invoices.auto_advance IS 'Whether Stripe finalizes and collects it by itself';
+COMMENT ON COLUMN invoices.finalization_error IS 'Why Stripe could not finalize it; null: it has not failed';
+COMMENT ON COLUMN invoices.finalized_at IS 'When Stripe finalized it; null: a draft';
+COMMENT ON COLUMN invoices.voided_at IS 'When it was voided; null: it is not';
+COMMENT ON COLUMN invoices.taxes IS 'Its taxes by rate, in minor units: tax_rate, amount, taxable_amount, inclusive, reason, net; null: none';
+COMMENT ON COLUMN invoices.due_at IS 'When a sent invoice is due; null: it is charged. due_date is for people';
+COMMENT ON COLUMN invoices.amount_invoiced IS 'Minor units in all, less what credit notes took off before it was paid';
+COMMENT ON COLUMN invoices.amount_refunded IS 'Minor units refunded of its payments, those under way included';
+COMMENT ON COLUMN invoices.amount_credited IS 'Minor units given back by credit notes without a refund: to the balance, or outside of Stripe';
+COMMENT ON COLUMN invoices.amount_disputed IS 'Minor units that disputes have taken and not given back';
+COMMENT ON COLUMN invoices.disputed_since IS 'Since when a dispute has taken money of it; null: none has, it was given back, or an operator waived it';
+COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
+COMMENT ON COLUMN invoices.amount_paid IS 'Minor units paid so far';
+COMMENT ON COLUMN invoices.amount_remaining IS 'Minor units still to be paid';
+COMMENT ON COLUMN invoices.period_start IS 'Start of the billed period, from its lines';
+COMMENT ON COLUMN invoices.period_end IS 'End of the billed period, from its lines';
+COMMENT ON COLUMN invoices.attempt_count IS 'How often Stripe has tried to collect it';
+COMMENT ON COLUMN invoices.next_payment_attempt IS 'When Stripe tries again; null: not automatically';
+COMMENT ON COLUMN invoices.hosted_invoice_url IS 'Stripe''s page where it can be paid and printed';
+COMMENT ON COLUMN invoices.invoice_pdf IS 'The PDF at Stripe';
+COMMENT ON COLUMN invoices.stripe_payment_intent_id IS 'pi_... that paid it';
+COMMENT ON COLUMN invoices.stripe_created IS 'When Stripe created the invoice';
+COMMENT ON COLUMN invoices.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN invoices.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN invoices.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+
+CREATE TABLE stripe_credit_notes (
+    stripe_credit_note_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    stripe_customer_id text,
+    stripe_number text,
+    status text NOT NULL,
+    amount bigint NOT NULL,
+    amount_before_payment bigint NOT NULL,
+    amount_refunded bigint NOT NULL,
+    amount_to_balance bigint NOT NULL,
+    amount_out_of_band bigint NOT NULL,
+    refunds jsonb,
+    taxes jsonb,
+    voided_at timestamp with time zone,
+    currency text NOT NULL,
+    reason text,
+    memo text,
+    pdf text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_credit_notes_amount_before_payment_check CHECK ((amount_before_payment >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_out_of_band_check CHECK ((amount_out_of_band >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_refunded_check CHECK ((amount_refunded >= 0)),
+    CONSTRAINT stripe_credit_notes_amount_to_balance_check CHECK ((amount_to_balance >= 0)),
+    CONSTRAINT stripe_credit_notes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_credit_notes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_credit_notes_status_check CHECK ((status = ANY (ARRAY['issued'::text, 'void'::text])))
+);
+COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
+COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
+COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_credit_notes.stripe_invoice_id IS 'in_... that it corrects';
+COMMENT ON COLUMN stripe_credit_notes.stripe_customer_id IS 'cus_... of the invoice';
+COMMENT ON COLUMN stripe_credit_notes.stripe_number IS 'Stripe''s number, printed on it';
+COMMENT ON COLUMN stripe_credit_notes.status IS 'Stripe''s: issued or void';
+COMMENT ON COLUMN stripe_credit_notes.amount IS 'Minor units of currency in all, with taxes';
+COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that lowered what was still to be paid';
+COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
+COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
+COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
+COMMENT ON COLUMN stripe_credit_notes.refunds IS 'The refunds that give back a part of it: refund, amount in minor units; null: none';
+COMMENT ON COLUMN stripe_credit_notes.taxes IS 'What of it is taxes, by rate, as invoices.taxes has them; null: none';
+COMMENT ON COLUMN stripe_credit_notes.voided_at IS 'When it was voided; null: it is not';
+COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
+COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
+COMMENT ON COLUMN stripe_credit_notes.pdf IS 'The PDF at Stripe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_credit_notes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_credit_notes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_credit_notes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_credit_notes.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_refunds (
+    stripe_refund_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_charge_id text,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    reason text,
+    failure_reason text,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_refunds_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_refunds_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_refunds_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
+);
+COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
+COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
+COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_refunds.stripe_payment_intent_id IS 'pi_... that is refunded; null: a charge without one';
+COMMENT ON COLUMN stripe_refunds.stripe_charge_id IS 'ch_... that is refunded';
+COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
+COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
+COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
+COMMENT ON COLUMN stripe_refunds.failure_reason IS 'Why it failed, in Stripe''s words, as lost_or_stolen_card; null: it did not, or Stripe does not say';
+COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_tax_rates (
+    stripe_tax_rate_id text NOT NULL,
+    livemode boolean NOT NULL,
+    display_name text NOT NULL,
+    tax_type text,
+    percentage numeric NOT NULL,
+    inclusive boolean NOT NULL,
+    country text,
+    state_code text,
+    jurisdiction text,
+    jurisdiction_level text,
+    active boolean NOT NULL,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_tax_rates_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_tax_rates_percentage_check CHECK (((percentage >= (0)::numeric) AND (percentage <= (100)::numeric)))
+);
+COMMENT ON TABLE stripe_tax_rates IS 'Tax rates that were created by hand, and those that Stripe Tax has made and an invoice names';
+COMMENT ON COLUMN stripe_tax_rates.stripe_tax_rate_id IS 'txr_...';
+COMMENT ON COLUMN stripe_tax_rates.livemode IS 'Whether the id belongs to Stripe''s live mode';
+COMMENT ON COLUMN stripe_tax_rates.display_name IS 'What the invoice calls it: VAT, Sales Tax, ...';
+COMMENT ON COLUMN stripe_tax_rates.tax_type IS 'Stripe''s: vat, sales_tax, gst, ...; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.percentage IS 'What is charged, in percent: at Stripe effective_percentage, or percentage';
+COMMENT ON COLUMN stripe_tax_rates.inclusive IS 'Whether prices contain it';
+COMMENT ON COLUMN stripe_tax_rates.country IS 'ISO 3166; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.state_code IS 'ISO 3166-2 without the country; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.jurisdiction IS 'Whose tax it is, as the invoice says; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.jurisdiction_level IS 'Stripe''s: country, state, county, city, district; null: not said';
+COMMENT ON COLUMN stripe_tax_rates.active IS 'Whether it can be used anew';
+COMMENT ON COLUMN stripe_tax_rates.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_tax_rates.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_tax_rates.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_tax_rates.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_tax_rates.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_tax_rates.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_tax_lines AS
+ SELECT document.livemode,
+    document.at,
+    document.kind,
+    document.document_id,
+    document.stripe_invoice_id,
+    document.stripe_customer_id,
+    rate.country,
+    COALESCE(rate.jurisdiction, rate.state_code, rate.country) AS jurisdiction,
+    rate.display_name AS tax_name,
+    rate.percentage AS rate,
+    document.inclusive,
+    document.reason,
+    document.net,
+    document.tax,
+    document.currency,
+    document.tax_rate AS stripe_tax_rate_id
+   FROM (( SELECT i.livemode,
+            i.finalized_at AS at,
+            'invoice'::text AS kind,
+            i.stripe_invoice_id AS document_id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            lower((i.currency)::text) AS currency,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            line.net,
+            line.amount AS tax
+           FROM (invoices i
+             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((i.taxes IS NOT NULL) AND (i.finalized_at IS NOT NULL))
+        UNION ALL
+         SELECT i.livemode,
+            i.voided_at,
+            'voided_invoice'::text,
+            i.stripe_invoice_id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            lower((i.currency)::text) AS lower,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            (- line.net),
+            (- line.amount)
+           FROM (invoices i
+             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((i.taxes IS NOT NULL) AND (i.voided_at IS NOT NULL) AND (i.finalized_at IS NOT NULL))
+        UNION ALL
+         SELECT n.livemode,
+            n.stripe_created,
+            'credit_note'::text,
+            n.stripe_credit_note_id,
+            n.stripe_invoice_id,
+            n.stripe_customer_id,
+            n.currency,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            (- line.net),
+            (- line.amount)
+           FROM (stripe_credit_notes n
+             CROSS JOIN LATERAL jsonb_to_recordset(n.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE (n.taxes IS NOT NULL)
+        UNION ALL
+         SELECT n.livemode,
+            n.voided_at,
+            'voided_credit_note'::text,
+            n.stripe_credit_note_id,
+            n.stripe_invoice_id,
+            n.stripe_customer_id,
+            n.currency,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            line.net,
+            line.amount
+           FROM (stripe_credit_notes n
+             CROSS JOIN LATERAL jsonb_to_recordset(n.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((n.taxes IS NOT NULL) AND (n.voided_at IS NOT NULL))
+        UNION ALL
+         SELECT r.livemode,
+            r.stripe_created,
+            'refund'::text,
+            r.stripe_refund_id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            lower((i.currency)::text) AS lower,
+            line.tax_rate,
+            line.inclusive,
+            line.reason,
+            (- ((round((((line.net)::numeric * until.now) / whole.total)) - round((((line.net)::numeric * until.before) / whole.total))))::bigint),
+            (- ((round((((line.amount)::numeric * until.now) / whole.total)) - round((((line.amount)::numeric * until.before) / whole.total))))::bigint)
+           FROM (((((stripe_refunds r
+             CROSS JOIN LATERAL ( SELECT p.stripe_invoice_id
+                   FROM invoice_payments p
+                  WHERE ((p.stripe_payment_intent_id = r.stripe_payment_intent_id) AND (p.status = 'paid'::text))
+                  ORDER BY p.stripe_created, p.stripe_invoice_payment_id
+                 LIMIT 1) paid)
+             JOIN invoices i ON ((i.stripe_invoice_id = paid.stripe_invoice_id)))
+             CROSS JOIN LATERAL ( SELECT ((i.amount_invoiced)::numeric + COALESCE(sum(n.amount_before_payment), (0)::numeric)) AS total
+                   FROM stripe_credit_notes n
+                  WHERE ((n.stripe_invoice_id = i.stripe_invoice_id) AND (n.status = 'issued'::text))) whole)
+             CROSS JOIN LATERAL ( SELECT COALESCE(sum(given.amount), (0)::numeric) AS now,
+                    COALESCE(sum(given.amount) FILTER (WHERE (given.id <> r.stripe_refund_id)), (0)::numeric) AS before
+                   FROM ( SELECT other.stripe_refund_id AS id,
+                            ((other.amount)::numeric - COALESCE(( SELECT sum(((part.value ->> 'amount'::text))::bigint) AS sum
+                                   FROM (stripe_credit_notes n
+                                     CROSS JOIN LATERAL jsonb_array_elements(n.refunds) part(value))
+                                  WHERE ((n.stripe_invoice_id = i.stripe_invoice_id) AND (n.status = 'issued'::text) AND ((part.value ->> 'refund'::text) = other.stripe_refund_id))), (0)::numeric)) AS amount
+                           FROM (invoice_payments p
+                             JOIN stripe_refunds other ON ((other.stripe_payment_intent_id = p.stripe_payment_intent_id)))
+                          WHERE ((p.stripe_invoice_id = i.stripe_invoice_id) AND (p.status = 'paid'::text) AND (other.status <> ALL (ARRAY['failed'::text, 'canceled'::text])) AND (ROW(other.stripe_created, other.stripe_refund_id) <= ROW(r.stripe_created, r.stripe_refund_id)))) given) until)
+             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
+          WHERE ((r.status <> ALL (ARRAY['failed'::text, 'canceled'::text])) AND (i.taxes IS NOT NULL) AND (whole.total > (0)::numeric) AND (until.now > until.before))) document
+     LEFT JOIN stripe_tax_rates rate ON ((rate.stripe_tax_rate_id = document.tax_rate)));
+COMMENT ON VIEW billing_tax_lines IS 'The taxes of invoices, and of what was taken back of them, by document and rate; amounts in minor units';
+COMMENT ON COLUMN billing_tax_lines.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_tax_lines.at IS 'When the invoice was finalized or voided, the credit note issued or voided, the refund made';
+COMMENT ON COLUMN billing_tax_lines.kind IS 'invoice, voided_invoice, credit_note, voided_credit_note, or refund: one without a credit note';
+COMMENT ON COLUMN billing_tax_lines.document_id IS 'in_..., cn_... or re_...';
+COMMENT ON COLUMN billing_tax_lines.stripe_invoice_id IS 'in_... that it is of';
+COMMENT ON COLUMN billing_tax_lines.stripe_customer_id IS 'cus_... of the invoice';
+COMMENT ON COLUMN billing_tax_lines.country IS 'ISO 3166, whose tax it is; null: the rate does not say it, or is still to be fetched';
+COMMENT ON COLUMN billing_tax_lines.jurisdiction IS 'Whose tax it is there, as the invoice says';
+COMMENT ON COLUMN billing_tax_lines.tax_name IS 'What the invoice calls it';
+COMMENT ON COLUMN billing_tax_lines.rate IS 'In percent';
+COMMENT ON COLUMN billing_tax_lines.inclusive IS 'Whether prices contained it';
+COMMENT ON COLUMN billing_tax_lines.reason IS 'Stripe''s taxability reason: standard_rated, reverse_charge, customer_exempt, ...';
+COMMENT ON COLUMN billing_tax_lines.net IS 'What was sold at the rate, before the tax, in minor units; negative: taken back';
+COMMENT ON COLUMN billing_tax_lines.tax IS 'The tax, in minor units; negative: taken back';
+COMMENT ON COLUMN billing_tax_lines.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_tax_lines.stripe_tax_rate_id IS 'txr_...';
+
+CREATE TABLE stripe_charges (
+    stripe_charge_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_payment_intent_id text,
+    stripe_customer_id text,
+    amount bigint NOT NULL,
+    amount_captured bigint NOT NULL,
+    amount_refunded bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    failure_code text,
+    decline_code text,
+    decline_reason text,
+    card_brand text,
+    card_last4 text,
+    card_exp_month smallint,
+    card_exp_year smallint,
+    card_expired_from date GENERATED ALWAYS AS (make_date((card_exp_year + (card_exp_month / 12)), (((card_exp_month)::integer % 12) + 1), 1)) STORED,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_charges_amount_captured_check CHECK ((amount_captured >= 0)),
+    CONSTRAINT stripe_charges_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_charges_amount_refunded_check CHECK ((amount_refunded >= 0)),
+    CONSTRAINT stripe_charges_card_exp_month_check CHECK (((card_exp_month >= 1) AND (card_exp_month <= 12))),
+    CONSTRAINT stripe_charges_check CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_charges_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_charges_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text])))
+);
+COMMENT ON TABLE stripe_charges IS 'What was charged or declined, with the card';
+COMMENT ON COLUMN stripe_charges.stripe_charge_id IS 'ch_... or py_...';
+COMMENT ON COLUMN stripe_charges.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_charges.stripe_payment_intent_id IS 'pi_... that it belongs to; null: none';
+COMMENT ON COLUMN stripe_charges.stripe_customer_id IS 'cus_... that was charged; null: none';
+COMMENT ON COLUMN stripe_charges.amount IS 'Minor units of currency that were asked for';
+COMMENT ON COLUMN stripe_charges.amount_captured IS 'Minor units that were taken';
+COMMENT ON COLUMN stripe_charges.amount_refunded IS 'Minor units of it that were refunded';
+COMMENT ON COLUMN stripe_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_charges.status IS 'Stripe''s: pending, succeeded or failed';
+COMMENT ON COLUMN stripe_charges.failure_code IS 'Stripe''s code of a failure, such as card_declined; null: none';
+COMMENT ON COLUMN stripe_charges.decline_code IS 'The bank''s or Radar''s reason, such as insufficient_funds; null: none';
+COMMENT ON COLUMN stripe_charges.decline_reason IS 'The reason in words; null: it did not fail';
+COMMENT ON COLUMN stripe_charges.card_brand IS 'visa, mastercard, ...; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_last4 IS 'Last four digits of the card; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_exp_month IS 'Month in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_exp_year IS 'Year in which the card expires; null: not a card';
+COMMENT ON COLUMN stripe_charges.card_expired_from IS 'The first day on which the card cannot be charged; null: not a card';
+COMMENT ON COLUMN stripe_charges.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_charges.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_charges.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_charges.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_charges.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_charges.updated_at IS 'When this row was last changed';
+
+CREATE TABLE stripe_disputes (
+    stripe_dispute_id text NOT NULL,
+    livemode boolean NOT NULL,
+    stripe_charge_id text NOT NULL,
+    stripe_payment_intent_id text,
+    status text NOT NULL,
+    reason text NOT NULL,
+    amount bigint NOT NULL,
+    currency text NOT NULL,
+    fee bigint NOT NULL,
+    fee_currency text,
+    movements integer NOT NULL,
+    is_charge_refundable boolean NOT NULL,
+    evidence_due_at timestamp with time zone,
+    has_evidence boolean NOT NULL,
+    submissions integer NOT NULL,
+    waived_at timestamp with time zone,
+    waived_by text,
+    waived_reason text,
+    claimed_until timestamp with time zone,
+    stripe_created timestamp with time zone NOT NULL,
+    stripe_as_of_since timestamp with time zone NOT NULL,
+    stripe_as_of timestamp with time zone NOT NULL,
+    stripe_event_id text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT stripe_disputes_amount_check CHECK ((amount >= 0)),
+    CONSTRAINT stripe_disputes_check CHECK ((num_nonnulls(waived_at, waived_by, waived_reason) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT stripe_disputes_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
+    CONSTRAINT stripe_disputes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_disputes_fee_currency_check CHECK ((fee_currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT stripe_disputes_movements_check CHECK ((movements >= 0)),
+    CONSTRAINT stripe_disputes_status_check CHECK ((status = ANY (ARRAY['warning_needs_response'::text, 'warning_under_review'::text, 'warning_closed'::text, 'needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text, 'won'::text, 'prevented'::text]))),
+    CONSTRAINT stripe_disputes_submissions_check CHECK ((submissions >= 0))
+);
+COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
+COMMENT ON COLUMN stripe_disputes.stripe_dispute_id IS 'du_... or dp_...';
+COMMENT ON COLUMN stripe_disputes.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN stripe_disputes.stripe_charge_id IS 'ch_... that is disputed';
+COMMENT ON COLUMN stripe_disputes.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
+COMMENT ON COLUMN stripe_disputes.status IS 'Stripe''s; warning_...: the bank only asks, no money was taken';
+COMMENT ON COLUMN stripe_disputes.reason IS 'The bank''s: fraudulent, duplicate, product_not_received, ...';
+COMMENT ON COLUMN stripe_disputes.amount IS 'Minor units of currency that are disputed';
+COMMENT ON COLUMN stripe_disputes.currency IS 'ISO 4217, lower case as Stripe writes it';
+COMMENT ON COLUMN stripe_disputes.fee IS 'Minor units of fee_currency that Stripe charges for it, less what it gave back';
+COMMENT ON COLUMN stripe_disputes.fee_currency IS 'The account''s currency; null: no fee';
+COMMENT ON COLUMN stripe_disputes.movements IS 'How often money was moved for it: taken, given back';
+COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is still possible, and ends it';
+COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
+COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
+COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
+COMMENT ON COLUMN stripe_disputes.waived_at IS 'Since then DISPUTE_POLICY leaves its subscription alone: an operator decided so; null: it does not';
+COMMENT ON COLUMN stripe_disputes.waived_by IS 'Who decided it';
+COMMENT ON COLUMN stripe_disputes.waived_reason IS 'Why';
+COMMENT ON COLUMN stripe_disputes.claimed_until IS 'Until then one request alone writes its evidence at Stripe; null: none does';
+COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
+COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
+COMMENT ON COLUMN stripe_disputes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
+COMMENT ON COLUMN stripe_disputes.created_at IS 'When this row was created';
+COMMENT ON COLUMN stripe_disputes.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_cash_lines AS
+ SELECT c.livemode,
+    c.stripe_created AS at,
+    'collected'::text AS kind,
+    c.stripe_charge_id AS object_id,
+    c.currency,
+    c.amount_captured AS amount
+   FROM stripe_charges c
+  WHERE (c.status = 'succeeded'::text)
+UNION ALL
+ SELECT r.livemode,
+    r.stripe_created AS at,
+    'refunded'::text AS kind,
+    r.stripe_refund_id AS object_id,
+    r.currency,
+    r.amount
+   FROM stripe_refunds r
+  WHERE (r.status <> ALL (ARRAY['failed'::text, 'canceled'::text]))
+UNION ALL
+ SELECT d.livemode,
+    d.stripe_created AS at,
+    'disputed'::text AS kind,
+    d.stripe_dispute_id AS object_id,
+    d.currency,
+    d.amount
+   FROM stripe_disputes d
+  WHERE (d.status = ANY (ARRAY['needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text]))
+UNION ALL
+ SELECT t.livemode,
+    t.at,
+    'tax'::text AS kind,
+    t.document_id AS object_id,
+    t.currency,
+    t.tax AS amount
+   FROM billing_tax_lines t;
+COMMENT ON VIEW billing_cash_lines IS 'Money that came and went, by payment, refund and dispute, and the taxes of documents';
+COMMENT ON COLUMN billing_cash_lines.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_cash_lines.at IS 'When: the payment, the refund, the dispute; of taxes, the document';
+COMMENT ON COLUMN billing_cash_lines.kind IS 'collected, refunded, disputed or tax';
+COMMENT ON COLUMN billing_cash_lines.object_id IS 'Stripe''s id: ch_..., re_..., du_..., in_... or cn_...';
+COMMENT ON COLUMN billing_cash_lines.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_cash_lines.amount IS 'Minor units; taxes that were given back are negative';
+
+CREATE VIEW billing_cash AS
+ SELECT livemode,
+    (date_trunc('month'::text, (at AT TIME ZONE 'UTC'::text)))::date AS month,
+    currency,
+    (COALESCE(sum(amount) FILTER (WHERE (kind = 'collected'::text)), (0)::numeric))::bigint AS collected,
+    (COALESCE(sum(amount) FILTER (WHERE (kind = 'refunded'::text)), (0)::numeric))::bigint AS refunded,
+    (COALESCE(sum(amount) FILTER (WHERE (kind = 'disputed'::text)), (0)::numeric))::bigint AS disputed,
+    (COALESCE(sum(amount) FILTER (WHERE (kind = 'tax'::text)), (0)::numeric))::bigint AS tax
+   FROM billing_cash_lines line
+  GROUP BY livemode, ((date_trunc('month'::text, (at AT TIME ZONE 'UTC'::text)))::date), currency;
+COMMENT ON VIEW billing_cash IS 'What was collected, refunded and disputed by month and currency, in minor units, and the taxes of its documents';
+COMMENT ON COLUMN billing_cash.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_cash.month IS 'The first day of the month, in UTC';
+COMMENT ON COLUMN billing_cash.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_cash.collected IS 'What payments brought, before Stripe''s fees';
+COMMENT ON COLUMN billing_cash.refunded IS 'What was refunded in the month, of payments of any month';
+COMMENT ON COLUMN billing_cash.disputed IS 'What banks took back by disputes of the month that are open or lost';
+COMMENT ON COLUMN billing_cash.tax IS 'The taxes of invoices of the month, less those of credit notes and refunds';
+
 CREATE TABLE billing_changes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     subscription_id uuid,
@@ -5529,6 +6629,142 @@ COMMENT ON COLUMN billing_changes.end_service IS 'Once the money is back the sub
 COMMENT ON COLUMN billing_changes.service_ended_at IS 'When that was done; null: not yet';
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
 COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
+
+CREATE TABLE billing_deleted_subscriptions (
+    subscription_id uuid NOT NULL,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    livemode boolean NOT NULL,
+    stripe_status text,
+    stripe_as_of timestamp with time zone,
+    subscription jsonb NOT NULL,
+    services jsonb DEFAULT '[]'::jsonb NOT NULL,
+    charges jsonb DEFAULT '[]'::jsonb NOT NULL,
+    deleted_at timestamp with time zone DEFAULT now() NOT NULL,
+    settled_at timestamp with time zone,
+    settled_how text,
+    claimed_until timestamp with time zone,
+    CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
+    CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
+);
+COMMENT ON TABLE billing_deleted_subscriptions IS 'Subscriptions whose rows were deleted here, by mPanel or by hand: until an operator decides, events of them have no effect';
+COMMENT ON COLUMN billing_deleted_subscriptions.subscription_id IS 'Id of the deleted row';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_subscription_id IS 'sub_...; null: it was not paid';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_customer_id IS 'cus_... that is charged';
+COMMENT ON COLUMN billing_deleted_subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_status IS 'Stripe''s status, as the latest event says';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_as_of IS 'What stripe_status describes, by Stripe''s clock';
+COMMENT ON COLUMN billing_deleted_subscriptions.subscription IS 'The deleted row';
+COMMENT ON COLUMN billing_deleted_subscriptions.services IS 'Its rows of tenant_services: the accounts that were left behind';
+COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscription_charges';
+COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
+COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
+COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
+COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
+
+CREATE TABLE billing_mrr_ledger (
+    subscription_id uuid NOT NULL,
+    currency text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    livemode boolean NOT NULL,
+    amount numeric NOT NULL,
+    change numeric NOT NULL,
+    CONSTRAINT billing_mrr_ledger_change_check CHECK ((change <> (0)::numeric))
+);
+COMMENT ON TABLE billing_mrr_ledger IS 'Each change of what a subscription adds to the monthly recurring revenue; the sum of changes until a time is the revenue then';
+COMMENT ON COLUMN billing_mrr_ledger.subscription_id IS 'The subscription; its row may have been deleted since';
+COMMENT ON COLUMN billing_mrr_ledger.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_ledger.at IS 'When it changed, by Stripe''s clock; in the future when a discount will end';
+COMMENT ON COLUMN billing_mrr_ledger.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_ledger.amount IS 'Minor units per month from then on, not rounded';
+COMMENT ON COLUMN billing_mrr_ledger.change IS 'By how much that is more than before';
+
+CREATE VIEW billing_customer_mrr AS
+ SELECT livemode,
+    currency,
+    customer_id,
+    day,
+        CASE
+            WHEN (number = 1) THEN 'new'::text
+            WHEN (amount = change) THEN 'reactivation'::text
+            WHEN (amount = (0)::numeric) THEN 'churn'::text
+            WHEN (change > (0)::numeric) THEN 'expansion'::text
+            ELSE 'contraction'::text
+        END AS kind,
+    change,
+    amount,
+    started_on
+   FROM ( SELECT changed.livemode,
+            changed.currency,
+            changed.customer_id,
+            changed.day,
+            changed.change,
+            sum(changed.change) OVER days AS amount,
+            row_number() OVER days AS number,
+            first_value(changed.day) OVER days AS started_on
+           FROM ( SELECT l.livemode,
+                    l.currency,
+                    COALESCE(s.customer_id, ((gone.subscription ->> 'customer_id'::text))::uuid, l.subscription_id) AS customer_id,
+                    ((l.at AT TIME ZONE 'UTC'::text))::date AS day,
+                    sum(l.change) AS change
+                   FROM ((billing_mrr_ledger l
+                     LEFT JOIN subscriptions s ON ((s.id = l.subscription_id)))
+                     LEFT JOIN billing_deleted_subscriptions gone ON ((gone.subscription_id = l.subscription_id)))
+                  WHERE (l.at <= now())
+                  GROUP BY l.livemode, l.currency, COALESCE(s.customer_id, ((gone.subscription ->> 'customer_id'::text))::uuid, l.subscription_id), (((l.at AT TIME ZONE 'UTC'::text))::date)
+                 HAVING (sum(l.change) <> (0)::numeric)) changed
+          WINDOW days AS (PARTITION BY changed.livemode, changed.currency, changed.customer_id ORDER BY changed.day)) d;
+COMMENT ON VIEW billing_customer_mrr IS 'The monthly recurring revenue of each customer, by the days on which it changed';
+COMMENT ON COLUMN billing_customer_mrr.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_customer_mrr.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_customer_mrr.customer_id IS 'The customer record; of a subscription whose customer is unknown, the subscription';
+COMMENT ON COLUMN billing_customer_mrr.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_customer_mrr.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_customer_mrr.change IS 'By how much it is more than at the end of the day before, minor units, not rounded';
+COMMENT ON COLUMN billing_customer_mrr.amount IS 'What it was at the end of the day, minor units, not rounded';
+COMMENT ON COLUMN billing_customer_mrr.started_on IS 'The first such day of the customer';
+
+CREATE VIEW billing_cohorts AS
+ WITH moved AS MATERIALIZED (
+         SELECT m.livemode,
+            m.currency,
+            (date_trunc('month'::text, (m.started_on)::timestamp with time zone))::date AS cohort,
+            (date_trunc('month'::text, (m.day)::timestamp with time zone))::date AS month,
+            count(*) FILTER (WHERE (m.kind = 'new'::text)) AS began,
+            (count(*) FILTER (WHERE (m.kind = ANY (ARRAY['new'::text, 'reactivation'::text]))) - count(*) FILTER (WHERE (m.kind = 'churn'::text))) AS customers,
+            sum(m.change) FILTER (WHERE (m.kind = 'new'::text)) AS began_with,
+            sum(m.change) AS amount
+           FROM billing_customer_mrr m
+          GROUP BY m.livemode, m.currency, ((date_trunc('month'::text, (m.started_on)::timestamp with time zone))::date), ((date_trunc('month'::text, (m.day)::timestamp with time zone))::date)
+        )
+ SELECT begun.livemode,
+    begun.currency,
+    begun.cohort,
+    months.month,
+    begun.began,
+    sum(COALESCE(moved.customers, (0)::bigint)) OVER months_of AS customers,
+    begun.began_with,
+    sum(COALESCE(moved.amount, (0)::numeric)) OVER months_of AS amount
+   FROM ((( SELECT m.livemode,
+            m.currency,
+            m.cohort,
+            (sum(m.began))::bigint AS began,
+            sum(m.began_with) AS began_with
+           FROM moved m
+          GROUP BY m.livemode, m.currency, m.cohort) begun
+     CROSS JOIN LATERAL ( SELECT (each.at)::date AS month
+           FROM generate_series((begun.cohort)::timestamp without time zone, date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)), '1 mon'::interval) each(at)) months)
+     LEFT JOIN moved ON (((moved.livemode = begun.livemode) AND (moved.currency = begun.currency) AND (moved.cohort = begun.cohort) AND (moved.month = months.month))))
+  WINDOW months_of AS (PARTITION BY begun.livemode, begun.currency, begun.cohort ORDER BY months.month);
+COMMENT ON VIEW billing_cohorts IS 'Retention: of those who began to pay in a month, how many pay what in each month since';
+COMMENT ON COLUMN billing_cohorts.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_cohorts.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_cohorts.cohort IS 'The first day of the month in which they began to pay, UTC';
+COMMENT ON COLUMN billing_cohorts.month IS 'The first day of a month since then: what is said is of its end';
+COMMENT ON COLUMN billing_cohorts.began IS 'How many began';
+COMMENT ON COLUMN billing_cohorts.customers IS 'How many of them pay at the end of the month';
+COMMENT ON COLUMN billing_cohorts.began_with IS 'What they paid a month on the day they began, minor units, not rounded';
+COMMENT ON COLUMN billing_cohorts.amount IS 'What they pay a month at the end of the month';
 
 CREATE TABLE billing_console_sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -5886,38 +7122,6 @@ COMMENT ON COLUMN billing_current_usage.is_limit_reached IS 'Whether what was re
 COMMENT ON COLUMN billing_current_usage.suspends IS 'Whether its services are suspended for it';
 COMMENT ON COLUMN billing_current_usage.lifted_at IS 'When an operator lifted that for the rest of the term; null: nobody has';
 
-CREATE TABLE billing_deleted_subscriptions (
-    subscription_id uuid NOT NULL,
-    stripe_subscription_id text,
-    stripe_customer_id text,
-    livemode boolean NOT NULL,
-    stripe_status text,
-    stripe_as_of timestamp with time zone,
-    subscription jsonb NOT NULL,
-    services jsonb DEFAULT '[]'::jsonb NOT NULL,
-    charges jsonb DEFAULT '[]'::jsonb NOT NULL,
-    deleted_at timestamp with time zone DEFAULT now() NOT NULL,
-    settled_at timestamp with time zone,
-    settled_how text,
-    claimed_until timestamp with time zone,
-    CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
-    CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
-);
-COMMENT ON TABLE billing_deleted_subscriptions IS 'Subscriptions whose rows were deleted here, by mPanel or by hand: until an operator decides, events of them have no effect';
-COMMENT ON COLUMN billing_deleted_subscriptions.subscription_id IS 'Id of the deleted row';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_subscription_id IS 'sub_...; null: it was not paid';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_customer_id IS 'cus_... that is charged';
-COMMENT ON COLUMN billing_deleted_subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_status IS 'Stripe''s status, as the latest event says';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_as_of IS 'What stripe_status describes, by Stripe''s clock';
-COMMENT ON COLUMN billing_deleted_subscriptions.subscription IS 'The deleted row';
-COMMENT ON COLUMN billing_deleted_subscriptions.services IS 'Its rows of tenant_services: the accounts that were left behind';
-COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscription_charges';
-COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
-COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
-COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
-COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
-
 CREATE TABLE billing_deliveries (
     message_id text NOT NULL,
     receiver_id uuid NOT NULL,
@@ -5948,6 +7152,26 @@ COMMENT ON COLUMN billing_deliveries.tried_at IS 'When the latest attempt ended;
 COMMENT ON COLUMN billing_deliveries.last_status IS 'HTTP status of the latest response; null: none came';
 COMMENT ON COLUMN billing_deliveries.last_error IS 'Why the latest attempt failed; null: it did not';
 COMMENT ON COLUMN billing_deliveries.created_at IS 'When it was created';
+
+CREATE TABLE billing_discount_terms (
+    subscription_id uuid NOT NULL,
+    stripe_discount_id text NOT NULL,
+    percent_off numeric,
+    amount_off bigint,
+    currency text,
+    duration text,
+    stripe_product_ids text[],
+    ends_at timestamp with time zone
+);
+COMMENT ON TABLE billing_discount_terms IS 'The terms of the discounts that billing_revenue_states names, also of those that are gone';
+COMMENT ON COLUMN billing_discount_terms.subscription_id IS 'The subscription';
+COMMENT ON COLUMN billing_discount_terms.stripe_discount_id IS 'di_...';
+COMMENT ON COLUMN billing_discount_terms.percent_off IS 'As in subscription_discounts';
+COMMENT ON COLUMN billing_discount_terms.amount_off IS 'As in subscription_discounts';
+COMMENT ON COLUMN billing_discount_terms.currency IS 'As in subscription_discounts';
+COMMENT ON COLUMN billing_discount_terms.duration IS 'As in subscription_discounts';
+COMMENT ON COLUMN billing_discount_terms.stripe_product_ids IS 'As in subscription_discounts';
+COMMENT ON COLUMN billing_discount_terms.ends_at IS 'As in subscription_discounts';
 
 CREATE TABLE billing_domain_proofs (
     domain_id uuid NOT NULL,
@@ -6694,6 +7918,26 @@ COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
 COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
 
+CREATE VIEW billing_mrr_movements AS
+ SELECT m.livemode,
+    p.period,
+    p.starts_on,
+    m.currency,
+    m.kind,
+    count(*) AS customers,
+    sum(m.change) AS amount
+   FROM (billing_customer_mrr m
+     CROSS JOIN LATERAL ( VALUES ('day'::text,m.day), ('week'::text,(date_trunc('week'::text, (m.day)::timestamp with time zone))::date), ('month'::text,(date_trunc('month'::text, (m.day)::timestamp with time zone))::date)) p(period, starts_on))
+  GROUP BY m.livemode, p.period, p.starts_on, m.currency, m.kind;
+COMMENT ON VIEW billing_mrr_movements IS 'Movements of the monthly recurring revenue by day, week and month: opening and movements are the closing';
+COMMENT ON COLUMN billing_mrr_movements.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_movements.period IS 'day, week or month: a query names one of them';
+COMMENT ON COLUMN billing_mrr_movements.starts_on IS 'The first day of the period, UTC';
+COMMENT ON COLUMN billing_mrr_movements.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_movements.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_mrr_movements.customers IS 'Of how many customers; one counts once for each day';
+COMMENT ON COLUMN billing_mrr_movements.amount IS 'Minor units per month, not rounded; less than zero for contraction and churn';
+
 CREATE TABLE billing_noted_users (
     user_id uuid NOT NULL,
     noted_in xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -7033,98 +8277,6 @@ COMMENT ON COLUMN billing_trials.matched_by IS 'How the person was recognised: c
 COMMENT ON COLUMN billing_trials.to_end IS 'A second trial that ends its subscription (SECOND_TRIALS)';
 COMMENT ON COLUMN billing_trials.recorded_at IS 'When the worker recorded it';
 
-CREATE TABLE invoices (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    tenant_id uuid,
-    customer_id uuid,
-    invoice_number character varying(50) NOT NULL,
-    status character varying(50) DEFAULT 'draft'::character varying,
-    subtotal numeric(10,2) NOT NULL,
-    tax_rate numeric(5,4) DEFAULT 0,
-    tax_amount numeric(10,2) DEFAULT 0,
-    total numeric(10,2) NOT NULL,
-    currency character varying(3) DEFAULT 'USD'::character varying,
-    due_date date,
-    paid_date timestamp without time zone,
-    notes text,
-    metadata jsonb DEFAULT '{}'::jsonb,
-    created_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    updated_at timestamp without time zone DEFAULT CURRENT_TIMESTAMP,
-    subscription_id uuid,
-    livemode boolean,
-    stripe_invoice_id text,
-    stripe_subscription_id text,
-    stripe_customer_id text,
-    stripe_number text,
-    stripe_status text,
-    billing_reason text,
-    collection_method text,
-    auto_advance boolean,
-    finalization_error text,
-    finalized_at timestamp with time zone,
-    voided_at timestamp with time zone,
-    taxes jsonb,
-    due_at timestamp with time zone,
-    amount_invoiced bigint,
-    amount_refunded bigint DEFAULT 0 NOT NULL,
-    amount_credited bigint DEFAULT 0 NOT NULL,
-    amount_disputed bigint DEFAULT 0 NOT NULL,
-    disputed_since timestamp with time zone,
-    amount_due bigint,
-    amount_paid bigint,
-    amount_remaining bigint,
-    period_start timestamp with time zone,
-    period_end timestamp with time zone,
-    attempt_count integer,
-    next_payment_attempt timestamp with time zone,
-    hosted_invoice_url text,
-    invoice_pdf text,
-    stripe_payment_intent_id character varying(255),
-    stripe_created timestamp with time zone,
-    stripe_as_of_since timestamp with time zone,
-    stripe_as_of timestamp with time zone,
-    stripe_event_id text,
-    CONSTRAINT billing_invoices_mirror_check CHECK (((stripe_invoice_id IS NULL) OR ((livemode IS NOT NULL) AND (stripe_status IS NOT NULL) AND (amount_due IS NOT NULL) AND (amount_paid IS NOT NULL) AND (amount_remaining IS NOT NULL) AND (stripe_created IS NOT NULL) AND (stripe_as_of IS NOT NULL) AND (stripe_as_of_since <= stripe_as_of)))),
-    CONSTRAINT billing_invoices_number_check CHECK (((stripe_invoice_id IS NULL) OR ((invoice_number)::text !~* '^INV-'::text))),
-    CONSTRAINT billing_invoices_stripe_status_check CHECK ((stripe_status = ANY ('{draft,open,paid,uncollectible,void,deleted}'::text[])))
-)
-WITH (fillfactor='85');
-COMMENT ON TABLE invoices IS 'mPanel''s own invoices and the mirror of Stripe''s; the latter have a stripe_invoice_id';
-COMMENT ON COLUMN invoices.subscription_id IS 'The subscription; null until it is known';
-COMMENT ON COLUMN invoices.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN invoices.stripe_invoice_id IS 'in_...; null: mPanel''s own invoice';
-COMMENT ON COLUMN invoices.stripe_subscription_id IS 'sub_... that it bills; null: none';
-COMMENT ON COLUMN invoices.stripe_customer_id IS 'cus_... that it charges';
-COMMENT ON COLUMN invoices.stripe_number IS 'Stripe''s invoice number; invoice_number is ours and never collides with mPanel''s';
-COMMENT ON COLUMN invoices.stripe_status IS 'Stripe''s status, or deleted for a deleted draft; status is mPanel''s';
-COMMENT ON COLUMN invoices.billing_reason IS 'Why Stripe created it: subscription_create, subscription_cycle, ...';
-COMMENT ON COLUMN invoices.collection_method IS 'charge_automatically, or send_invoice: then it is due at its due date';
-COMMENT ON COLUMN invoices.auto_advance IS 'Whether Stripe finalizes and collects it by itself';
-COMMENT ON COLUMN invoices.finalization_error IS 'Why Stripe could not finalize it; null: it has not failed';
-COMMENT ON COLUMN invoices.finalized_at IS 'When Stripe finalized it; null: a draft';
-COMMENT ON COLUMN invoices.voided_at IS 'When it was voided; null: it is not';
-COMMENT ON COLUMN invoices.taxes IS 'Its taxes by rate, in minor units: tax_rate, amount, taxable_amount, inclusive, reason, net; null: none';
-COMMENT ON COLUMN invoices.due_at IS 'When a sent invoice is due; null: it is charged. due_date is for people';
-COMMENT ON COLUMN invoices.amount_invoiced IS 'Minor units in all, less what credit notes took off before it was paid';
-COMMENT ON COLUMN invoices.amount_refunded IS 'Minor units refunded of its payments, those under way included';
-COMMENT ON COLUMN invoices.amount_credited IS 'Minor units given back by credit notes without a refund: to the balance, or outside of Stripe';
-COMMENT ON COLUMN invoices.amount_disputed IS 'Minor units that disputes have taken and not given back';
-COMMENT ON COLUMN invoices.disputed_since IS 'Since when a dispute has taken money of it; null: none has, it was given back, or an operator waived it';
-COMMENT ON COLUMN invoices.amount_due IS 'Minor units, like amount_paid and amount_remaining; subtotal, tax_amount and total are in major units';
-COMMENT ON COLUMN invoices.amount_paid IS 'Minor units paid so far';
-COMMENT ON COLUMN invoices.amount_remaining IS 'Minor units still to be paid';
-COMMENT ON COLUMN invoices.period_start IS 'Start of the billed period, from its lines';
-COMMENT ON COLUMN invoices.period_end IS 'End of the billed period, from its lines';
-COMMENT ON COLUMN invoices.attempt_count IS 'How often Stripe has tried to collect it';
-COMMENT ON COLUMN invoices.next_payment_attempt IS 'When Stripe tries again; null: not automatically';
-COMMENT ON COLUMN invoices.hosted_invoice_url IS 'Stripe''s page where it can be paid and printed';
-COMMENT ON COLUMN invoices.invoice_pdf IS 'The PDF at Stripe';
-COMMENT ON COLUMN invoices.stripe_payment_intent_id IS 'pi_... that paid it';
-COMMENT ON COLUMN invoices.stripe_created IS 'When Stripe created the invoice';
-COMMENT ON COLUMN invoices.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN invoices.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN invoices.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-
 CREATE VIEW billing_unpaid_terms AS
  SELECT s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
@@ -7224,40 +8376,6 @@ COMMENT ON COLUMN checkout_sessions.stripe_event_id IS 'The event whose snapshot
 COMMENT ON COLUMN checkout_sessions.created_at IS 'When this row was created';
 COMMENT ON COLUMN checkout_sessions.updated_at IS 'When this row was last changed';
 
-CREATE TABLE invoice_payments (
-    stripe_invoice_payment_id text NOT NULL,
-    stripe_invoice_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_payment_intent_id text,
-    stripe_charge_id text,
-    amount_paid bigint,
-    currency text,
-    status text NOT NULL,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT invoice_payments_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT invoice_payments_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'canceled'::text])))
-);
-COMMENT ON TABLE invoice_payments IS 'Which payment settled which invoice';
-COMMENT ON COLUMN invoice_payments.stripe_invoice_payment_id IS 'inpay_...';
-COMMENT ON COLUMN invoice_payments.stripe_invoice_id IS 'in_... that it pays';
-COMMENT ON COLUMN invoice_payments.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN invoice_payments.stripe_payment_intent_id IS 'pi_...';
-COMMENT ON COLUMN invoice_payments.stripe_charge_id IS 'ch_..., if there is no payment intent';
-COMMENT ON COLUMN invoice_payments.amount_paid IS 'Minor units of currency';
-COMMENT ON COLUMN invoice_payments.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN invoice_payments.status IS 'Stripe''s: open, paid or canceled';
-COMMENT ON COLUMN invoice_payments.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN invoice_payments.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN invoice_payments.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN invoice_payments.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN invoice_payments.created_at IS 'When this row was created';
-COMMENT ON COLUMN invoice_payments.updated_at IS 'When this row was last changed';
-
 CREATE TABLE orders (
     subscription_id uuid NOT NULL,
     customer_id uuid NOT NULL,
@@ -7310,68 +8428,6 @@ COMMENT ON COLUMN stripe_customers.stripe_as_of IS 'Latest moment that the mirro
 COMMENT ON COLUMN stripe_customers.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
 COMMENT ON COLUMN stripe_customers.created_at IS 'When this row was created';
 COMMENT ON COLUMN stripe_customers.updated_at IS 'When this row was last changed';
-
-CREATE TABLE stripe_disputes (
-    stripe_dispute_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_charge_id text NOT NULL,
-    stripe_payment_intent_id text,
-    status text NOT NULL,
-    reason text NOT NULL,
-    amount bigint NOT NULL,
-    currency text NOT NULL,
-    fee bigint NOT NULL,
-    fee_currency text,
-    movements integer NOT NULL,
-    is_charge_refundable boolean NOT NULL,
-    evidence_due_at timestamp with time zone,
-    has_evidence boolean NOT NULL,
-    submissions integer NOT NULL,
-    waived_at timestamp with time zone,
-    waived_by text,
-    waived_reason text,
-    claimed_until timestamp with time zone,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_disputes_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_disputes_check CHECK ((num_nonnulls(waived_at, waived_by, waived_reason) = ANY (ARRAY[0, 3]))),
-    CONSTRAINT stripe_disputes_check1 CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_disputes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_disputes_fee_currency_check CHECK ((fee_currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_disputes_movements_check CHECK ((movements >= 0)),
-    CONSTRAINT stripe_disputes_status_check CHECK ((status = ANY (ARRAY['warning_needs_response'::text, 'warning_under_review'::text, 'warning_closed'::text, 'needs_response'::text, 'under_review'::text, 'appeal_needs_response'::text, 'appeal_under_review'::text, 'lost'::text, 'won'::text, 'prevented'::text]))),
-    CONSTRAINT stripe_disputes_submissions_check CHECK ((submissions >= 0))
-);
-COMMENT ON TABLE stripe_disputes IS 'Disputes: customers who asked their bank for the money back';
-COMMENT ON COLUMN stripe_disputes.stripe_dispute_id IS 'du_... or dp_...';
-COMMENT ON COLUMN stripe_disputes.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_disputes.stripe_charge_id IS 'ch_... that is disputed';
-COMMENT ON COLUMN stripe_disputes.stripe_payment_intent_id IS 'pi_... of the charge; null: none';
-COMMENT ON COLUMN stripe_disputes.status IS 'Stripe''s; warning_...: the bank only asks, no money was taken';
-COMMENT ON COLUMN stripe_disputes.reason IS 'The bank''s: fraudulent, duplicate, product_not_received, ...';
-COMMENT ON COLUMN stripe_disputes.amount IS 'Minor units of currency that are disputed';
-COMMENT ON COLUMN stripe_disputes.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_disputes.fee IS 'Minor units of fee_currency that Stripe charges for it, less what it gave back';
-COMMENT ON COLUMN stripe_disputes.fee_currency IS 'The account''s currency; null: no fee';
-COMMENT ON COLUMN stripe_disputes.movements IS 'How often money was moved for it: taken, given back';
-COMMENT ON COLUMN stripe_disputes.is_charge_refundable IS 'Whether a refund is still possible, and ends it';
-COMMENT ON COLUMN stripe_disputes.evidence_due_at IS 'Until when evidence is accepted; null: none is asked for';
-COMMENT ON COLUMN stripe_disputes.has_evidence IS 'Whether evidence is staged or submitted';
-COMMENT ON COLUMN stripe_disputes.submissions IS 'How often evidence was submitted: Stripe takes it once';
-COMMENT ON COLUMN stripe_disputes.waived_at IS 'Since then DISPUTE_POLICY leaves its subscription alone: an operator decided so; null: it does not';
-COMMENT ON COLUMN stripe_disputes.waived_by IS 'Who decided it';
-COMMENT ON COLUMN stripe_disputes.waived_reason IS 'Why';
-COMMENT ON COLUMN stripe_disputes.claimed_until IS 'Until then one request alone writes its evidence at Stripe; null: none does';
-COMMENT ON COLUMN stripe_disputes.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_disputes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_disputes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_disputes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_disputes.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_disputes.updated_at IS 'When this row was last changed';
 
 CREATE TABLE stripe_events (
     id text NOT NULL,
@@ -8464,6 +9520,22 @@ COMMENT ON COLUMN billing_retention.pruned_until IS 'Everything older has been p
 COMMENT ON COLUMN billing_retention.pruned_rows IS 'Rows pruned by all runs together';
 COMMENT ON COLUMN billing_retention.pruned_at IS 'When a run last finished';
 
+CREATE TABLE billing_revenue_states (
+    subscription_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    livemode boolean NOT NULL,
+    billed boolean NOT NULL,
+    began_at timestamp with time zone,
+    state jsonb NOT NULL
+);
+COMMENT ON TABLE billing_revenue_states IS 'What a subscription was charged from a time on: a row for each change, by Stripe''s clock';
+COMMENT ON COLUMN billing_revenue_states.subscription_id IS 'The subscription; its row may have been deleted since';
+COMMENT ON COLUMN billing_revenue_states.at IS 'The time of the event that shows it, or of the answer if it was fetched; of an end, when it ended';
+COMMENT ON COLUMN billing_revenue_states.livemode IS 'Whether it is in Stripe''s live mode';
+COMMENT ON COLUMN billing_revenue_states.billed IS 'Whether it was active or past due';
+COMMENT ON COLUMN billing_revenue_states.began_at IS 'Since when it was charged at the latest, as far as this snapshot says; counts if nothing earlier is known. Null: it does not say';
+COMMENT ON COLUMN billing_revenue_states.state IS 'Its currency, and its items and discounts: what its revenue depends on';
+
 CREATE TABLE billing_schema_objects (
     id bigint NOT NULL,
     migration text NOT NULL,
@@ -8514,278 +9586,6 @@ COMMENT ON COLUMN billing_takeovers.reason IS 'revived: an operator has billed i
 COMMENT ON COLUMN billing_takeovers.settles IS 'Invoices paid after the end that a revival makes up for, once it is done';
 COMMENT ON COLUMN billing_takeovers.created_at IS 'When it was decided';
 COMMENT ON COLUMN billing_takeovers.done_at IS 'When the accounts changed hands; null: once the subscription is alive at Stripe';
-
-CREATE TABLE stripe_credit_notes (
-    stripe_credit_note_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_invoice_id text NOT NULL,
-    stripe_customer_id text,
-    stripe_number text,
-    status text NOT NULL,
-    amount bigint NOT NULL,
-    amount_before_payment bigint NOT NULL,
-    amount_refunded bigint NOT NULL,
-    amount_to_balance bigint NOT NULL,
-    amount_out_of_band bigint NOT NULL,
-    refunds jsonb,
-    taxes jsonb,
-    voided_at timestamp with time zone,
-    currency text NOT NULL,
-    reason text,
-    memo text,
-    pdf text,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_credit_notes_amount_before_payment_check CHECK ((amount_before_payment >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_out_of_band_check CHECK ((amount_out_of_band >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_refunded_check CHECK ((amount_refunded >= 0)),
-    CONSTRAINT stripe_credit_notes_amount_to_balance_check CHECK ((amount_to_balance >= 0)),
-    CONSTRAINT stripe_credit_notes_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_credit_notes_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_credit_notes_status_check CHECK ((status = ANY (ARRAY['issued'::text, 'void'::text])))
-);
-COMMENT ON TABLE stripe_credit_notes IS 'Credit notes: what was taken off an invoice, and how it was given back';
-COMMENT ON COLUMN stripe_credit_notes.stripe_credit_note_id IS 'cn_...';
-COMMENT ON COLUMN stripe_credit_notes.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_credit_notes.stripe_invoice_id IS 'in_... that it corrects';
-COMMENT ON COLUMN stripe_credit_notes.stripe_customer_id IS 'cus_... of the invoice';
-COMMENT ON COLUMN stripe_credit_notes.stripe_number IS 'Stripe''s number, printed on it';
-COMMENT ON COLUMN stripe_credit_notes.status IS 'Stripe''s: issued or void';
-COMMENT ON COLUMN stripe_credit_notes.amount IS 'Minor units of currency in all, with taxes';
-COMMENT ON COLUMN stripe_credit_notes.amount_before_payment IS 'Minor units that lowered what was still to be paid';
-COMMENT ON COLUMN stripe_credit_notes.amount_refunded IS 'Minor units given back by refunds; stripe_refunds has these too';
-COMMENT ON COLUMN stripe_credit_notes.amount_to_balance IS 'Minor units added to the customer''s balance';
-COMMENT ON COLUMN stripe_credit_notes.amount_out_of_band IS 'Minor units given back outside of Stripe';
-COMMENT ON COLUMN stripe_credit_notes.refunds IS 'The refunds that give back a part of it: refund, amount in minor units; null: none';
-COMMENT ON COLUMN stripe_credit_notes.taxes IS 'What of it is taxes, by rate, as invoices.taxes has them; null: none';
-COMMENT ON COLUMN stripe_credit_notes.voided_at IS 'When it was voided; null: it is not';
-COMMENT ON COLUMN stripe_credit_notes.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_credit_notes.reason IS 'Stripe''s: duplicate, fraudulent, order_change, product_unsatisfactory; null: none given';
-COMMENT ON COLUMN stripe_credit_notes.memo IS 'What it says to the customer';
-COMMENT ON COLUMN stripe_credit_notes.pdf IS 'The PDF at Stripe';
-COMMENT ON COLUMN stripe_credit_notes.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_credit_notes.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_credit_notes.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_credit_notes.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_credit_notes.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_credit_notes.updated_at IS 'When this row was last changed';
-
-CREATE TABLE stripe_refunds (
-    stripe_refund_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_payment_intent_id text,
-    stripe_charge_id text,
-    amount bigint NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    reason text,
-    failure_reason text,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_refunds_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_refunds_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_refunds_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_refunds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'requires_action'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text])))
-);
-COMMENT ON TABLE stripe_refunds IS 'Refunds; invoice_payments names the invoice, by the payment intent';
-COMMENT ON COLUMN stripe_refunds.stripe_refund_id IS 're_...';
-COMMENT ON COLUMN stripe_refunds.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_refunds.stripe_payment_intent_id IS 'pi_... that is refunded; null: a charge without one';
-COMMENT ON COLUMN stripe_refunds.stripe_charge_id IS 'ch_... that is refunded';
-COMMENT ON COLUMN stripe_refunds.amount IS 'Minor units of currency';
-COMMENT ON COLUMN stripe_refunds.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_refunds.status IS 'Stripe''s; failed and canceled refunds moved no money';
-COMMENT ON COLUMN stripe_refunds.reason IS 'Stripe''s: duplicate, fraudulent, requested_by_customer; null: none given';
-COMMENT ON COLUMN stripe_refunds.failure_reason IS 'Why it failed, in Stripe''s words, as lost_or_stolen_card; null: it did not, or Stripe does not say';
-COMMENT ON COLUMN stripe_refunds.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_refunds.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_refunds.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_refunds.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_refunds.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_refunds.updated_at IS 'When this row was last changed';
-
-CREATE TABLE stripe_tax_rates (
-    stripe_tax_rate_id text NOT NULL,
-    livemode boolean NOT NULL,
-    display_name text NOT NULL,
-    tax_type text,
-    percentage numeric NOT NULL,
-    inclusive boolean NOT NULL,
-    country text,
-    state_code text,
-    jurisdiction text,
-    jurisdiction_level text,
-    active boolean NOT NULL,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_tax_rates_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_tax_rates_percentage_check CHECK (((percentage >= (0)::numeric) AND (percentage <= (100)::numeric)))
-);
-COMMENT ON TABLE stripe_tax_rates IS 'Tax rates that were created by hand, and those that Stripe Tax has made and an invoice names';
-COMMENT ON COLUMN stripe_tax_rates.stripe_tax_rate_id IS 'txr_...';
-COMMENT ON COLUMN stripe_tax_rates.livemode IS 'Whether the id belongs to Stripe''s live mode';
-COMMENT ON COLUMN stripe_tax_rates.display_name IS 'What the invoice calls it: VAT, Sales Tax, ...';
-COMMENT ON COLUMN stripe_tax_rates.tax_type IS 'Stripe''s: vat, sales_tax, gst, ...; null: not said';
-COMMENT ON COLUMN stripe_tax_rates.percentage IS 'What is charged, in percent: at Stripe effective_percentage, or percentage';
-COMMENT ON COLUMN stripe_tax_rates.inclusive IS 'Whether prices contain it';
-COMMENT ON COLUMN stripe_tax_rates.country IS 'ISO 3166; null: not said';
-COMMENT ON COLUMN stripe_tax_rates.state_code IS 'ISO 3166-2 without the country; null: not said';
-COMMENT ON COLUMN stripe_tax_rates.jurisdiction IS 'Whose tax it is, as the invoice says; null: not said';
-COMMENT ON COLUMN stripe_tax_rates.jurisdiction_level IS 'Stripe''s: country, state, county, city, district; null: not said';
-COMMENT ON COLUMN stripe_tax_rates.active IS 'Whether it can be used anew';
-COMMENT ON COLUMN stripe_tax_rates.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_tax_rates.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_tax_rates.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_tax_rates.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_tax_rates.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_tax_rates.updated_at IS 'When this row was last changed';
-
-CREATE VIEW billing_tax_lines AS
- SELECT document.livemode,
-    document.at,
-    document.kind,
-    document.document_id,
-    document.stripe_invoice_id,
-    document.stripe_customer_id,
-    rate.country,
-    COALESCE(rate.jurisdiction, rate.state_code, rate.country) AS jurisdiction,
-    rate.display_name AS tax_name,
-    rate.percentage AS rate,
-    document.inclusive,
-    document.reason,
-    document.net,
-    document.tax,
-    document.currency,
-    document.tax_rate AS stripe_tax_rate_id
-   FROM (( SELECT i.livemode,
-            i.finalized_at AS at,
-            'invoice'::text AS kind,
-            i.stripe_invoice_id AS document_id,
-            i.stripe_invoice_id,
-            i.stripe_customer_id,
-            lower((i.currency)::text) AS currency,
-            line.tax_rate,
-            line.inclusive,
-            line.reason,
-            line.net,
-            line.amount AS tax
-           FROM (invoices i
-             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
-          WHERE ((i.taxes IS NOT NULL) AND (i.finalized_at IS NOT NULL))
-        UNION ALL
-         SELECT i.livemode,
-            i.voided_at,
-            'voided_invoice'::text,
-            i.stripe_invoice_id,
-            i.stripe_invoice_id,
-            i.stripe_customer_id,
-            lower((i.currency)::text) AS lower,
-            line.tax_rate,
-            line.inclusive,
-            line.reason,
-            (- line.net),
-            (- line.amount)
-           FROM (invoices i
-             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
-          WHERE ((i.taxes IS NOT NULL) AND (i.voided_at IS NOT NULL) AND (i.finalized_at IS NOT NULL))
-        UNION ALL
-         SELECT n.livemode,
-            n.stripe_created,
-            'credit_note'::text,
-            n.stripe_credit_note_id,
-            n.stripe_invoice_id,
-            n.stripe_customer_id,
-            n.currency,
-            line.tax_rate,
-            line.inclusive,
-            line.reason,
-            (- line.net),
-            (- line.amount)
-           FROM (stripe_credit_notes n
-             CROSS JOIN LATERAL jsonb_to_recordset(n.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
-          WHERE (n.taxes IS NOT NULL)
-        UNION ALL
-         SELECT n.livemode,
-            n.voided_at,
-            'voided_credit_note'::text,
-            n.stripe_credit_note_id,
-            n.stripe_invoice_id,
-            n.stripe_customer_id,
-            n.currency,
-            line.tax_rate,
-            line.inclusive,
-            line.reason,
-            line.net,
-            line.amount
-           FROM (stripe_credit_notes n
-             CROSS JOIN LATERAL jsonb_to_recordset(n.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
-          WHERE ((n.taxes IS NOT NULL) AND (n.voided_at IS NOT NULL))
-        UNION ALL
-         SELECT r.livemode,
-            r.stripe_created,
-            'refund'::text,
-            r.stripe_refund_id,
-            i.stripe_invoice_id,
-            i.stripe_customer_id,
-            lower((i.currency)::text) AS lower,
-            line.tax_rate,
-            line.inclusive,
-            line.reason,
-            (- ((round((((line.net)::numeric * until.now) / whole.total)) - round((((line.net)::numeric * until.before) / whole.total))))::bigint),
-            (- ((round((((line.amount)::numeric * until.now) / whole.total)) - round((((line.amount)::numeric * until.before) / whole.total))))::bigint)
-           FROM (((((stripe_refunds r
-             CROSS JOIN LATERAL ( SELECT p.stripe_invoice_id
-                   FROM invoice_payments p
-                  WHERE ((p.stripe_payment_intent_id = r.stripe_payment_intent_id) AND (p.status = 'paid'::text))
-                  ORDER BY p.stripe_created, p.stripe_invoice_payment_id
-                 LIMIT 1) paid)
-             JOIN invoices i ON ((i.stripe_invoice_id = paid.stripe_invoice_id)))
-             CROSS JOIN LATERAL ( SELECT ((i.amount_invoiced)::numeric + COALESCE(sum(n.amount_before_payment), (0)::numeric)) AS total
-                   FROM stripe_credit_notes n
-                  WHERE ((n.stripe_invoice_id = i.stripe_invoice_id) AND (n.status = 'issued'::text))) whole)
-             CROSS JOIN LATERAL ( SELECT COALESCE(sum(given.amount), (0)::numeric) AS now,
-                    COALESCE(sum(given.amount) FILTER (WHERE (given.id <> r.stripe_refund_id)), (0)::numeric) AS before
-                   FROM ( SELECT other.stripe_refund_id AS id,
-                            ((other.amount)::numeric - COALESCE(( SELECT sum(((part.value ->> 'amount'::text))::bigint) AS sum
-                                   FROM (stripe_credit_notes n
-                                     CROSS JOIN LATERAL jsonb_array_elements(n.refunds) part(value))
-                                  WHERE ((n.stripe_invoice_id = i.stripe_invoice_id) AND (n.status = 'issued'::text) AND ((part.value ->> 'refund'::text) = other.stripe_refund_id))), (0)::numeric)) AS amount
-                           FROM (invoice_payments p
-                             JOIN stripe_refunds other ON ((other.stripe_payment_intent_id = p.stripe_payment_intent_id)))
-                          WHERE ((p.stripe_invoice_id = i.stripe_invoice_id) AND (p.status = 'paid'::text) AND (other.status <> ALL (ARRAY['failed'::text, 'canceled'::text])) AND (ROW(other.stripe_created, other.stripe_refund_id) <= ROW(r.stripe_created, r.stripe_refund_id)))) given) until)
-             CROSS JOIN LATERAL jsonb_to_recordset(i.taxes) line(tax_rate text, inclusive boolean, reason text, net bigint, amount bigint))
-          WHERE ((r.status <> ALL (ARRAY['failed'::text, 'canceled'::text])) AND (i.taxes IS NOT NULL) AND (whole.total > (0)::numeric) AND (until.now > until.before))) document
-     LEFT JOIN stripe_tax_rates rate ON ((rate.stripe_tax_rate_id = document.tax_rate)));
-COMMENT ON VIEW billing_tax_lines IS 'The taxes of invoices, and of what was taken back of them, by document and rate; amounts in minor units';
-COMMENT ON COLUMN billing_tax_lines.livemode IS 'Whether it is Stripe''s live mode';
-COMMENT ON COLUMN billing_tax_lines.at IS 'When the invoice was finalized or voided, the credit note issued or voided, the refund made';
-COMMENT ON COLUMN billing_tax_lines.kind IS 'invoice, voided_invoice, credit_note, voided_credit_note, or refund: one without a credit note';
-COMMENT ON COLUMN billing_tax_lines.document_id IS 'in_..., cn_... or re_...';
-COMMENT ON COLUMN billing_tax_lines.stripe_invoice_id IS 'in_... that it is of';
-COMMENT ON COLUMN billing_tax_lines.stripe_customer_id IS 'cus_... of the invoice';
-COMMENT ON COLUMN billing_tax_lines.country IS 'ISO 3166, whose tax it is; null: the rate does not say it, or is still to be fetched';
-COMMENT ON COLUMN billing_tax_lines.jurisdiction IS 'Whose tax it is there, as the invoice says';
-COMMENT ON COLUMN billing_tax_lines.tax_name IS 'What the invoice calls it';
-COMMENT ON COLUMN billing_tax_lines.rate IS 'In percent';
-COMMENT ON COLUMN billing_tax_lines.inclusive IS 'Whether prices contained it';
-COMMENT ON COLUMN billing_tax_lines.reason IS 'Stripe''s taxability reason: standard_rated, reverse_charge, customer_exempt, ...';
-COMMENT ON COLUMN billing_tax_lines.net IS 'What was sold at the rate, before the tax, in minor units; negative: taken back';
-COMMENT ON COLUMN billing_tax_lines.tax IS 'The tax, in minor units; negative: taken back';
-COMMENT ON COLUMN billing_tax_lines.currency IS 'ISO 4217, lower case';
-COMMENT ON COLUMN billing_tax_lines.stripe_tax_rate_id IS 'txr_...';
 
 CREATE VIEW billing_tax AS
  SELECT livemode,
@@ -9191,63 +9991,6 @@ ALTER TABLE provisioning_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE stripe_charges (
-    stripe_charge_id text NOT NULL,
-    livemode boolean NOT NULL,
-    stripe_payment_intent_id text,
-    stripe_customer_id text,
-    amount bigint NOT NULL,
-    amount_captured bigint NOT NULL,
-    amount_refunded bigint NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    failure_code text,
-    decline_code text,
-    decline_reason text,
-    card_brand text,
-    card_last4 text,
-    card_exp_month smallint,
-    card_exp_year smallint,
-    card_expired_from date GENERATED ALWAYS AS (make_date((card_exp_year + (card_exp_month / 12)), (((card_exp_month)::integer % 12) + 1), 1)) STORED,
-    stripe_created timestamp with time zone NOT NULL,
-    stripe_as_of_since timestamp with time zone NOT NULL,
-    stripe_as_of timestamp with time zone NOT NULL,
-    stripe_event_id text,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT stripe_charges_amount_captured_check CHECK ((amount_captured >= 0)),
-    CONSTRAINT stripe_charges_amount_check CHECK ((amount >= 0)),
-    CONSTRAINT stripe_charges_amount_refunded_check CHECK ((amount_refunded >= 0)),
-    CONSTRAINT stripe_charges_card_exp_month_check CHECK (((card_exp_month >= 1) AND (card_exp_month <= 12))),
-    CONSTRAINT stripe_charges_check CHECK ((stripe_as_of_since <= stripe_as_of)),
-    CONSTRAINT stripe_charges_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT stripe_charges_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text])))
-);
-COMMENT ON TABLE stripe_charges IS 'What was charged or declined, with the card';
-COMMENT ON COLUMN stripe_charges.stripe_charge_id IS 'ch_... or py_...';
-COMMENT ON COLUMN stripe_charges.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN stripe_charges.stripe_payment_intent_id IS 'pi_... that it belongs to; null: none';
-COMMENT ON COLUMN stripe_charges.stripe_customer_id IS 'cus_... that was charged; null: none';
-COMMENT ON COLUMN stripe_charges.amount IS 'Minor units of currency that were asked for';
-COMMENT ON COLUMN stripe_charges.amount_captured IS 'Minor units that were taken';
-COMMENT ON COLUMN stripe_charges.amount_refunded IS 'Minor units of it that were refunded';
-COMMENT ON COLUMN stripe_charges.currency IS 'ISO 4217, lower case as Stripe writes it';
-COMMENT ON COLUMN stripe_charges.status IS 'Stripe''s: pending, succeeded or failed';
-COMMENT ON COLUMN stripe_charges.failure_code IS 'Stripe''s code of a failure, such as card_declined; null: none';
-COMMENT ON COLUMN stripe_charges.decline_code IS 'The bank''s or Radar''s reason, such as insufficient_funds; null: none';
-COMMENT ON COLUMN stripe_charges.decline_reason IS 'The reason in words; null: it did not fail';
-COMMENT ON COLUMN stripe_charges.card_brand IS 'visa, mastercard, ...; null: not a card';
-COMMENT ON COLUMN stripe_charges.card_last4 IS 'Last four digits of the card; null: not a card';
-COMMENT ON COLUMN stripe_charges.card_exp_month IS 'Month in which the card expires; null: not a card';
-COMMENT ON COLUMN stripe_charges.card_exp_year IS 'Year in which the card expires; null: not a card';
-COMMENT ON COLUMN stripe_charges.card_expired_from IS 'The first day on which the card cannot be charged; null: not a card';
-COMMENT ON COLUMN stripe_charges.stripe_created IS 'When Stripe created it';
-COMMENT ON COLUMN stripe_charges.stripe_as_of_since IS 'Earliest moment that the mirrored snapshot may describe';
-COMMENT ON COLUMN stripe_charges.stripe_as_of IS 'Latest moment that the mirrored snapshot may describe, by Stripe''s clock';
-COMMENT ON COLUMN stripe_charges.stripe_event_id IS 'The event whose snapshot this row mirrors; null: fetched from Stripe';
-COMMENT ON COLUMN stripe_charges.created_at IS 'When this row was created';
-COMMENT ON COLUMN stripe_charges.updated_at IS 'When this row was last changed';
-
 CREATE TABLE stripe_customer_balances (
     stripe_customer_id text NOT NULL,
     currency text NOT NULL,
@@ -9373,6 +10116,9 @@ ALTER TABLE ONLY billing_deleted_subscriptions
 ALTER TABLE ONLY billing_deliveries
     ADD CONSTRAINT billing_deliveries_pkey PRIMARY KEY (receiver_id, message_id);
 
+ALTER TABLE ONLY billing_discount_terms
+    ADD CONSTRAINT billing_discount_terms_pkey PRIMARY KEY (subscription_id, stripe_discount_id);
+
 ALTER TABLE ONLY billing_domain_proofs
     ADD CONSTRAINT billing_domain_proofs_pkey PRIMARY KEY (domain_id);
 
@@ -9436,6 +10182,9 @@ ALTER TABLE ONLY billing_meters
 ALTER TABLE ONLY billing_moves
     ADD CONSTRAINT billing_moves_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_mrr_ledger
+    ADD CONSTRAINT billing_mrr_ledger_pkey PRIMARY KEY (subscription_id, currency, at);
+
 ALTER TABLE ONLY billing_noted_users
     ADD CONSTRAINT billing_noted_users_pkey PRIMARY KEY (user_id, noted_in);
 
@@ -9480,6 +10229,9 @@ ALTER TABLE ONLY billing_revenue_changes
 
 ALTER TABLE ONLY billing_revenue
     ADD CONSTRAINT billing_revenue_pkey PRIMARY KEY (subscription_id, currency);
+
+ALTER TABLE ONLY billing_revenue_states
+    ADD CONSTRAINT billing_revenue_states_pkey PRIMARY KEY (subscription_id, at);
 
 ALTER TABLE ONLY billing_revenue_sums
     ADD CONSTRAINT billing_revenue_sums_pkey PRIMARY KEY (livemode, currency);
@@ -9811,6 +10563,8 @@ CREATE UNIQUE INDEX billing_moves_open_key ON billing_moves USING btree (subscri
 
 CREATE INDEX billing_moves_subscription_idx ON billing_moves USING btree (subscription_id, product_type);
 
+CREATE INDEX billing_mrr_ledger_at_idx ON billing_mrr_ledger USING btree (at);
+
 CREATE INDEX billing_notes_customer_idx ON billing_notes USING btree (customer_id, id);
 
 CREATE INDEX billing_orders_left_open_idx ON orders USING btree (subscription_id) WHERE (left_open <> '{}'::uuid[]);
@@ -9870,6 +10624,8 @@ CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (cu
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
 
 CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial_end) WHERE (stripe_status = 'trialing'::text);
+
+CREATE INDEX billing_subscriptions_trialed_idx ON subscriptions USING btree (trial_end) WHERE (trial_end IS NOT NULL);
 
 CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (not_before) WHERE (enabled_at IS NULL);
 
@@ -9971,6 +10727,8 @@ CREATE INDEX provisioning_work_undone_idx ON provisioning_work USING btree (subs
 
 CREATE INDEX provisioning_work_used_up_idx ON provisioning_work USING btree (subscription_id) WHERE (decided_reason = 'used_up'::text);
 
+CREATE INDEX stripe_charges_created_idx ON stripe_charges USING brin (stripe_created) WITH (pages_per_range='32', autosummarize='on');
+
 CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
 
 CREATE INDEX stripe_charges_expiry_idx ON stripe_charges USING btree (card_expired_from) WHERE (status = 'succeeded'::text);
@@ -10063,6 +10821,8 @@ CREATE TRIGGER billing_note_changed_move AFTER UPDATE ON billing_moves FOR EACH 
 
 CREATE TRIGGER billing_note_changed_place AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((COALESCE(old.server, new.server) IS NOT NULL) AND (((old.product_type IS DISTINCT FROM new.product_type) OR (old.server IS DISTINCT FROM new.server)) OR (((old.desired = 'active'::text) OR (old.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (old.pending_action IS NOT NULL)) IS DISTINCT FROM ((new.desired = 'active'::text) OR (new.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (new.pending_action IS NOT NULL)))))) EXECUTE FUNCTION billing_note_place();
 
+CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_discounts FOR EACH ROW WHEN (((((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_discount_id IS DISTINCT FROM new.stripe_discount_id)) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.percent_off IS DISTINCT FROM new.percent_off)) OR (old.amount_off IS DISTINCT FROM new.amount_off)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.duration IS DISTINCT FROM new.duration)) OR (old.stripe_product_ids IS DISTINCT FROM new.stripe_product_ids)) OR (old.ends_at IS DISTINCT FROM new.ends_at))) EXECUTE FUNCTION billing_note_revenue();
+
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((((COALESCE((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false) IS DISTINCT FROM COALESCE((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false)) OR (old.id IS DISTINCT FROM new.id)) OR (old.livemode IS DISTINCT FROM new.livemode)) OR (old.currency IS DISTINCT FROM new.currency))) EXECUTE FUNCTION billing_note_revenue();
@@ -10075,13 +10835,15 @@ CREATE TRIGGER billing_note_move AFTER INSERT OR DELETE ON billing_moves FOR EAC
 
 CREATE TRIGGER billing_note_new_place AFTER INSERT ON tenant_services FOR EACH ROW WHEN ((new.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
 
-CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE OR UPDATE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_user AFTER INSERT OR UPDATE OF email, email_verified ON users FOR EACH ROW WHEN (new.email_verified) EXECUTE FUNCTION billing_note_user();
 
 CREATE TRIGGER billing_note_users_of_customer AFTER INSERT OR UPDATE OF email, user_id, joined_id ON customers FOR EACH ROW WHEN (((new.user_id IS NULL) AND (new.joined_id IS NULL) AND (new.email IS NOT NULL))) EXECUTE FUNCTION billing_note_users_of_customer();
+
+CREATE CONSTRAINT TRIGGER billing_record_revenue AFTER INSERT ON billing_revenue_changes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION billing_record_revenue();
 
 CREATE TRIGGER billing_tell_credit_note AFTER UPDATE ON stripe_credit_notes FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_credit_note();
 

@@ -129,6 +129,11 @@ async def write_decided(
     return {row["object_id"]: row["affects_derived"] for row in written}
 
 
+async def observe_late(conn: Connection, snapshots: Sequence[Mapping[str, Any]]) -> None:
+    """Let the ledger of the revenue take note of subscriptions as they were before."""
+    await _subscriptions.observe_late.fetch_value(conn, snapshots=snapshots)
+
+
 async def list_deleted_here(conn: Connection, object_ids: Sequence[str]) -> set[str]:
     """Return which of these subscriptions were deleted here, undecided by an operator."""
     rows = await _adoptions.list_deleted_here.fetch(conn, stripe_subscription_ids=object_ids)

@@ -75,8 +75,10 @@ def decided_row_of(snapshot: Snapshot, stored: Row | None, *, is_newer: bool) ->
     """Return the row of a snapshot that was decided against the stored one.
 
     It is written if it `is_newer`, and has an effect only while the stored one is what was `seen`.
+    What is not newer keeps its date: the ledger of the revenue takes note of it.
     """
-    since, as_of = _dates(snapshot.version, stored)
+    version = snapshot.version
+    since, as_of = _dates(version, stored) if is_newer else (version.since, version.as_of)
     decided = {"since": since, "as_of": as_of, "is_newer": is_newer}
     return {**first_row_of(snapshot), **decided, "seen": stored["seen"] if stored else None}
 

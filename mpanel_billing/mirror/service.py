@@ -15,7 +15,7 @@ from mpanel_billing.mirror.erasure import without_erased
 from mpanel_billing.mirror.facts import Facts
 from mpanel_billing.mirror.mirrored_type import LockKey, Row
 from mpanel_billing.mirror.ordering import Decision, Kind
-from mpanel_billing.mirror.rows import lookup_of, rows_of
+from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.ties import decide, question_of
 from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
@@ -136,6 +136,13 @@ async def _apply_group(
         _note_written(batch, newer, await repository.write_decided(conn, object_type, rows))
         if adopted := [a for s in newer if (a := _adoption(s, stored.get(s.object_id)))]:
             await repository.adopt_orders(conn, adopted)
+    if late := [row_of(s) for s in group if _is_late(s, decisions[s.object_id])]:
+        await repository.observe_late(conn, late)
+
+
+def _is_late(snapshot: Snapshot, decision: Decision) -> bool:
+    """Whether it shows how a subscription was before: the mirror has no use for it."""
+    return isinstance(snapshot.facts, SubscriptionFacts) and not decision.applies
 
 
 def is_first(snapshot: Snapshot) -> bool:

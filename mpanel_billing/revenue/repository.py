@@ -1,7 +1,7 @@
-"""The sums of `billing_revenue_sums`, and taxes. Functions run in the caller's transaction."""
+"""The revenue as a sum, figures, and taxes. Functions run in the caller's transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import asyncpg
 
@@ -9,6 +9,7 @@ from mpanel_billing.database.queries import Connection, load_queries
 
 _queries = load_queries("revenue")
 _taxes = load_queries("taxes")
+_figures = load_queries("figures")
 
 
 async def try_lock_sums(conn: Connection) -> bool:
@@ -41,4 +42,49 @@ async def list_tax_lines(
     """Return the taxes of a time by document, as `billing_tax_lines` has them."""
     return await _taxes.list_tax_lines.fetch(
         conn, begins_at=begins_at, ends_at=ends_at, livemode=livemode
+    )
+
+
+async def list_movements(
+    conn: Connection, period: str, begins_on: date, ends_on: date, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return the movements of periods, and of all before them together (starts_on None)."""
+    return await _figures.list_movements.fetch(
+        conn, livemode=livemode, period=period, begins_on=begins_on, ends_on=ends_on
+    )
+
+
+async def list_cohorts(
+    conn: Connection, begins_on: date, ends_on: date, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return what became of those who began to pay in these months, as `billing_cohorts` has it."""
+    return await _figures.list_cohorts.fetch(
+        conn, livemode=livemode, begins_on=begins_on, ends_on=ends_on
+    )
+
+
+async def list_cash(
+    conn: Connection, begins_at: datetime, ends_at: datetime, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return what was collected and given back in whole months, as `billing_cash` has it."""
+    return await _figures.list_cash.fetch(
+        conn, livemode=livemode, begins_at=begins_at, ends_at=ends_at
+    )
+
+
+async def list_failed_payments(
+    conn: Connection, begins_at: datetime, ends_at: datetime, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return payments by the month in which they first failed, and what of them came back."""
+    return await _figures.list_failed_payments.fetch(
+        conn, livemode=livemode, begins_at=begins_at, ends_at=ends_at
+    )
+
+
+async def list_trials(
+    conn: Connection, begins_at: datetime, ends_at: datetime, *, livemode: bool
+) -> Sequence[asyncpg.Record]:
+    """Return trials by the month in which they ended, and how many were paid for afterwards."""
+    return await _figures.list_trials.fetch(
+        conn, livemode=livemode, begins_at=begins_at, ends_at=ends_at
     )

@@ -20,6 +20,7 @@ ALTER TABLE subscriptions
     ADD COLUMN IF NOT EXISTS amount bigint,
     ADD COLUMN IF NOT EXISTS current_period_start timestamptz,
     ADD COLUMN IF NOT EXISTS current_period_end timestamptz,
+    ADD COLUMN IF NOT EXISTS started_at timestamptz,
     ADD COLUMN IF NOT EXISTS trial_end timestamptz,
     ADD COLUMN IF NOT EXISTS cancel_at_period_end boolean,
     ADD COLUMN IF NOT EXISTS cancel_at timestamptz,
@@ -73,6 +74,7 @@ FROM (VALUES
     ('amount', 'Recurring total per term in minor units of currency, before discounts; price is the same in major units'),
     ('current_period_start', 'Earliest start of its items'),
     ('current_period_end', 'Earliest end of its items'),
+    ('started_at', 'When it started, as Stripe dates it: before it was created there, if it was moved there'),
     ('trial_end', 'End of the free trial; null: none'),
     ('cancel_at_period_end', 'Whether it ends with the current period'),
     ('cancel_at', 'When it will end; null: not planned'),
@@ -282,8 +284,34 @@ FOR EACH ROW WHEN ((
     NEW.interval_count
 )) EXECUTE FUNCTION billing_note_revenue();
 CREATE TRIGGER billing_note_revenue
-AFTER INSERT OR UPDATE OR DELETE ON subscription_discounts
+AFTER INSERT OR DELETE ON subscription_discounts
 FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+-- each event of a discounted subscription writes its discounts again
+CREATE TRIGGER billing_note_changed_revenue
+AFTER UPDATE ON subscription_discounts
+FOR EACH ROW WHEN ((
+    OLD.subscription_id,
+    OLD.stripe_discount_id,
+    OLD.stripe_subscription_item_id,
+    OLD.position,
+    OLD.percent_off,
+    OLD.amount_off,
+    OLD.currency,
+    OLD.duration,
+    OLD.stripe_product_ids,
+    OLD.ends_at
+) IS DISTINCT FROM (
+    NEW.subscription_id,
+    NEW.stripe_discount_id,
+    NEW.stripe_subscription_item_id,
+    NEW.position,
+    NEW.percent_off,
+    NEW.amount_off,
+    NEW.currency,
+    NEW.duration,
+    NEW.stripe_product_ids,
+    NEW.ends_at
+)) EXECUTE FUNCTION billing_note_revenue();
 
 -- What is kept of a subscription that mPanel deletes with its tenant or customer while Stripe still
 -- knows it, and which subscriptions were brought back from what Stripe knows.

@@ -35,6 +35,7 @@
 --     CONSTRAINT stripe_charges_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text])))
 -- );
 -- ALTER TABLE ONLY stripe_charges ADD CONSTRAINT stripe_charges_pkey PRIMARY KEY (stripe_charge_id);
+-- CREATE INDEX stripe_charges_created_idx ON stripe_charges USING brin (stripe_created) WITH (pages_per_range='32', autosummarize='on');
 -- CREATE INDEX stripe_charges_customer_idx ON stripe_charges USING btree (stripe_customer_id, stripe_created);
 -- CREATE INDEX stripe_charges_expiry_idx ON stripe_charges USING btree (card_expired_from) WHERE (status = 'succeeded'::text);
 -- CREATE INDEX stripe_charges_payment_intent_idx ON stripe_charges USING btree (stripe_payment_intent_id);

@@ -28,6 +28,7 @@
 --     amount bigint,
 --     current_period_start timestamp with time zone,
 --     current_period_end timestamp with time zone,
+--     started_at timestamp with time zone,
 --     trial_end timestamp with time zone,
 --     cancel_at_period_end boolean,
 --     cancel_at timestamp with time zone,
@@ -62,6 +63,7 @@
 -- CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
 -- CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
 -- CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial_end) WHERE (stripe_status = 'trialing'::text);
+-- CREATE INDEX billing_subscriptions_trialed_idx ON subscriptions USING btree (trial_end) WHERE (trial_end IS NOT NULL);
 --
 -- CREATE TABLE subscription_items (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -133,6 +135,10 @@ SELECT
     w.affects_derived
 FROM billing_write_subscriptions_v2(:snapshots::jsonb) AS w;
 
+-- name: observe_late(snapshots)$
+-- Of snapshots that are older than what is mirrored, the ledger of the revenue takes note.
+SELECT billing_observe_late_v1(:snapshots::jsonb);
+
 -- name: derive(stripe_subscription_ids, subscription_ids)
 SELECT
     d.subscription_id,
@@ -178,6 +184,7 @@ SELECT
     s.amount,
     s.current_period_start,
     s.current_period_end,
+    s.started_at,
     s.trial_end,
     s.cancel_at_period_end IS TRUE AS cancel_at_period_end,
     s.cancel_at,

@@ -30,6 +30,7 @@ AS $$
 DECLARE
     applied text[] := '{}';
     clear jsonb;
+    late jsonb;
     ids text[];
     named text[];
     touched text[] := '{}';
@@ -181,6 +182,7 @@ BEGIN
                 'subscription_id', coalesce(placed.subscription_id::text, s.snapshot ->> 'new_subscription_id'),
                 'customer_id', coalesce(placed.customer_id::text, s.snapshot ->> 'new_customer_id')
             )) FILTER (WHERE s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'),
+            jsonb_agg(s.snapshot) FILTER (WHERE s.snapshot -> 'is_newer' = 'false'),
             array_agg(s.snapshot ->> 'object_id'),
             jsonb_agg(s.snapshot -> 'question') FILTER (WHERE s.snapshot ? 'question'),
             jsonb_agg(DISTINCT jsonb_build_object(
@@ -192,7 +194,7 @@ BEGIN
                   AND placed.customer_id IS NULL
                   AND s.snapshot -> 'is_newer' IS DISTINCT FROM 'false'
             )
-        INTO clear, ids, asked, unknown
+        INTO clear, late, ids, asked, unknown
         FROM jsonb_array_elements(billing_apply_snapshots_v1.subscriptions) AS s (snapshot)
         CROSS JOIN LATERAL billing_place_subscription_v1(
             s.snapshot ->> 'object_id',
@@ -209,6 +211,9 @@ BEGIN
           AND (NOT placed.order_is_missing OR s.snapshot -> 'is_newer' = 'false');
         applied := applied || ids;
         requests := requests || coalesce(asked, '[]') || coalesce(unknown, '[]');
+        IF late IS NOT NULL THEN
+            PERFORM billing_observe_late_v1(late);
+        END IF;
         IF clear IS NOT NULL THEN
             SELECT touched || array_agg(w.object_id)
             INTO touched

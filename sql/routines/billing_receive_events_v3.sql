@@ -349,6 +349,7 @@ BEGIN
                 next_due_date = s.current_period_end::date,
                 current_period_start = s.current_period_start,
                 current_period_end = s.current_period_end,
+                started_at = s.started_at,
                 trial_end = s.trial_end,
                 cancel_at_period_end = s.cancel_at_period_end,
                 cancel_at = s.cancel_at,

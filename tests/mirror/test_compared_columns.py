@@ -70,6 +70,7 @@ SAMPLES: Mapping[str, Mapping[str, Any]] = {
             pause_collection={"behavior": "void"},
             schedule="sub_sched_1",
             pending_update={"expires_at": NOW + 5},
+            start_date=NOW - 1,
             trial_end=NOW + 1,
             cancel_at=NOW + 2,
             canceled_at=NOW + 3,

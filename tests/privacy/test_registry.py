@@ -192,13 +192,16 @@ async def test_an_export_has_every_table_that_refers_to_a_person(past: Past) -> 
     async with past.pool.acquire() as conn:
         exported = await export_person(conn, Person(), [])
     # these only remember how far a new edition of the catalogue was applied, a number, a sum of
-    # what is exported, and for an hour whose orders to look for
+    # what is exported and how it came about, and for an hour whose orders to look for
     assert {row["table_name"] for row in referring} - exported.keys() == {
         "catalogue_edits",
+        "billing_discount_terms",
         "billing_message_sequences",
+        "billing_mrr_ledger",
         "billing_noted_users",
         "billing_revenue",
         "billing_revenue_changes",
+        "billing_revenue_states",
     }
 
 

@@ -73,6 +73,7 @@ class SubscriptionFacts(NamedTuple):
     amount: int
     current_period_start: datetime | None
     current_period_end: datetime | None
+    started_at: datetime | None
     trial_end: datetime | None
     cancel_at_period_end: bool
     cancel_at: datetime | None
@@ -132,6 +133,7 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
         amount=sum((item.unit_amount or 0) * (item.quantity or 0) for item in items),
         current_period_start=min(starts) if starts else fields.moment("current_period_start"),
         current_period_end=min(ends) if ends else fields.moment("current_period_end"),
+        started_at=fields.moment("start_date") or fields.moment("created"),
         trial_end=fields.moment("trial_end"),
         cancel_at_period_end=fields.flag("cancel_at_period_end"),
         cancel_at=fields.moment("cancel_at"),

@@ -1,0 +1,139 @@
+-- What the business earns: docs/figures.md.
+
+-- Tables: billing_mrr_ledger, billing_revenue_states, billing_discount_terms
+--
+-- CREATE TABLE billing_mrr_ledger (
+--     subscription_id uuid NOT NULL,
+--     currency text NOT NULL,
+--     at timestamp with time zone NOT NULL,
+--     livemode boolean NOT NULL,
+--     amount numeric NOT NULL,
+--     change numeric NOT NULL,
+--     CONSTRAINT billing_mrr_ledger_change_check CHECK ((change <> (0)::numeric))
+-- );
+-- ALTER TABLE ONLY billing_mrr_ledger ADD CONSTRAINT billing_mrr_ledger_pkey PRIMARY KEY (subscription_id, currency, at);
+-- CREATE INDEX billing_mrr_ledger_at_idx ON billing_mrr_ledger USING btree (at);
+--
+-- CREATE TABLE billing_revenue_states (
+--     subscription_id uuid NOT NULL,
+--     at timestamp with time zone NOT NULL,
+--     livemode boolean NOT NULL,
+--     billed boolean NOT NULL,
+--     began_at timestamp with time zone,
+--     state jsonb NOT NULL
+-- );
+-- ALTER TABLE ONLY billing_revenue_states ADD CONSTRAINT billing_revenue_states_pkey PRIMARY KEY (subscription_id, at);
+--
+-- CREATE TABLE billing_discount_terms (
+--     subscription_id uuid NOT NULL,
+--     stripe_discount_id text NOT NULL,
+--     percent_off numeric,
+--     amount_off bigint,
+--     currency text,
+--     duration text,
+--     stripe_product_ids text[],
+--     ends_at timestamp with time zone
+-- );
+-- ALTER TABLE ONLY billing_discount_terms ADD CONSTRAINT billing_discount_terms_pkey PRIMARY KEY (subscription_id, stripe_discount_id);
+
+-- name: list_movements(livemode, period, begins_on, ends_on)
+-- The movements of the periods that begin from one day on and before another; all before as one period without a
+-- beginning. `customers` is by how much there are more of them.
+SELECT
+    m.currency,
+    CASE WHEN m.starts_on >= :begins_on::date THEN m.starts_on END AS starts_on,
+    m.kind,
+    sum(m.customers)::bigint AS customers,
+    sum(m.amount) AS amount
+FROM billing_mrr_movements AS m
+WHERE m.livemode = :livemode::boolean
+  AND m.period = :period::text
+  AND m.starts_on < :ends_on::date
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- name: list_cohorts(livemode, begins_on, ends_on)
+SELECT
+    c.currency,
+    c.cohort,
+    c.month,
+    c.began,
+    c.customers::bigint AS customers,
+    round(c.began_with)::bigint AS began_with,
+    round(c.amount)::bigint AS amount
+FROM billing_cohorts AS c
+WHERE c.livemode = :livemode::boolean
+  AND c.cohort >= :begins_on::date
+  AND c.cohort < :ends_on::date
+ORDER BY c.currency, c.cohort, c.month;
+
+-- name: list_cash(livemode, begins_at, ends_at)
+-- What billing_cash has of whole months; read by index.
+SELECT
+    date_trunc('month', line.at AT TIME ZONE 'UTC')::date AS month,
+    line.currency,
+    coalesce(sum(line.amount) FILTER (WHERE line.kind = 'collected'), 0)::bigint AS collected,
+    coalesce(sum(line.amount) FILTER (WHERE line.kind = 'refunded'), 0)::bigint AS refunded,
+    coalesce(sum(line.amount) FILTER (WHERE line.kind = 'disputed'), 0)::bigint AS disputed,
+    coalesce(sum(line.amount) FILTER (WHERE line.kind = 'tax'), 0)::bigint AS tax
+FROM billing_cash_lines AS line
+WHERE line.livemode = :livemode::boolean
+  AND line.at >= :begins_at::timestamptz
+  AND line.at < :ends_at::timestamptz
+GROUP BY month, line.currency
+ORDER BY month, line.currency;
+
+-- name: list_failed_payments(livemode, begins_at, ends_at)
+-- Payments by the month in which they first failed, and how many of them have succeeded since.
+SELECT
+    date_trunc('month', f.failed_at AT TIME ZONE 'UTC')::date AS month,
+    f.currency,
+    count(*) AS payments,
+    sum(f.amount)::bigint AS amount,
+    count(*) FILTER (WHERE f.recovered) AS recovered,
+    coalesce(sum(f.amount) FILTER (WHERE f.recovered), 0)::bigint AS amount_recovered
+FROM (
+    SELECT DISTINCT ON (c.stripe_payment_intent_id)
+        c.stripe_created AS failed_at,
+        c.currency,
+        c.amount,
+        EXISTS (
+            SELECT 1
+            FROM stripe_charges AS later
+            WHERE later.stripe_payment_intent_id = c.stripe_payment_intent_id
+              AND later.status = 'succeeded'
+        ) AS recovered
+    FROM stripe_charges AS c
+    WHERE c.status = 'failed'
+      AND c.livemode = :livemode::boolean
+      AND c.stripe_created >= :begins_at::timestamptz
+      AND c.stripe_created < :ends_at::timestamptz
+      AND NOT EXISTS (
+          SELECT 1
+          FROM stripe_charges AS earlier
+          WHERE earlier.stripe_payment_intent_id = c.stripe_payment_intent_id
+            AND earlier.status = 'failed'
+            AND earlier.stripe_created < :begins_at::timestamptz
+      )
+    ORDER BY c.stripe_payment_intent_id, c.stripe_created
+) AS f
+GROUP BY month, f.currency
+ORDER BY month, f.currency;
+
+-- name: list_trials(livemode, begins_at, ends_at)
+-- Trials by the month in which they ended, and how many of them were paid for afterwards.
+SELECT
+    date_trunc('month', s.trial_end AT TIME ZONE 'UTC')::date AS month,
+    count(*) AS trials,
+    count(*) FILTER (WHERE EXISTS (
+        SELECT 1
+        FROM billing_mrr_ledger AS l
+        WHERE l.subscription_id = s.id
+          AND l.at <= now()
+    )) AS converted
+FROM subscriptions AS s
+WHERE s.trial_end >= :begins_at::timestamptz
+  AND s.trial_end < least(:ends_at::timestamptz, now())
+  AND s.livemode = :livemode::boolean
+GROUP BY month
+ORDER BY month;
