@@ -20,8 +20,10 @@ SETTINGS = (
     "synchronous_commit = 'off'",
 )
 _ROWS = ROOT / "tests" / "mpanel" / "many_rows.sql"
-_ONE_IN_TROUBLE = 20
-"""Of the subscriptions that many_rows.sql has in trouble, one in so many: 0.075 % of all."""
+_PEOPLE = ROOT / "benchmarks" / "people.sql"
+_PER_TROUBLED = 50_000
+_MOST_LEFT_OUT = 20
+"""Of those that many_rows.sql has in trouble one in 20 stays, from 1,000,000 on; of fewer, more."""
 
 
 _SUSPEND_INDEXES = """
@@ -35,6 +37,7 @@ RETURNING t.relname AS table
 """
 """What a failed CREATE INDEX CONCURRENTLY leaves behind: REINDEX completes it."""
 _REVENUE = """
+TRUNCATE billing_revenue, billing_revenue_sums;
 INSERT INTO billing_revenue (subscription_id, currency, livemode, amount, changes_at)
 SELECT s.id, r.currency, r.livemode, r.amount, r.changes_at
 FROM subscriptions AS s
@@ -53,7 +56,12 @@ LIMIT 20000
 _LARGE_CUSTOMER = """
 UPDATE subscriptions
 SET customer_id = (SELECT customer_id FROM subscriptions WHERE stripe_subscription_id = 'sub_1')
-WHERE stripe_subscription_id IN (SELECT 'sub_' || n FROM generate_series(1, 3000) AS n);
+WHERE stripe_subscription_id IN (
+    SELECT 'sub_' || n
+    FROM generate_series(
+        1, least(3000, current_setting('billing.subscriptions')::integer / 10)
+    ) AS n
+);
 UPDATE invoices AS i
 SET customer_id = s.customer_id
 FROM subscriptions AS s
@@ -64,7 +72,7 @@ WHERE s.id = i.subscription_id
 _ACCOUNTS = """
 INSERT INTO users (email, password_hash, email_verified)
 SELECT 'account-' || n || '@example.com', 'x', TRUE
-FROM generate_series(1, 100000) AS n;
+FROM generate_series(1, current_setting('billing.subscriptions')::integer / 10) AS n;
 INSERT INTO billing_noted_users (user_id)
 SELECT id FROM users LIMIT 1000
 """
@@ -81,9 +89,14 @@ def kept_or_scratch(kept: Path | None) -> Iterator[Path]:
         yield folder
 
 
-async def prepare(postgres: EmbeddedPostgres, subscriptions: int) -> str:
-    """Return the URL of a database with the rows, which may be there from the last time."""
-    name = f"reads_{subscriptions}"
+async def prepare(
+    postgres: EmbeddedPostgres, subscriptions: int, *, seed: int | None = None
+) -> str:
+    """Return the URL of a database with the rows, which may be there from the last time.
+
+    With a seed they are people, in Stripe's test mode; see `fill`.
+    """
+    name = f"reads_{subscriptions}" if seed is None else f"people_{subscriptions}_{seed}"
     url = postgres.url(name)
     if not postgres.has_database(name):
         postgres.create_database(name)
@@ -91,7 +104,7 @@ async def prepare(postgres: EmbeddedPostgres, subscriptions: int) -> str:
         conn = await asyncpg.connect(url)
         for setting in SETTINGS:
             await conn.execute(f"ALTER SYSTEM SET {setting}")
-        await fill(conn, subscriptions)
+        await fill(conn, subscriptions, seed=seed)
         await conn.close()
     postgres.stop()
     postgres.start()
@@ -107,12 +120,20 @@ async def without_indexes(conn: Connection) -> AsyncIterator[None]:
         await run(conn, f"REINDEX TABLE {table}")
 
 
-async def fill(conn: Connection, subscriptions: int) -> None:
-    """Make the rows without triggers, and all indexes after most of them."""
+async def fill(conn: Connection, subscriptions: int, *, seed: int | None = None) -> None:
+    """Make the rows without triggers, and all indexes after most of them.
+
+    With a seed they are people with names, cards and further faults, which the seed chooses.
+    """
     await conn.execute("SET session_replication_role = replica")
-    await conn.execute(f"SET billing.one_in_trouble = {_ONE_IN_TROUBLE}")
+    await conn.execute(f"SET billing.livemode = {'on' if seed is None else 'off'}")
+    one_in = min(_MOST_LEFT_OUT, max(1, subscriptions // _PER_TROUBLED))
+    await conn.execute(f"SET billing.one_in_trouble = {one_in}")
     async with without_indexes(conn):
         await run_script(conn, _ROWS.read_text(), subscriptions)
+        if seed is not None:
+            await conn.execute(f"SET billing.seed = {seed}")
+            await run_script(conn, _PEOPLE.read_text(), subscriptions)
     for statement in (
         *_REVENUE.split(";"),
         _AUDIT,

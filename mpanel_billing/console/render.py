@@ -53,6 +53,20 @@ _TONES: Mapping[str, str] = {
 """How a state is coloured; what is not here is past or neutral. The word itself is always there."""
 
 
+_SETTLED_BY: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("not_provisioned", "provisioning_failed", "service_missing"),
+            *("active_after_end", "work_failed"),
+        ),
+        "retry",
+    ),
+    "event_failed": "replay",
+    "not_delivered": "resend",
+}
+"""The action that a kind of trouble begins with; the others have a command."""
+
+
 def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
     """Load the templates; `actions` are those that they may link to, by name."""
     environment = aiohttp_jinja2.setup(
@@ -64,6 +78,7 @@ def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
         enable_async=False,
     )
     environment.globals["languages"] = LANGUAGES
+    environment.globals["settled_by"] = _SETTLED_BY
     environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
     environment.filters["money"] = _money
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
@@ -88,6 +103,7 @@ def _common(
     words = visit.words if visit else words_of(choose_language(request, None))
     shown = {
         "t": words,
+        "named": lambda state: words.get(f"state.{state}", str(state)),
         "language": words.language,
         "path": request.path,
         "visit": visit,

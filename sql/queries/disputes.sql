@@ -113,6 +113,61 @@ LEFT JOIN billing_reconcile_marks AS m
 -- name: list_disputes(dispute_id, customer_id, only_open, livemode, after, most)
 -- The latest first, or, of those that wait for an answer, the most urgent; or one of them. Of a customer,
 -- if one is named; those that come after the dispute `after`. One without a date is the least urgent.
+-- Each branch finds its few by an index: of all disputes, most are settled long ago.
+WITH candidates AS (
+    SELECT named.stripe_dispute_id
+    FROM stripe_disputes AS named
+    WHERE named.stripe_dispute_id = :dispute_id::text
+    UNION
+    SELECT paid.stripe_dispute_id
+    FROM stripe_customers AS k
+    JOIN stripe_charges AS h
+        ON h.stripe_customer_id = k.id
+    JOIN stripe_disputes AS paid
+        ON paid.stripe_charge_id = h.stripe_charge_id
+    WHERE k.customer_id = :customer_id::uuid
+    UNION
+    SELECT owed.stripe_dispute_id
+    FROM invoices AS i
+    JOIN invoice_payments AS p
+        ON p.stripe_invoice_id = i.stripe_invoice_id
+    JOIN stripe_disputes AS owed
+        ON owed.stripe_payment_intent_id = p.stripe_payment_intent_id
+    WHERE i.customer_id = :customer_id::uuid
+    UNION
+    SELECT unanswered.stripe_dispute_id
+    FROM stripe_disputes AS unanswered
+    WHERE :only_open::boolean
+      AND :dispute_id::text IS NULL
+      AND :customer_id::uuid IS NULL
+      AND unanswered.status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response')
+    UNION
+    (
+        SELECT latest.stripe_dispute_id
+        FROM stripe_disputes AS latest
+        WHERE NOT :only_open::boolean
+          AND :dispute_id::text IS NULL
+          AND :customer_id::uuid IS NULL
+          AND latest.livemode = :livemode::boolean
+          AND latest.stripe_created <= coalesce((
+              SELECT l.stripe_created
+              FROM stripe_disputes AS l
+              WHERE l.stripe_dispute_id = :after::text
+          ), 'infinity')
+          AND (
+              :after::text IS NULL
+              OR (latest.stripe_created, latest.stripe_dispute_id) < (
+                  SELECT
+                      l.stripe_created,
+                      l.stripe_dispute_id
+                  FROM stripe_disputes AS l
+                  WHERE l.stripe_dispute_id = :after::text
+              )
+          )
+        ORDER BY latest.stripe_created DESC, latest.stripe_dispute_id DESC
+        LIMIT :most
+    )
+)
 SELECT
     d.stripe_dispute_id,
     d.status,
@@ -134,8 +189,16 @@ SELECT
     billed.stripe_number,
     billed.stripe_invoice_id,
     billed.invoice_id,
-    billed.subscription_id
-FROM stripe_disputes AS d
+    billed.subscription_id,
+    c.id AS customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer
+FROM candidates
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM stripe_disputes AS candidate
+    WHERE candidate.stripe_dispute_id = candidates.stripe_dispute_id
+    OFFSET 0
+) AS d
 LEFT JOIN stripe_charges AS charged
     ON charged.stripe_charge_id = d.stripe_charge_id
 LEFT JOIN stripe_customers AS payer
@@ -154,6 +217,8 @@ LEFT JOIN LATERAL (
     ORDER BY p.stripe_created
     LIMIT 1
 ) AS billed ON TRUE
+LEFT JOIN customers AS c
+    ON c.id = coalesce(billed.customer_id, payer.customer_id)
 WHERE d.livemode = :livemode::boolean
   AND (:dispute_id::text IS NULL OR d.stripe_dispute_id = :dispute_id::text)
   AND (:customer_id::uuid IS NULL OR coalesce(billed.customer_id, payer.customer_id) = :customer_id::uuid)

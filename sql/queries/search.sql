@@ -178,12 +178,22 @@ WHERE o.registrable = :registrable::text
 LIMIT 200;
 
 -- name: find_by_words(words, most)
--- Customers whose name, company and e-mail address have these beginnings of words; latest first.
+-- Customers whose name, company and e-mail address have these beginnings of words; latest first. Of more
+-- than a thousand it reads any thousand: whoever asks has to say it more exactly.
 SELECT 'name' AS object_type, coalesce(c.name, c.company_name, c.email) AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
-FROM customers AS c
-WHERE to_tsvector(
-    'simple', coalesce(c.name, '') || ' ' || coalesce(c.company_name, '') || ' ' || coalesce(c.email, '')
-) @@ to_tsquery('simple', :words::text)
+FROM (
+    SELECT
+        named.id,
+        named.name,
+        named.company_name,
+        named.email,
+        named.created_at
+    FROM customers AS named
+    WHERE to_tsvector(
+        'simple', coalesce(named.name, '') || ' ' || coalesce(named.company_name, '') || ' ' || coalesce(named.email, '')
+    ) @@ to_tsquery('simple', :words::text)
+    LIMIT 1000
+) AS c
 ORDER BY c.created_at DESC, c.id
 LIMIT :most;
 
@@ -289,9 +299,11 @@ LEFT JOIN provisioning_holds AS h
 ORDER BY o.ordered_at DESC, o.subscription_id;
 
 -- name: list_customer_trouble(customer_id, most)
--- Of the subscriptions above.
+-- Of the subscriptions above, with what it means and what settles it.
 SELECT
     b.trouble,
+    k.meaning,
+    k.settled_by,
     b.subscription_id,
     b.object_id,
     b.since,
@@ -311,15 +323,22 @@ CROSS JOIN LATERAL (
     WHERE kept.subscription_id = listed.id
     OFFSET 0
 ) AS b
+JOIN billing_trouble_kinds AS k
+    ON k.kind = b.trouble
 ORDER BY b.since, b.trouble;
 
 -- name: list_subscription_trouble(subscription_id)
 SELECT
     b.trouble,
+    k.meaning,
+    k.settled_by,
+    b.subscription_id,
     b.object_id,
     b.since,
     b.detail
 FROM billing_trouble AS b
+JOIN billing_trouble_kinds AS k
+    ON k.kind = b.trouble
 WHERE b.subscription_id = :subscription_id::uuid
 ORDER BY b.since, b.trouble;
 

@@ -1,19 +1,24 @@
 -- What waits for a person, as lists of the console.
 
 -- name: list_trouble(kind, most)
--- The oldest first, of one kind or of all, with the command that the runbook begins with.
+-- Of one kind or of each the oldest, how many there are, and the command that the runbook begins with: many of
+-- one kind do not hide another.
 WITH listed AS MATERIALIZED (
-    SELECT
-        b.trouble,
-        b.subscription_id,
-        b.object_id,
-        b.since,
-        b.detail
-    FROM billing_trouble AS b
-    WHERE :kind::text IS NULL
-       OR b.trouble = :kind::text
-    ORDER BY b.since
-    LIMIT :most
+    SELECT *
+    FROM (
+        SELECT
+            b.trouble,
+            b.subscription_id,
+            b.object_id,
+            b.since,
+            b.detail,
+            count(*) OVER (PARTITION BY b.trouble) AS many,
+            row_number() OVER (PARTITION BY b.trouble ORDER BY b.since, b.object_id) AS place
+        FROM billing_trouble AS b
+        WHERE :kind::text IS NULL
+           OR b.trouble = :kind::text
+    ) AS numbered
+    WHERE numbered.place <= :most
 )
 SELECT
     listed.trouble,
@@ -24,6 +29,7 @@ SELECT
     listed.object_id,
     listed.since,
     listed.detail,
+    listed.many,
     s.customer_id,
     coalesce(c.company_name, c.name, c.email) AS customer
 FROM listed
@@ -36,19 +42,23 @@ LEFT JOIN customers AS c
 ORDER BY listed.since, listed.trouble, listed.object_id;
 
 -- name: list_watched(kind, most)
--- What Stripe or time settles, the oldest first, of one kind or of all.
+-- What Stripe or time settles, likewise.
 WITH listed AS MATERIALIZED (
-    SELECT
-        b.trouble,
-        b.subscription_id,
-        b.object_id,
-        b.since,
-        b.detail
-    FROM billing_watch AS b
-    WHERE :kind::text IS NULL
-       OR b.trouble = :kind::text
-    ORDER BY b.since
-    LIMIT :most
+    SELECT *
+    FROM (
+        SELECT
+            b.trouble,
+            b.subscription_id,
+            b.object_id,
+            b.since,
+            b.detail,
+            count(*) OVER (PARTITION BY b.trouble) AS many,
+            row_number() OVER (PARTITION BY b.trouble ORDER BY b.since, b.object_id) AS place
+        FROM billing_watch AS b
+        WHERE :kind::text IS NULL
+           OR b.trouble = :kind::text
+    ) AS numbered
+    WHERE numbered.place <= :most
 )
 SELECT
     listed.trouble,
@@ -59,6 +69,7 @@ SELECT
     listed.object_id,
     listed.since,
     listed.detail,
+    listed.many,
     s.customer_id,
     coalesce(c.company_name, c.name, c.email) AS customer
 FROM listed

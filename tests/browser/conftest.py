@@ -34,6 +34,7 @@ FLAGS = (
     "--disable-quic",
 )
 PATIENCE_SECONDS = 30
+LOOK_SECONDS = 0.05
 
 Found = TypeVar("Found")
 
@@ -56,7 +57,7 @@ class Browser:
 
     async def until(self, condition: Callable[[webdriver.Chrome], Found]) -> Found:
         """Wait until the condition is met."""
-        patience = WebDriverWait(self.driver, PATIENCE_SECONDS)
+        patience = WebDriverWait(self.driver, PATIENCE_SECONDS, LOOK_SECONDS)
         return await asyncio.to_thread(patience.until, condition)
 
     async def find(self, selector: str) -> WebElement:

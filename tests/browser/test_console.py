@@ -209,6 +209,19 @@ async def test_the_keyboard_alone_finds_a_customer_and_shows_the_keys(desk: Desk
     assert "Ada Lovelace" in await desk.browser.text_of("#results article")
 
 
+async def test_what_is_entered_after_the_preview_has_to_be_shown_before_it_is_confirmed(
+    desk: Desk,
+) -> None:
+    await desk.open(f"{desk.invoice}/refund")
+    confirms = "form.confirm button.danger"
+    assert await desk.browser.text_of(confirms) == "Refund $12.98 now"
+    await desk.browser.fill("#amount", "2.50")
+    assert not await asyncio.to_thread((await desk.browser.find(confirms)).is_enabled)
+    await desk.browser.click("form.stack button")
+    await desk.browser.until(lambda driver: "Refund $2.50 now" in driver.page_source)
+    assert await asyncio.to_thread((await desk.browser.find(confirms)).is_enabled)
+
+
 async def test_without_scripts_a_part_is_refunded(desk: Desk) -> None:
     driver = desk.browser.driver
     off = {"value": True}

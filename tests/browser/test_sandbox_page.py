@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from selenium.webdriver.common.keys import Keys
 
 from stripe_sandbox import Sandbox, SandboxConfig, running_sandbox
@@ -53,6 +54,26 @@ async def test_every_page_fits_a_small_screen_and_is_accessible(
         assert await browser.run("return document.documentElement.scrollWidth") <= 360, path
         found = await asyncio.to_thread(checker.run, browser.driver)
         assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == [], path
+
+
+async def test_the_customer_portal_fits_a_small_screen_and_is_accessible(
+    browser: Browser, filled: Filled
+) -> None:
+    from axe_core_python import selenium as axe
+
+    headers = {"Authorization": "Bearer sk_test_x"}
+    asked = {"customer": filled.made["ada"]["id"], "return_url": "https://panel.test/"}
+    async with (
+        ClientSession(filled.sandbox.url, headers=headers) as session,
+        session.post("/v1/billing_portal/sessions", data=asked) as answer,
+    ):
+        portal = await answer.json()
+    checker = axe.Axe()
+    await browser.resize(360, 740)
+    await browser.open(portal["url"])
+    assert await browser.run("return document.documentElement.scrollWidth") <= 360
+    found = await asyncio.to_thread(checker.run, browser.driver)
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
 
 
 async def test_a_keyboard_alone_moves_the_clock_and_finds_an_object(

@@ -105,7 +105,7 @@ async def test_a_retry_shows_what_is_wrong_and_is_on_record(
     done = await console.post(path, shown)
     assert done.headers["Location"].endswith("?done=retried")
     after = await console.open(done.headers["Location"])
-    assert "The worker tries again now." in after.text
+    assert "The worker tries again now" in after.text
     assert await audited(service, "subscription.retry") == [
         ("ada.lovelace", ids.subscription, "done")
     ]
@@ -116,6 +116,20 @@ async def test_a_retry_shows_what_is_wrong_and_is_on_record(
         )
         == "active"
     )
+
+
+async def test_a_page_looks_again_for_what_the_worker_does_and_not_for_ever(
+    console: Console, ids: Ids
+) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    looks = 0
+    shown = await console.open(f"{page}?done=retried")
+    while again := re.search(r'hx-get="([^"]+)"', shown.html):
+        looks += 1
+        shown = await console.open(again[1].replace("&amp;", "&"))
+    assert looks == 10
+    for address in (page, f"{page}?done=cancelled", f"{page}?done=retried&look=99"):
+        assert "hx-get" not in (await console.open(address)).html
 
 
 async def test_a_suspension_needs_a_reason_and_is_lifted(
@@ -258,10 +272,26 @@ async def test_a_long_list_is_cut_and_stays_small(console: Console) -> None:
         " repeat('x', 300), now() FROM generate_series(1, 300) AS n",
         json.loads(payload),
     )
-    for path in ("/console/events", "/console/trouble"):
+    for path in ("/console/events", "/console/trouble?kind=event_failed"):
         shown = await console.open(path)
         assert shown.html.count("<tr>") == MOST + 1
         assert len(shown.html.encode()) < 60_000
+
+
+async def test_many_of_one_kind_do_not_hide_another(console: Console) -> None:
+    await console.service.pool.execute(
+        "INSERT INTO stripe_events (id, type, livemode, status, payload, received_at, last_error,"
+        " next_attempt_at) SELECT 'evt_' || n, 'invoice.paid', FALSE, 'failed', '{}',"
+        " now() - interval '1 day', 'x', now() FROM generate_series(1, 300) AS n"
+    )
+    await console.service.pool.execute(
+        "UPDATE tenant_services SET stopped = 'refused', last_error = 'no space left'"
+        " WHERE product_type = 'hosting'"
+    )
+    shown = await console.open("/console/trouble")
+    assert "event_failed 300" in shown.text
+    assert "These are the oldest 10. More of this kind" in shown.text
+    assert "no space left" in shown.text
 
 
 async def test_whether_everything_runs_is_shown(console: Console) -> None:

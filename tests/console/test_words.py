@@ -63,6 +63,7 @@ def test_nothing_is_in_the_catalogue_that_is_not_said() -> None:
         "credit",
         "balance",
         "invoice_act",
+        "state",
     }
     said = used()
     source = "".join(path.read_text() for path in CODE)

@@ -1,6 +1,7 @@
 -- Many subscriptions with all that hangs on them; three in two hundred are in trouble. The
 -- setting billing.subscriptions says how many. With billing.one_in_trouble only one of so many of
--- the troubled is; the debts of the others are still tried to be collected.
+-- the troubled is; the debts of the others are still tried to be collected. With billing.livemode off
+-- they are of Stripe's test mode.
 
 -- one by one the ledger of the revenue takes longer than all the rest
 ALTER TABLE billing_revenue_changes DISABLE TRIGGER billing_record_revenue;
@@ -8,6 +9,7 @@ ALTER TABLE billing_revenue_changes DISABLE TRIGGER billing_record_revenue;
 CREATE TEMPORARY TABLE made AS
 SELECT n, gen_random_uuid() AS subscription_id, gen_random_uuid() AS customer_id,
     gen_random_uuid() AS tenant_id, troubled,
+    coalesce(current_setting('billing.livemode', TRUE), 'on')::boolean AS livemode,
     CASE WHEN troubled OR n % 200 IN (1, 2, 3) THEN n % 200 ELSE 10 END AS kind
 FROM (
     SELECT n, n / 200 % coalesce(current_setting('billing.one_in_trouble', TRUE), '1')::integer = 0
@@ -27,7 +29,7 @@ INSERT INTO subscriptions (id, tenant_id, customer_id, status, billing_provider,
     stripe_as_of_since, stripe_as_of, metadata, created_at)
 SELECT subscription_id, tenant_id, customer_id,
     CASE kind WHEN 0 THEN 'pending' WHEN 1 THEN 'suspended' WHEN 2 THEN 'cancelled' ELSE 'active' END,
-    'stripe', TRUE,
+    'stripe', livemode,
     CASE kind WHEN 1 THEN 'past_due' WHEN 2 THEN 'canceled' WHEN 3 THEN 'trialing' ELSE 'active' END,
     'sub_' || n, 'cus_' || n, 'usd', 799, 7.99, 'monthly', FALSE,
     now() - interval '10 days', now() + n * interval '30 seconds', TRUE, TRUE, now(), now(),
@@ -56,7 +58,7 @@ INSERT INTO invoices (tenant_id, customer_id, invoice_number, status, subtotal, 
     amount_paid, amount_remaining, stripe_created, finalized_at, stripe_as_of_since, stripe_as_of,
     attempt_count, next_payment_attempt)
 SELECT tenant_id, customer_id, 'in_' || n || '_' || month, 'paid', 7.99, 7.99, 'USD',
-    subscription_id, TRUE, 'in_' || n || '_' || month, 'sub_' || n,
+    subscription_id, livemode, 'in_' || n || '_' || month, 'sub_' || n,
     CASE WHEN kind = 1 AND month = 3 THEN 'open' ELSE 'paid' END, 799,
     CASE WHEN kind = 1 AND month = 3 THEN 0 ELSE 799 END,
     CASE WHEN kind = 1 AND month = 3 THEN 799 ELSE 0 END,
@@ -79,18 +81,18 @@ SELECT subscription_id, type, 'active', CASE kind WHEN 0 THEN 'absent' ELSE 'act
 FROM made CROSS JOIN unnest(ARRAY['hosting', 'email']) AS type;
 
 INSERT INTO billing_trials (subscription_id, product_id, customer_id, livemode, vouched, to_end)
-SELECT made.subscription_id, products.id, made.customer_id, TRUE, FALSE, FALSE
+SELECT made.subscription_id, products.id, made.customer_id, made.livemode, FALSE, FALSE
 FROM made CROSS JOIN products WHERE made.kind = 3 AND products.code = 'many';
 
 INSERT INTO checkout_sessions (subscription_id, attempt, stripe_session_id, livemode, params, status)
-SELECT subscription_id, 1, 'cs_' || n, TRUE, '{}', 'complete' FROM made;
+SELECT subscription_id, 1, 'cs_' || n, livemode, '{}', 'complete' FROM made;
 
 INSERT INTO orders (subscription_id, customer_id, fingerprint)
 SELECT subscription_id, customer_id, '\x00' FROM made;
 
 INSERT INTO stripe_events (id, type, livemode, created, object_id, payload, status, last_error,
     received_at, applied_at)
-SELECT 'evt_' || n, 'invoice.paid', TRUE, now(), 'in_' || n, '{}',
+SELECT 'evt_' || n, 'invoice.paid', livemode, now(), 'in_' || n, '{}',
     CASE kind WHEN 4 THEN 'failed' ELSE 'applied' END, CASE kind WHEN 4 THEN 'Traceback' END,
     now() - n * interval '1 second', now()
 FROM made;
@@ -99,7 +101,7 @@ INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
 VALUES ('panel', 'https://panel.test/', TRUE, '{*}', 'whsec_abc', 'grace');
 INSERT INTO billing_messages (id, type, object_id, transition, livemode, subscription_id, sequence,
     occurred_at, addressed_at, data)
-SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', TRUE, subscription_id, 1,
+SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', livemode, subscription_id, 1,
     now(), now(), '{}'
 FROM made;
 INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id, sequence, state, next_attempt_at)

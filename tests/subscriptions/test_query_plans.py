@@ -18,6 +18,12 @@ OF_THE_CONSOLE = [
     load_queries("search").list_customer_returns,
     load_queries("work_lists").list_debtors,
     load_queries("notes").list_notes,
+    load_queries("disputes").list_disputes,
+    load_queries("inbox").get_event,
+    load_queries("operations").list_services,
+    load_queries("operations").get_hold,
+    load_queries("operations").list_leniency,
+    load_queries("operations").list_timeline,
 ]
 MORE = """
 INSERT INTO users (email, password_hash)

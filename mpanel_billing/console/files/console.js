@@ -18,6 +18,8 @@ function isTyping(target) {
 }
 
 function onKey(event) {
+  // Who is in the empty search box already, and presses its key all the same, does not search for it.
+  if (event.key === "/" && event.target.id === "q" && event.target.value === "") event.preventDefault();
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   const goes = event.timeStamp - goesAt < CHORD_MS;
   goesAt = 0;
@@ -54,6 +56,13 @@ for (const reader of document.querySelectorAll("[data-reads]")) {
   });
 }
 
+// What is about to be confirmed is what was shown: after another choice it has to be shown again.
+for (const form of document.querySelectorAll("[data-shows]")) {
+  form.addEventListener("input", () => {
+    for (const button of document.querySelectorAll("form.confirm button")) button.disabled = true;
+  });
+}
+
 for (const form of document.querySelectorAll("[data-once]")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();
@@ -64,4 +73,5 @@ for (const form of document.querySelectorAll("[data-once]")) {
 // A page that the browser kept is as it was before the form was sent.
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+  for (const button of document.querySelectorAll("form.confirm button")) button.disabled = false;
 });

@@ -27,4 +27,4 @@ async def show_find(visit: Visit, given: Given) -> Page:
         found = await find(mirror.pool, text, MOST, None if typing else mirror.stripe)
     except InvalidRequestError as error:
         return Page("find.html", {"q": text, "found": None, "error": error}, error.status)
-    return Page("find.html", {"q": text, "found": found})
+    return Page("find.html", {"q": text, "found": found, "typing": typing})

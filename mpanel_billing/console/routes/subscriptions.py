@@ -23,6 +23,10 @@ _ONE = "/console/subscriptions/{id}"
 _TRIAL_DAYS = 7
 """What an extension of a trial is proposed to be."""
 
+_WORKER_DOES = frozenset({"retried", "suspended", "lifted", "plan_changed"})
+_MOST_LOOKS = 10
+"""One a second."""
+
 FEEDBACK: tuple[Feedback, ...] = get_args(Feedback)
 
 
@@ -32,7 +36,18 @@ async def show_subscription(visit: Visit, given: Given) -> Page:
     pool = visit.app[keys.POOL]
     values = await _facts(visit, given)
     story = await operations.list_timeline(pool, given.id)
-    return Page("subscription.html", {**values, "timeline": story[::-1]})
+    done = given.text("done")
+    values |= {"timeline": story[::-1], "done": done, "look": _next_look(done, given.text("look"))}
+    return Page("subscription.html", values)
+
+
+def _next_look(done: str, look: str) -> int | None:
+    """Return which look at the page this is, if the browser is to look once more; else None.
+
+    The worker takes moments for what was asked of it: the page shows by itself what comes of it.
+    """
+    last = int(look) if look.isdecimal() else 0
+    return last + 1 if done in _WORKER_DOES and last < _MOST_LOOKS else None
 
 
 async def _facts(visit: Visit, given: Given) -> dict[str, Any]:

@@ -16,30 +16,19 @@ from mpanel_billing.webhooks.inbox import list_events, replay_event, show_event
 pages = Pages()
 
 MOST = 50
+MOST_OF_EACH = 10
+"""Lines of each kind of trouble, where all kinds are shown."""
 MOST_OF_A_PAYLOAD = 16_000
 """So that a page stays small."""
 STATUSES = ("failed", "received", "ignored", "stale", "applied")
 STATES = ("given_up", "waiting", "delivered")
-
-_SETTLED_BY: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            *("not_provisioned", "provisioning_failed", "service_missing"),
-            *("active_after_end", "work_failed"),
-        ),
-        "retry",
-    ),
-    "event_failed": "replay",
-    "not_delivered": "resend",
-}
-"""The action that the line of a kind of trouble begins with; the others have a command."""
 
 
 @pages.page("/console/trouble", scope="admin:read")
 async def show_trouble(visit: Visit, given: Given) -> Page:
     """Show trouble by kind, the oldest first: what it is, what settles it, and a way to do that."""
     kind = given.text("kind") or None
-    rows = await list_trouble(visit.app[keys.POOL], kind, MOST)
+    rows = await list_trouble(visit.app[keys.POOL], kind, MOST if kind else MOST_OF_EACH)
     return Page("trouble.html", _listed(rows) | {"kind": kind, "watched": False})
 
 
@@ -47,7 +36,7 @@ async def show_trouble(visit: Visit, given: Given) -> Page:
 async def show_watched(visit: Visit, given: Given) -> Page:
     """Show what Stripe or time settles."""
     kind = given.text("kind") or None
-    rows = await list_watched(visit.app[keys.POOL], kind, MOST)
+    rows = await list_watched(visit.app[keys.POOL], kind, MOST if kind else MOST_OF_EACH)
     return Page("trouble.html", _listed(rows) | {"kind": kind, "watched": True})
 
 
@@ -59,8 +48,6 @@ def _listed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     by_kind = sorted(rows, key=lambda row: first[row["trouble"]])
     return {
         "kinds": [(kind, list(of)) for kind, of in groupby(by_kind, lambda row: row["trouble"])],
-        "settled_by": _SETTLED_BY,
-        "is_cut": len(rows) == MOST,
     }
 
 

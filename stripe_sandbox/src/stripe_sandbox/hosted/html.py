@@ -17,7 +17,7 @@ from stripe_sandbox.world import World
 
 STYLE = """
 :root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1f36; }
-body { margin: 0 auto; max-width: 30rem; padding: 1rem; background: #fff; }
+body { margin: 0 auto; max-width: 30rem; padding: 1rem; background: #fff; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
 table { border-collapse: collapse; width: 100%; }
 td, th { padding: .375rem 0; text-align: left; vertical-align: top; font-weight: normal; }
