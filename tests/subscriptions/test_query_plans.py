@@ -23,7 +23,6 @@ OF_THE_CONSOLE = [
     load_queries("operations").list_services,
     load_queries("operations").get_hold,
     load_queries("operations").list_leniency,
-    load_queries("operations").list_timeline,
 ]
 MORE = """
 INSERT INTO users (email, password_hash)

@@ -47,7 +47,7 @@ PAGE = Template(
 <style>$style</style>
 </head>
 <body>
-<p class="mode">Sandbox: no real money moves</p>
+<header><p class="mode">Sandbox: no real money moves</p></header>
 <main>
 <h1>$title</h1>
 $body
