@@ -5,6 +5,7 @@ Nor names that look like them, nor what lies under no public suffix.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mpanel_billing.domains.lookalikes import plain_skeleton_of
@@ -47,7 +48,13 @@ def load_reserved_names(path: Path | None, hosts: Iterable[str]) -> ReservedName
     registrable domain is reserved. SettingsError names what is wrong in the file.
     """
     own = {zone_of(host) for host in hosts if not is_address(host)}
-    return ReservedNames(frozenset({*_read(path or DEFAULT_RESERVED_DOMAINS), *own}))
+    listed = _read(path) if path else _shipped()
+    return ReservedNames(frozenset({*listed, *own}))
+
+
+@cache
+def _shipped() -> frozenset[str]:
+    return frozenset(_read(DEFAULT_RESERVED_DOMAINS))
 
 
 def _read(path: Path) -> Iterable[str]:

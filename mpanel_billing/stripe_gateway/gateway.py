@@ -1,11 +1,13 @@
 """The client of Stripe's API: one for each process."""
 
 import math
+import ssl
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -162,7 +164,8 @@ def open_gateway(settings: StripeSettings) -> StripeGateway:
     """Make the gateway; needs a running event loop, and to be closed at the end."""
     base = settings.stripe_api_base
     http_client = CountingClient(
-        timeout=aiohttp.ClientTimeout(total=settings.stripe_timeout_seconds)
+        timeout=aiohttp.ClientTimeout(total=settings.stripe_timeout_seconds),
+        connector=aiohttp.TCPConnector(ssl=_authorities()),
     )
     client = stripe.StripeClient(
         settings.stripe_secret_key.get_secret_value(),
@@ -173,6 +176,12 @@ def open_gateway(settings: StripeSettings) -> StripeGateway:
     return StripeGateway(
         client, http_client, settings.stripe_timeout_seconds * (NETWORK_RETRIES + 1)
     )
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return whom the SDK trusts to vouch for Stripe: its own client reads them again each time."""
+    return ssl.create_default_context(cafile=stripe.ca_bundle_path)
 
 
 def date_of(returned: stripe.StripeObject) -> datetime:
