@@ -57,27 +57,24 @@ class Api:
         self._faults = faults
         self._keys = IdempotencyKeys(world.store)
 
-    def add_routes(self, app: web.Application, operations: Iterable[Operation]) -> None:
+    def add_routes(self, app: web.Application, paths: "Paths") -> None:
         """Serve the operations; any other path gets Stripe's 404."""
-        for operation in operations:
-            path = f"/v1{operation.path}".replace("{id}", ANY_ID)
-            app.router.add_route(operation.method, path, self._route(operation))
-        app.router.add_route("*", "/v1/{unknown:.*}", self._refuse_url)
+        app[_API] = self
+        paths.add_to(app)
 
-    def _route(self, operation: Operation) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
-            try:
-                authenticate(request)
-                _check_headers(request)
-                self._rate_limit.count()
-                return await self._serve(operation, request, origin)
-            except ApiError as error:
-                return _response(error.status, error.body, origin, error.headers)
+    async def handle(self, operation: Operation, request: web.Request) -> web.Response:
+        """Respond to a request for an operation."""
+        origin = Origin(self._world.ids.next("req"), _idempotency_key(request))
+        try:
+            authenticate(request)
+            _check_headers(request)
+            self._rate_limit.count()
+            return await self._serve(operation, request, origin)
+        except ApiError as error:
+            return _response(error.status, error.body, origin, error.headers)
 
-        return handle
-
-    async def _refuse_url(self, request: web.Request) -> web.Response:
+    async def refuse_url(self, request: web.Request) -> web.Response:
+        """Respond to a request for a path that no operation has."""
         origin = Origin(self._world.ids.next("req"))
         message = f"Unrecognized request URL ({request.method}: {request.path})."
         error = ApiError(404, message)
@@ -220,6 +217,38 @@ def _check_headers(request: web.Request) -> None:
             "not exist). Application access may have been revoked."
         )
         raise ApiError(403, message, code="account_invalid")
+
+
+_API = web.AppKey("api", Api)
+
+
+class Paths:
+    """The paths of the operations, compiled once for all sandboxes of a process."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        """Compile them; `add_to` serves them by the `Api` of an application."""
+        router = web.UrlDispatcher()
+        for operation in operations:
+            path = f"/v1{operation.path}".replace("{id}", ANY_ID)
+            router.add_route(operation.method, path, _handler_of(operation))
+        router.add_route("*", "/v1/{unknown:.*}", _refuse_url)
+        self._resources = tuple(router.resources())
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve them in an application."""
+        for resource in self._resources:
+            app.router.register_resource(resource)
+
+
+def _handler_of(operation: Operation) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await request.app[_API].handle(operation, request)
+
+    return handle
+
+
+async def _refuse_url(request: web.Request) -> web.Response:
+    return await request.app[_API].refuse_url(request)
 
 
 def _given_key(header: str) -> str:

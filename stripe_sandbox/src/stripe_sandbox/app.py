@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from stripe_sandbox.api import Api
+from stripe_sandbox.api import Api, Paths
 from stripe_sandbox.banks import Banks
 from stripe_sandbox.billing.schedule import WallClock
 from stripe_sandbox.choices import Choices
@@ -39,6 +39,8 @@ LARGEST_BODY = 16 * 2**20
 """Bytes of a request: no file that Stripe takes is larger than 10 MB."""
 
 WORLD = web.AppKey("world", World)
+
+_PATHS = Paths(OPERATIONS)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def create_sandbox_app(config: SandboxConfig) -> web.Application:
     app[WORLD] = world
     FilePages(world).add_routes(app)
     PaperPages(world).add_routes(app)
-    Api(world, faults, rate_limit).add_routes(app, OPERATIONS)
+    Api(world, faults, rate_limit).add_routes(app, _PATHS)
     ThinEvents(world).add_routes(app)
     CheckoutPages(world).add_routes(app)
     CustomerPages(world).add_routes(app)

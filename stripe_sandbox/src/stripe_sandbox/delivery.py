@@ -5,11 +5,11 @@ import hashlib
 import heapq
 import hmac
 import itertools
-import json
 import time
 from contextlib import suppress
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from pydantic_core import to_json
 
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.journal import Change
@@ -188,7 +188,7 @@ class Dispatcher:
     async def _attempt(self, endpoint: Endpoint, event: Document) -> Document:
         if endpoint.thin:
             del event["data"]
-        payload = json.dumps(as_sent(event), indent=2).encode()
+        payload = to_json(as_sent(event), indent=2, ensure_ascii=True)
         at = time.time()
         headers = {
             "Content-Type": "application/json; charset=utf-8",
