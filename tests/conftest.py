@@ -1,18 +1,17 @@
 """What all tests share; larger parts are plugins of their own."""
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mpanel_billing.database.pool import Pool, create_pool
-from mpanel_billing.settings import DatabaseSettings
+from mpanel_billing.database.pool import Pool
 from tests.inbox import Inbox
 
 pytest_plugins = [
-    "tests.garbage",
-    *("tests.hanging", "tests.postgres", "tests.service", "tests.inline_worker"),
+    *("tests.garbage", "tests.hanging", "tests.known_types"),
+    *("tests.postgres", "tests.service", "tests.inline_worker"),
     *("tests.nameservers", "tests.sold", "tests.spending"),
 ]
 
@@ -69,14 +68,6 @@ def pytest_runtest_makereport(
     ):
         report.outcome = "failed"
     return report
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """Connections to a migrated database without rows."""
-    settings = DatabaseSettings(_env_file=None, database_url=database_url)  # type: ignore[call-arg]
-    async with await create_pool(settings) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from mpanel_billing.catalogue.file import read_catalogue_file
 from mpanel_billing.catalogue.push import push_catalogue
@@ -127,8 +128,22 @@ async def stripe(sandbox: Sandbox) -> AsyncIterator[SandboxClient]:
         yield client
 
 
+class _GivenSettings(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def make_settings(**values: Any) -> Settings:
-    """Settings that no environment and no .env has touched."""
+    """Settings that no environment and no .env has touched.
+
+    Connections are opened when they are needed: most tests need fewer than processes do.
+    """
     given = {
         "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
         "stripe_secret_key": "sk_test_of_the_tests",
@@ -138,13 +153,21 @@ def make_settings(**values: Any) -> Settings:
         "rate_limit_orders": "off",
         "rate_limit_lookups": "off",
         "rate_limit_wrong_codes": "off",
+        "database_pool_min": 0,
     }
-    return Settings(_env_file=None, **given | values)  # type: ignore[call-arg]
+    return _GivenSettings(**given | values)
 
 
 def make_app(settings: Settings, role: str = WEB_ROLE) -> web.Application:
     """The app with the role of web processes; a route that breaks its declaration fails."""
     return create_app(settings_under(settings, role), strict=True)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """Connections to the test's database as its owner."""
+    async with await create_pool(make_settings(database_url=database_url)) as opened:
+        yield opened
 
 
 @pytest.fixture
