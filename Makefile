@@ -98,7 +98,7 @@ test-contract: $(SET_UP) ## Ask a Stripe test account what no documentation sett
 
 .PHONY: test-wheel
 test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder
-	@$(BIN)/pytest -rs tests/wheel $(ARGS)
+	@$(BIN)/pytest -rs -n 2 --dist loadfile tests/wheel $(ARGS)
 
 .PHONY: test-alerts
 test-alerts: $(SET_UP) ## Test the alert rules with promtool, from Debian's package of Prometheus
