@@ -6,6 +6,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AnyHttpUrl,
@@ -33,6 +34,9 @@ _HASHED_KEY = re.compile(rf"{HASHED_KEY_PREFIX}[0-9a-f]{{64}}")
 
 FEWEST_NAMESERVERS = 2
 _HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts between which and us nobody listens."""
 
 UNLIMITED = "off"
 _RATE = re.compile(r"[1-9][0-9]{0,5}/(second|minute|hour|day)")
@@ -301,6 +305,12 @@ class Settings(DatabaseSettings, StripeSettings):
     console: Literal["off", "on"] = "off"
     console_proxy_header: str | None = Field(None, pattern=r"^[A-Za-z][A-Za-z0-9-]{0,99}$")
     console_proxy_key: str | None = Field(None, pattern=r"^mpb_[0-9A-Za-z]{10}$")
+    console_oidc_issuer: str | None = None
+    console_oidc_client_id: str | None = None
+    console_oidc_client_secret: SecretStr | None = None
+    console_oidc_groups: dict[str, Annotated[str, Field(pattern=r"^mpb_[0-9A-Za-z]{10}$")]] = {}
+    console_oidc_groups_claim: str = Field("groups", min_length=1)
+    console_oidc_scopes: str = "openid profile email"
 
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
@@ -415,6 +425,38 @@ class Settings(DatabaseSettings, StripeSettings):
             msg = (
                 "CONSOLE_PROXY_HEADER and CONSOLE_PROXY_KEY go together: who the proxy names has"
                 " the scopes of that key, by its id mpb_..."
+            )
+            raise ValueError(msg)
+        return self
+
+    @field_validator("console_oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://unset")
+        if not parts.hostname or parts.query or parts.fragment:
+            msg = "must be the address of the issuer, such as https://login.example.com"
+            raise ValueError(msg)
+        if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+            msg = "must begin with https://: people are believed to be who it says they are"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("console_oidc_scopes")
+    @classmethod
+    def _asks_for_an_id_token(cls, value: str) -> str:
+        if "openid" not in value.split():
+            msg = "must have openid among the scopes"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _knows_whom_the_provider_lets_in(self) -> Self:
+        names = ("console_oidc_issuer", "console_oidc_client_id", "console_oidc_groups")
+        given = [name for name in names if getattr(self, name)]
+        if given and len(given) < len(names):
+            msg = (
+                "CONSOLE_OIDC_ISSUER, CONSOLE_OIDC_CLIENT_ID and CONSOLE_OIDC_GROUPS go together:"
+                " who signs in has the scopes of the key of their group"
             )
             raise ValueError(msg)
         return self

@@ -8,7 +8,7 @@ over.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,11 +42,15 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who signs in; `time_zone` is the browser's, if it said one."""
+    """Who signs in; `time_zone` is the browser's, if it said one.
+
+    `subject` is what an identity provider knows them by, for the audit log.
+    """
 
     person: str
     time_zone: str | None = None
     by_proxy: bool = False
+    subject: Mapping[str, str] | None = None
 
 
 async def open_session(pool: Pool, holder: Holder, key: str | None, visitor: Visitor) -> str:
@@ -69,7 +73,7 @@ async def open_session(pool: Pool, holder: Holder, key: str | None, visitor: Vis
             lifetime=LIFETIME,
         )
         by = Actor(holder.name, holder.key_id, person=visitor.person)
-        await audit.record(conn, by, "console.sign_in", _target(id_))
+        await audit.record(conn, by, "console.sign_in", _target(id_), visitor.subject)
     return token
 
 

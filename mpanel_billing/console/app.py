@@ -26,6 +26,7 @@ from mpanel_billing.console.routes import (
     work,
 )
 from mpanel_billing.errors import BillingError, UnauthenticatedError
+from mpanel_billing.http.keys import SETTINGS
 from mpanel_billing.http.middleware import CONSOLE_PATH, Handler
 from mpanel_billing.telemetry.logs import REQUEST_ID
 
@@ -58,6 +59,11 @@ def add_console(app: web.Application) -> None:
     app.add_routes(sign_in.routes)
     app.add_routes(files.routes)
     app.middlewares.append(show_errors)
+    if app[SETTINGS].console_oidc_issuer:
+        from mpanel_billing.console.routes import oidc  # noqa: PLC0415 - what it needs takes memory
+
+        app.add_routes(oidc.routes)
+        app.cleanup_ctx.append(oidc.open_provider)
 
 
 @web.middleware

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from http import HTTPStatus
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
@@ -27,13 +29,25 @@ from mpanel_billing.http.access import ACTOR, HOLDER, ScopeMissingError, admit
 from mpanel_billing.http.client_address import came_by_https, came_by_proxy
 from mpanel_billing.telemetry.logs import REQUEST_ID, redact
 
-_SECURE_COOKIE = "__Host-mpanel-console"
-"""Browsers take a cookie of this name only over https, from this host, and for all of it."""
-_PLAIN_COOKIE = "mpanel-console"
 _LONGEST_NAME = 100
+
+_OF_HOST = "__Host-"
+"""Browsers take a cookie of such a name only over https, from this host, and for all of it."""
 
 ANY_CUSTOMER: Scope = "billing:any-customer"
 """The console shows the customers of all, as a request of the API that leaves the owner out."""
+
+
+class Cookie(NamedTuple):
+    """A cookie by its name, and with which requests of other sites browsers send it."""
+
+    name: str
+    same_site: str
+
+
+SESSION = Cookie("mpanel-console", "Strict")
+OIDC = Cookie("mpanel-oidc", "Lax")
+"""A browser comes back from the identity provider, which is another site."""
 
 
 class ForeignFormError(BillingError):
@@ -113,7 +127,7 @@ async def require_visit(request: web.Request, scope: Scope | None) -> Visit:
 
 
 async def _find_visit(request: web.Request) -> Visit | None:
-    token = request.cookies.get(_cookie_name(request), "")
+    token = cookie_of(request, SESSION)
     session = await _find(request, token) if token else None
     person = person_at_proxy(request)
     if session and session.by_proxy and session.person != person:
@@ -172,16 +186,32 @@ def require_own_site(request: web.Request) -> None:
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, token: str) -> None:
-    """Give a session to the browser; not to scripts, and not with requests from other sites."""
+    """Give a session to the browser."""
+    give_cookie(request, response, SESSION, token, LIFETIME)
+
+
+def give_cookie(
+    request: web.Request,
+    response: web.StreamResponse,
+    cookie: Cookie,
+    value: str,
+    lifetime: timedelta,
+) -> None:
+    """Give the browser a cookie, which its scripts do not see."""
     response.set_cookie(
-        _cookie_name(request),
-        token,
-        max_age=int(LIFETIME.total_seconds()),
+        _name_of(request, cookie),
+        value,
+        max_age=int(lifetime.total_seconds()),
         path="/",
         secure=_is_secure(request),
         httponly=True,
-        samesite="Strict",
+        samesite=cookie.same_site,
     )
+
+
+def cookie_of(request: web.Request, cookie: Cookie) -> str:
+    """Return what the browser has of a cookie; empty if it has none."""
+    return request.cookies.get(_name_of(request, cookie), "")
 
 
 def keep_new_session(request: web.Request, response: web.StreamResponse) -> None:
@@ -190,14 +220,21 @@ def keep_new_session(request: web.Request, response: web.StreamResponse) -> None
         set_cookie(request, response, token)
 
 
-def forget_cookie(request: web.Request, response: web.StreamResponse) -> None:
-    """Take the session from the browser."""
-    name, secure = _cookie_name(request), _is_secure(request)
-    response.del_cookie(name, path="/", secure=secure, httponly=True, samesite="Strict")
+def forget_cookie(
+    request: web.Request, response: web.StreamResponse, cookie: Cookie = SESSION
+) -> None:
+    """Take the session from the browser, or another cookie."""
+    response.del_cookie(
+        _name_of(request, cookie),
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite=cookie.same_site,
+    )
 
 
-def _cookie_name(request: web.Request) -> str:
-    return _SECURE_COOKIE if _is_secure(request) else _PLAIN_COOKIE
+def _name_of(request: web.Request, cookie: Cookie) -> str:
+    return f"{_OF_HOST}{cookie.name}" if _is_secure(request) else cookie.name
 
 
 def _is_secure(request: web.Request) -> bool:

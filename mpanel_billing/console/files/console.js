@@ -49,6 +49,11 @@ for (const form of document.querySelectorAll("[data-zone]")) {
   form.elements.time_zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 }
 
+for (const link of document.querySelectorAll("[data-zone-link]")) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  link.search = new URLSearchParams({ time_zone: zone });
+}
+
 for (const reader of document.querySelectorAll("[data-reads]")) {
   reader.hidden = false;
   reader.addEventListener("change", async (event) => {

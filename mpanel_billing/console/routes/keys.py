@@ -90,7 +90,7 @@ roll = pages.action("roll_key", f"{_LIST}/{{id}}/roll", scope="admin:keys")
 async def show_roll(visit: Visit, given: Given) -> Page:
     """Show what takes the place of a key, and for how long the old one works."""
     await _require_granted(visit)
-    pool, id_ = visit.app[keys.POOL], given.path["id"]
+    pool, id_, settings = visit.app[keys.POOL], given.path["id"], visit.app[keys.SETTINGS]
     hours = _hours(given)
     values = {
         "key": await access.get_key_to_roll(pool, id_, visit.session.holder),
@@ -99,7 +99,7 @@ async def show_roll(visit: Visit, given: Given) -> Page:
         "overlaps": _OVERLAPS,
         "until": datetime.now(UTC) + timedelta(hours=hours),
         "is_own": id_ == visit.session.holder.key_id,
-        "is_proxys": id_ == visit.app[keys.SETTINGS].console_proxy_key,
+        "is_named": id_ in {settings.console_proxy_key, *settings.console_oidc_groups.values()},
     }
     return Page("roll_key.html", values)
 

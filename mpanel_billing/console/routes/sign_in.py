@@ -1,6 +1,7 @@
 """Signing in and out, and the sessions that there are."""
 
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -53,7 +54,7 @@ async def show_sign_in(request: web.Request) -> web.Response:
     try:
         await require_visit(request, None)
     except UnauthenticatedError:
-        return request.app[RENDER](request, Page("sign_in.html", {"person": "", "page": "sign-in"}))
+        return request.app[RENDER](request, Page("sign_in.html", sign_in_values(request, "")))
     return redirect(Done(_HOME))
 
 
@@ -65,11 +66,18 @@ async def sign_in(request: web.Request) -> web.Response:
     try:
         token = await _open(request, given)
     except BillingError as error:
-        values = {"person": given.text("person"), "error": error, "page": "sign-in"}
+        values = {**sign_in_values(request, given.text("person")), "error": error}
         return request.app[RENDER](request, Page("sign_in.html", values, error.status))
     response = redirect(Done(_HOME))
     set_cookie(request, response, token)
     return response
+
+
+def sign_in_values(request: web.Request, person: str) -> dict[str, object]:
+    """Return what the page of the sign-in shows: a name, and where else one can sign in."""
+    issuer = request.app[keys.SETTINGS].console_oidc_issuer
+    provider = urlsplit(issuer).hostname if issuer else None
+    return {"person": person, "page": "sign-in", "provider": provider}
 
 
 async def _open(request: web.Request, given: Given) -> str:

@@ -1,0 +1,1 @@
+"""OpenID Connect: who signs in is who an identity provider says they are."""
