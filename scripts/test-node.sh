@@ -9,5 +9,5 @@ fi
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-npm install --prefix "$folder" --no-fund --no-audit --loglevel=error standardwebhooks@1
+npm install --prefix "$folder" --no-fund --no-audit --loglevel=error standardwebhooks@1 oidc-provider@9
 NODE_FOLDER="$folder" .venv/bin/pytest -rs tests/node "$@"
