@@ -15,7 +15,7 @@ from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pages import FIRST_ID, PAGE
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
+from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.placement import describe_full
 from mpanel_billing.provisioning.repository import moves as repository
@@ -89,10 +89,10 @@ async def drain_server(
     """Let a server get no more accounts, and begin to move those that it has.
 
     In transactions of a page each: broken off, or with accounts that had no place to go, it is
-    repeated. NotFoundError for an unknown server.
+    repeated. NotFoundError for an unknown server, ConflictError onto itself.
     """
     if server == to_server:
-        raise InvalidRequestError("A server cannot be emptied onto itself.")
+        raise ConflictError("A server cannot be emptied onto itself.")
     async with transaction(pool) as conn:
         types = await servers.mark_drained(conn, server, product_type, by.name)
         if not types:

@@ -107,4 +107,4 @@ async def test_what_is_not_known_is_not_found(operator: Operator, place: str) ->
     for verb in ("drain", "drained", "fill"):
         told = await operator.post(f"servers/web9/{verb}", 404)
         assert "No server web9 is on record" in told["error"]
-    await operator.post("servers/web1/drain", 422, toServer="web1")
+    await operator.post("servers/web1/drain", 409, toServer="web1")

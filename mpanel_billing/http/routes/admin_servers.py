@@ -1,6 +1,6 @@
 """/api/admin/servers, /moves and a service's move: `mpanel-billing provision` over HTTP."""
 
-from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
+from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
@@ -108,7 +108,7 @@ async def post_stay(call: KeyedCall[ServicePath]) -> PlacedResponse:
     f"{_SERVER}/drain",
     scope="admin:operate",
     body_optional=True,
-    refusals={NotFoundError: (), InvalidRequestError: ()},
+    refusals=_UNKNOWN_OR_IN_CONFLICT,
 )
 async def post_drain(call: KeyedCall[ServerPath, None, DrainRequest]) -> DrainResponse:
     """Empty a server: it gets no more accounts, and those that it has begin to move.
