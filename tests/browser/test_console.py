@@ -132,6 +132,7 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/deliveries",
         "/console/debtors",
         "/console/disputes",
+        "/console/figures",
         "/console/health",
         "/console/sessions",
         "/console/catalogue",
