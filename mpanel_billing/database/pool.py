@@ -48,8 +48,10 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
     # our queries look rows up by key: planning each call would cost more than running it
     "plan_cache_mode": "force_generic_plan",
+    # compiling a query of the console took longer than the query, in each connection anew
+    "jit": "off",
 }
-"""PgBouncer refuses the last three, and has to set them itself (docs/deployment.md)."""
+"""PgBouncer refuses the last four, and has to set them itself (docs/deployment.md)."""
 _STATEMENTS = 100
 """The most prepared statements that a connection keeps."""
 

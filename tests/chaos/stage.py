@@ -33,7 +33,7 @@ READY_SECONDS = 60
 
 _PGBOUNCER = """
 [databases]
-billing = host=127.0.0.1 port={postgres} user=postgres connect_query='SET lock_timeout = 5000'
+billing = host=127.0.0.1 port={postgres} user=postgres connect_query='SET lock_timeout = 5000; SET jit = off'
 
 [pgbouncer]
 listen_addr = 127.0.0.1

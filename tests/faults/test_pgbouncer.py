@@ -27,7 +27,7 @@ SERVER_CONNECTIONS = 2
 
 INI = """
 [databases]
-{name} = host={host} port={port} user=postgres connect_query='SET lock_timeout = 5000'
+{name} = host={host} port={port} user=postgres connect_query='SET lock_timeout = 5000; SET jit = off'
 
 [pgbouncer]
 listen_addr = 127.0.0.1
