@@ -45,6 +45,11 @@ TRIED_ELSEWHERE = {
         ("POST", f"/api/billing/customers/{{id}}/{verb}")
         for verb in ("link-user", "merge", "undo-merge")
     ),
+    *(("POST", f"/api/admin/servers/{{name}}/{verb}") for verb in ("drain", "drained", "fill")),
+    *(
+        ("POST", f"/api/admin/subscriptions/{{id}}/services/{{product_type}}/{verb}")
+        for verb in ("move", "moved", "stay")
+    ),
 }
 """They need a trial, an offer, an open invoice, a draft, a dispute, a lost domain, a registrar or a
 Stripe, or
@@ -53,7 +58,8 @@ test_invoice_actions.py, test_manual_invoices.py, test_balances.py, test_dispute
 test_replaced_domains.py and test_domain_renewals.py of tests/subscriptions. A check of a proof
 leaves none: nameservers decide (tests/checkout/test_domain_proofs.py). Access data needs a service
 (tests/provisioning/test_access_data.py). Usage has rows of its own (tests/usage). A merge needs two
-customers (tests/subscriptions/test_merging.py)."""
+customers (tests/subscriptions/test_merging.py). Servers have accounts
+(tests/provisioning/test_servers_http.py)."""
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
@@ -121,6 +127,12 @@ CALLING_STRIPE = {
 tests/subscriptions."""
 READING = {route for route in GUARDED if route[0] in {"GET", "HEAD"} or "/preview-" in route[1]}
 CHANGING = {*GUARDED} - READING
+
+
+def _of_area(area: str) -> set[Route]:
+    return {route for route in CHANGING if route[1].startswith(f"/api/{area}")}
+
+
 ANOTHER_PLAN = {"planId": "premium", "billingCycle": "monthly"}
 REDEEMED = {"couponCode": "WELCOME10"}
 CHOSEN = {"domain": {"mode": "register", "value": "lovelace.com"}}
@@ -313,8 +325,7 @@ async def test_every_change_by_an_operator_leaves_exactly_one_entry(
         ("/api/admin/reconcile", "reconcile.start", None, {}),
     ]
     tried = {("POST", path.partition("?")[0]) for path, *_ in acts}
-    admin = {route for route in CHANGING if route[1].startswith("/api/admin")}
-    assert tried == admin - CALLING_STRIPE
+    assert tried == _of_area("admin") - TRIED_ELSEWHERE - CALLING_STRIPE
     for path, action, target, body in acts:
         headers = bearer(ADMIN_KEY) | {"X-Request-Id": f"req-{action}"}
         status, text = await ask(
@@ -433,8 +444,7 @@ async def test_every_change_by_mpanels_backend_leaves_exactly_one_entry(
         (f"{domain}/move", "domain.move", kept, {"subscriptionId": id_}),
         (f"{domain}/release", "domain.release", let_go, {}),
     ]
-    tried = {("POST", path) for path, *_ in acts} | TRIED_ELSEWHERE
-    assert tried == {route for route in CHANGING if route[1].startswith("/api/billing")}
+    assert {("POST", path) for path, *_ in acts} == _of_area("billing") - TRIED_ELSEWHERE
     for path, action, target, body in acts:
         route = ("POST", path)
         status, text = await ask(service.client, route, bearer(BILLING_KEY), body, id=target)

@@ -45,7 +45,7 @@ idle_transaction_timeout = 10
 default_pool_size = 12
 max_client_conn = 200
 server_login_retry = 1
-"""
+"""  # noqa: E501 - a line of an INI file
 
 
 @dataclass

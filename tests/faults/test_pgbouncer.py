@@ -38,7 +38,7 @@ pool_mode = transaction
 idle_transaction_timeout = 10
 default_pool_size = {connections}
 max_client_conn = 200
-"""
+"""  # noqa: E501 - a line of an INI file
 """The configuration of docs/deployment.md, without passwords."""
 
 

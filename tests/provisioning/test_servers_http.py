@@ -60,7 +60,15 @@ async def place(system: ProvisioningSystem) -> str:
     return f"subscriptions/{id_}/services/hosting"
 
 
-async def test_an_account_is_moved_and_stays(operator: Operator, place: str) -> None:
+async def actions(system: ProvisioningSystem) -> list[str]:
+    """Return what is on record of operators, in order."""
+    rows = await system.pool.fetch("SELECT action FROM billing_audit_entries ORDER BY id")
+    return [row["action"] for row in rows]
+
+
+async def test_an_account_is_moved_and_stays(
+    operator: Operator, place: str, system: ProvisioningSystem
+) -> None:
     for _ in range(2):
         assert (await operator.post(f"{place}/move", toServer="web2"))["server"] == "web2"
     loads = {each["server"]: each for each in (await operator.get("servers"))["servers"]}
@@ -72,6 +80,17 @@ async def test_an_account_is_moved_and_stays(operator: Operator, place: str) -> 
     assert "waits for its data" in early["error"]
     for _ in range(2):
         assert (await operator.post(f"{place}/stay"))["server"] == "web1"
+    assert {"subscription.move", "subscription.stay"} == {*await actions(system)}
+
+
+async def test_an_account_whose_data_was_moved_is_at_the_new_server(
+    operator: Operator, place: str, system: ProvisioningSystem
+) -> None:
+    await operator.post(f"{place}/move", toServer="web2")
+    await system.pool.execute("UPDATE billing_moves SET state = 'copying', external_ref = 'acc'")
+    moved = await operator.post(f"{place}/moved", serverIsGone=True)
+    assert moved["server"] == "web2"
+    assert await actions(system) == ["subscription.move", "subscription.moved"]
 
 
 async def test_a_server_is_emptied_and_filled(
@@ -84,10 +103,7 @@ async def test_a_server_is_emptied_and_filled(
     assert (await operator.post("servers/web1/fill"))["server"] == "web1"
     (first, *_) = (await operator.get("servers"))["servers"]
     assert first["drainedBy"] is None
-    who = await system.pool.fetch(
-        "SELECT action FROM billing_audit_entries WHERE action LIKE 'server.%' ORDER BY id"
-    )
-    assert [row["action"] for row in who] == ["server.drain", "server.moved", "server.fill"]
+    assert await actions(system) == ["server.drain", "server.moved", "server.fill"]
 
 
 async def test_a_full_server_is_named_as_the_reason(
