@@ -17,6 +17,8 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientSession
 
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.keys import create_key
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.resources import ROOT
 from mpanel_billing.settings import Settings
@@ -310,6 +312,28 @@ async def extend_a_trial(desk: Desk) -> None:
     assert at_stripe["trial_end"] == after.timestamp()
 
 
+async def roll_a_key(desk: Desk) -> None:
+    old = await create_key(desk.pool, Actor("grace"), name="panel", scopes=("billing:read",))
+    desk.hands.begin()
+    await desk.hands.click("API keys")
+    await desk.hands.click("Roll", near="panel")
+    await desk.hands.sees("works until", "The key is shown once")
+    await desk.hands.click("Roll it now")
+    await desk.hands.sees("cannot be shown again")
+    new = await desk.hands.browser.text_of("code.secret")
+    customer = await desk.of("ada", "customer_id")
+    for key in (old.text, new):  # mPanel's backend has a day to change it
+        answer = await desk.service.client.get(
+            f"/api/billing/subscriptions?customerId={customer}",
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        assert answer.status == 200
+    replaced = await desk.pool.fetchval(
+        "SELECT replaced_by FROM billing_api_keys WHERE id = $1", old.id
+    )
+    assert new.startswith(f"{replaced}_")
+
+
 async def _charge_of(desk: Desk, person: str) -> str:
     charge: str = await desk.pool.fetchval(
         "SELECT stripe_charge_id FROM stripe_charges AS h"
@@ -341,6 +365,7 @@ JOURNEYS: Mapping[str, Callable[[Desk], Awaitable[None]]] = {
     "suspend for abuse, and lift it": suspend_and_lift,
     "change a plan, with its preview": change_a_plan,
     "extend a trial": extend_a_trial,
+    "roll a key": roll_a_key,
 }
 
 
