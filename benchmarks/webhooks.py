@@ -13,7 +13,7 @@ what default settings and a checkpoint just before add to an event.
 
     python -m benchmarks [--subscriptions 100000] [--events 6000]
     python -m benchmarks --scale    # the service alone, with 10,000 and 1,000,000 subscriptions
-    python -m benchmarks --scale --scales 10000,10000000    # on demand: an hour and 50 GB
+    python -m benchmarks --scale --scales 10000,10000000    # on demand: 51 GB of disk
 """
 
 import argparse
