@@ -146,6 +146,7 @@ soak: $(SET_UP) ## Run the property tests with many more examples than `make tes
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)
 	@SCHEMATHESIS_EXAMPLES=50 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/openapi $(ARGS)
+	@CONSOLE_LOOKS=all $(BIN)/pytest -rs tests/browser/test_console.py $(ARGS)
 	@USAGE_RECORDS=100000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/usage/test_kills.py $(ARGS)
 
 # What `make soak-chaos` does, and the seed that repeats a run's faults; unset: a new one.

@@ -144,6 +144,8 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_schema_texts": _words("file digest"),
     "billing_domains": _words("mode state currency driver needs pending_action"),
     "billing_domain_proofs": _words("token nameservers proven_by"),
+    "billing_server_changes": _words("product_type server"),
+    "billing_server_places": _words("product_type server"),
     "billing_servers": _words("product_type name driver tags last_error drained_by"),
     "billing_tax_notices": _words("currency"),
     "billing_takeovers": _words("reason settles"),

@@ -67,7 +67,7 @@ class StripeGateway:
         found, since, as_of = await self._get(f"{resource.path}/{quote(object_id, '')}", params)
         return Fetched(found, since, as_of)
 
-    async def fetch_thin_event(self, event_id: str) -> Mapping[str, Any]:
+    async def retrieve_thin_event(self, event_id: str) -> Mapping[str, Any]:
         """Return a thin event with its data, which Stripe has for 30 days."""
         found, _, _ = await self._get(f"/v2/core/events/{quote(event_id, '')}", {})
         return found

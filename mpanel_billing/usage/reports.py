@@ -53,7 +53,7 @@ async def read_reports(pool: Pool, gateway: StripeGateway, *, livemode: bool) ->
 
 async def _read(pool: Pool, gateway: StripeGateway, event_id: str) -> bool:
     try:
-        event = await gateway.fetch_thin_event(event_id)
+        event = await gateway.retrieve_thin_event(event_id)
     except StripeError as error:
         logger.warning("a report of usage is asked for later: %s", error)
         async with acquired(pool) as conn:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -56,8 +57,10 @@ class Browser:
         )
 
     async def until(self, condition: Callable[[webdriver.Chrome], Found]) -> Found:
-        """Wait until the condition is met."""
-        patience = WebDriverWait(self.driver, PATIENCE_SECONDS, LOOK_SECONDS)
+        """Wait until the condition is met; what a page replaces while it is read is read again."""
+        patience = WebDriverWait(
+            self.driver, PATIENCE_SECONDS, LOOK_SECONDS, [StaleElementReferenceException]
+        )
         return await asyncio.to_thread(patience.until, condition)
 
     async def find(self, selector: str) -> WebElement:

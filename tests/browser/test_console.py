@@ -26,10 +26,14 @@ pytestmark = pytest.mark.browser
 
 SCREENSHOTS = os.environ.get("CONSOLE_SCREENSHOTS")
 """A folder for a picture of each page, to look at."""
+EVERY_LOOK = "CONSOLE_LOOKS" in os.environ
 
 WIDTHS = {"small": 360, "wide": 1280}
 RULES: Mapping[str, Sequence[str]] = {"light": (), "dark": ("color-contrast",)}
 """Rules of axe-core to ask, by scheme; none are all of them. The schemes differ in colours only."""
+LOOKS = {(size, scheme) for size in WIDTHS for scheme in RULES}
+IN_TURN = ({("small", "light")}, {("wide", "light")}, {("small", "light"), ("wide", "dark")})
+"""How pages are examined, one page after the other; all of them in each way: `make soak`."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +158,15 @@ async def all_pages(desk: Desk) -> list[str]:
 async def test_every_page_fits_every_screen_and_is_accessible(desk: Desk) -> None:
     browser = desk.browser
     for number, path in enumerate(await all_pages(desk)):
+        looks = LOOKS if SCREENSHOTS or EVERY_LOOK else IN_TURN[number % len(IN_TURN)]
         await desk.open(path)
         for size, width in WIDTHS.items():
             await browser.resize(width, 800)
             wide = await browser.run("return document.documentElement.scrollWidth")
             assert wide <= width, (path, width)
             for scheme, rules in RULES.items():
+                if (size, scheme) not in looks:
+                    continue
                 await _show_in(browser, scheme)
                 assert await _violations(browser, rules) == [], (path, size, scheme)
                 if SCREENSHOTS:

@@ -243,6 +243,15 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "INSERT INTO billing_ignored_prices (stripe_price_id, reason, set_by)"
         " VALUES ('price_made_in_the_dashboard', 'no hosting', 'cli:grace@panel')"
     )
+    await service.pool.execute(
+        "INSERT INTO billing_leniency (subscription_id, grace_days, reason, set_by)"
+        " SELECT unnest($1::uuid[]), 30, 'pays by cheque', 'cli:grace@panel'",
+        [ids[0]],
+    )
+    await service.pool.execute(
+        "INSERT INTO billing_servers (product_type, name, driver, weight)"
+        " VALUES ('hosting', 'web1', 'log', 1)"
+    )
     others = await _change_others(service, worker, order_a)
     await _offer_to_stay(service, worker)
     opened = [await _open_invoice(service, worker, ids[0]) for _ in range(2)]
@@ -366,6 +375,11 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         f"{admin}/retry": {"id": ids[0]},
         f"{admin}/suspend": {"id": ids[0], "body": {"reason": "abuse"}},
         f"{admin}/lift": {"id": ids[0]},
+        f"{admin}/strict": {"id": ids[0], "body": {}},
+        **{
+            f"/api/admin/servers/{{name}}/{verb}": {"name": "web1", "body": {}}
+            for verb in ("drain", "drained", "fill")
+        },
         f"{admin}/services/{{product_type}}/skip": {"id": ids[0], "product_type": "hosting"},
         f"{admin}/collect-draft": {"id": drafted},
         f"{admin}/revive": {"id": revived},

@@ -42,9 +42,14 @@ ELSEWHERE = {
     ("POST", "/api/billing/customers/{id}/link-user"),
     ("POST", "/api/billing/customers/{id}/merge"),
     ("POST", "/api/billing/customers/{id}/undo-merge"),
+    *(
+        ("POST", f"/api/admin/subscriptions/{{id}}/services/{{product_type}}/{verb}")
+        for verb in ("move", "moved", "stay")
+    ),
 }
-"""What succeeds only for Stripe, with a registrar or with nameservers:
-tests/checkout/test_registered_domains.py, tests/provisioning/test_domain_proofs.py.
+"""What succeeds only for Stripe, with a registrar, nameservers or several servers:
+tests/checkout/test_registered_domains.py, test_domain_proofs.py and test_servers_http.py of
+tests/provisioning.
 """
 
 
