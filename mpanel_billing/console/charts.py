@@ -28,11 +28,12 @@ class Part(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Bars above and below a line, and where their columns begin."""
+    """Bars above and below a line, where their columns begin, and the sum of the highest one."""
 
     bars: Sequence[Bar]
     line: float
     columns: Mapping[str, float]
+    highest: int
 
 
 class _Scale(NamedTuple):
@@ -57,7 +58,7 @@ def stacked(columns: Mapping[str, Sequence[Part]]) -> Chart:
         for bar in _column(parts, sign, place, scale)
     ]
     places = {name: round(place * step, 1) for place, name in enumerate(columns)}
-    return Chart(bars, round(scale.line, 1), places)
+    return Chart(bars, round(scale.line, 1), places, up)
 
 
 def _sum(parts: Sequence[Part], sign: int) -> int:
