@@ -116,6 +116,7 @@ async def without_indexes(conn: Connection) -> AsyncIterator[None]:
     """During the block rows get into no index, not even of a key; at its end all are made."""
     tables = {row["table"] for row in await conn.fetch(_SUSPEND_INDEXES)}
     yield
+    await conn.execute("SET maintenance_work_mem = '2GB'")
     for table in sorted(tables):
         await run(conn, f"REINDEX TABLE {table}")
 
