@@ -48,7 +48,7 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
     # our queries look rows up by key: planning each call would cost more than running it
     "plan_cache_mode": "force_generic_plan",
-    # compiling a query of the console took longer than the query, in each connection anew
+    # compiling a query of the console took longer than the query, again in each connection
     "jit": "off",
 }
 """PgBouncer refuses the last four, and has to set them itself (docs/deployment.md)."""

@@ -212,7 +212,7 @@ def _require_alike(old: SoldPrice, new: SoldPrice) -> None:
     if old.meter or new.meter:
         raise InvalidRequestError(
             "A price that is billed by usage cannot be migrated: its customers were told what a"
-            " unit costs when they ordered, and keep that until they order the add-on anew."
+            " unit costs when they ordered, and keep that until they order the add-on again."
         )
     for what in ("currency", "billing_cycle", "livemode"):
         if getattr(old, what) != getattr(new, what):

@@ -59,8 +59,8 @@ class Attempts:
         try:
             return Attempt(**self._signer.read(text, now=now))
         except ExpiredTokenError:
-            raise SignInRefusedError("That took too long. Please sign in anew.") from None
+            raise SignInRefusedError("That took too long. Please sign in again.") from None
         except UnreadableTokenError:
             raise SignInRefusedError(
-                "This sign-in did not begin in this browser. Please sign in anew."
+                "This sign-in did not begin in this browser. Please sign in again."
             ) from None

@@ -117,7 +117,7 @@ def _require_answer(request: web.Request, attempt: Attempt) -> None:
     """Refuse an answer to another attempt, of another provider, or that says no."""
     given = request.query
     if not attempt.fits(given.get("state", "")):
-        raise SignInRefusedError("This answer is to another sign-in. Please sign in anew.")
+        raise SignInRefusedError("This answer is to another sign-in. Please sign in again.")
     if given.get("iss", request.app[PROVIDER].client.issuer) != request.app[PROVIDER].client.issuer:
         raise SignInRefusedError("This answer is of another identity provider.")  # RFC 9207
     if error := given.get("error"):
