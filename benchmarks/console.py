@@ -49,6 +49,7 @@ SELECT
     i.stripe_number AS number,
     s.stripe_customer_id AS stripe_id,
     large.customer_id AS large_customer,
+    (SELECT price_id FROM subscription_items WHERE price_id IS NOT NULL LIMIT 1) AS price,
     (SELECT id FROM stripe_events WHERE status = 'failed' ORDER BY received_at LIMIT 1) AS event,
     (
         SELECT v.subscription_id FROM tenant_services AS v WHERE v.last_error IS NOT NULL LIMIT 1
@@ -66,6 +67,8 @@ SELECT relname, seq_scan
 FROM pg_stat_user_tables
 WHERE schemaname = current_schema()
   AND n_live_tup > $1
+  -- monitoring counts all events while that is 16 MB at most
+  AND (relname <> 'stripe_events' OR pg_table_size(relid) > 16 * 1024 * 1024)
 """
 
 
@@ -135,7 +138,10 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
     yield f"/console/events/{places['event']}"
     for state in ("given_up", "waiting", "delivered"):
         yield f"/console/deliveries?state={state}"
-    for page in ("health", "sessions", "preferences"):
+    for period in ("month", "week", "day"):
+        yield f"/console/figures?by={period}"
+    yield f"/console/catalogue/prices/{places['price']}"
+    for page in ("catalogue", "keys", "health", "sessions", "preferences"):
         yield f"/console/{page}"
 
 

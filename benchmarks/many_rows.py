@@ -45,7 +45,13 @@ CROSS JOIN LATERAL billing_subscription_revenue_v1(s.id) AS r;
 INSERT INTO billing_revenue_sums (livemode, currency, subscriptions, amount)
 SELECT livemode, currency, count(*), sum(amount)
 FROM billing_revenue
-GROUP BY livemode, currency
+GROUP BY livemode, currency;
+INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
+SELECT r.subscription_id, r.currency, s.created_at, r.livemode, r.amount, r.amount
+FROM billing_revenue AS r
+JOIN subscriptions AS s
+    ON s.id = r.subscription_id
+WHERE r.amount <> 0
 """
 _AUDIT = """
 INSERT INTO billing_audit_entries (actor, action, target_type, target_id, outcome)
