@@ -11,7 +11,9 @@ from mpanel_billing.search import repository
 Row = Mapping[str, Any]
 
 MOST_COUNTED = 1000
-"""So that a list is quick, however many pay a price; the page of one has the exact number."""
+"""So that a list is quick, however many pay a price."""
+MOST_COUNTED_OF_ONE = 100_000
+"""Of the page of one price: that takes a fifth of a second."""
 
 _FIRST = UUID(int=0)
 
@@ -28,9 +30,14 @@ async def list_prices(pool: Pool, kind: str, most: int, *, livemode: bool) -> Se
 
 
 async def get_price(pool: Pool, id_: UUID, *, livemode: bool) -> Row:
-    """Return a price and how many pay it; NotFoundError."""
+    """Return a price and how many pay it; NotFoundError.
+
+    `payers` is one more than `MOST_COUNTED_OF_ONE` if there are more.
+    """
     async with acquired(pool) as conn:
-        row = await repository.get_price(conn, id_, livemode=livemode)
+        row = await repository.get_price(
+            conn, id_, most_counted=MOST_COUNTED_OF_ONE + 1, livemode=livemode
+        )
     if row is None:
         raise NotFoundError("There is no such price.")
     return row

@@ -187,9 +187,13 @@ async def list_prices(
     return [dict(row) for row in rows]
 
 
-async def get_price(conn: Connection, id_: UUID, *, livemode: bool) -> Mapping[str, Any] | None:
+async def get_price(
+    conn: Connection, id_: UUID, *, most_counted: int, livemode: bool
+) -> Mapping[str, Any] | None:
     """Return a price and how many pay it."""
-    row = await _prices.get_price.fetch_one(conn, id=id_, livemode=livemode)
+    row = await _prices.get_price.fetch_one(
+        conn, id=id_, livemode=livemode, most_counted=most_counted
+    )
     return dict(row) if row else None
 
 

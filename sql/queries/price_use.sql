@@ -37,8 +37,8 @@ WHERE products.kind = :kind
 ORDER BY products.display_order, products.code, p.currency, p.billing_cycle, p.purpose, p.created_at
 LIMIT :most;
 
--- name: get_price(id, livemode)^
--- A price, and how many pay it.
+-- name: get_price(id, livemode, most_counted)^
+-- A price, and how many pay it: at most so many are counted.
 SELECT
     p.id,
     products.code,
@@ -54,12 +54,16 @@ SELECT
     CASE WHEN p.livemode = :livemode::boolean THEN p.stripe_price_id END AS stripe_price_id,
     (
         SELECT count(*)
-        FROM subscription_items AS i
-        JOIN subscriptions AS s
-            ON s.id = i.subscription_id
-        WHERE i.price_id = p.id
-          AND s.livemode = :livemode::boolean
-          AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+        FROM (
+            SELECT 1
+            FROM subscription_items AS i
+            JOIN subscriptions AS s
+                ON s.id = i.subscription_id
+            WHERE i.price_id = p.id
+              AND s.livemode = :livemode::boolean
+              AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+            LIMIT :most_counted
+        ) AS counted
     ) AS payers
 FROM prices AS p
 JOIN products

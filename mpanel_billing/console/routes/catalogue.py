@@ -19,7 +19,13 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.resources import DEFAULT_CATALOGUE
-from mpanel_billing.search.price_use import MOST_COUNTED, get_price, list_payers, list_prices
+from mpanel_billing.search.price_use import (
+    MOST_COUNTED,
+    MOST_COUNTED_OF_ONE,
+    get_price,
+    list_payers,
+    list_prices,
+)
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 
 pages = Pages()
@@ -82,7 +88,8 @@ async def show_price(visit: Visit, given: Given) -> Page:
         mirror.pool, given.id, _after(given), MOST_PAYERS, livemode=mirror.livemode
     )
     more = payers[-1]["id"] if len(payers) == MOST_PAYERS else None
-    return Page("price.html", {"price": price, "payers": payers, "more": more})
+    values = {"price": price, "most_counted": MOST_COUNTED_OF_ONE, "payers": payers, "more": more}
+    return Page("price.html", values)
 
 
 def _after(given: Given) -> UUID | None:
