@@ -5,12 +5,12 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -36,8 +36,26 @@ FLAGS = (
 )
 PATIENCE_SECONDS = 30
 LOOK_SECONDS = 0.05
+# what the driver answers, without a class of its own, when a page goes away while it is read
+NAVIGATED = "aborted by navigation"
 
 Found = TypeVar("Found")
+
+
+def unless_navigated(
+    condition: Callable[[webdriver.Chrome], Found],
+) -> Callable[[webdriver.Chrome], Found | Literal[False]]:
+    """The condition, not met yet where the page that it reads gives way to the next one."""
+
+    def look(driver: webdriver.Chrome) -> Found | Literal[False]:
+        try:
+            return condition(driver)
+        except WebDriverException as error:
+            if NAVIGATED not in (error.msg or ""):
+                raise
+            return False
+
+    return look
 
 
 class Browser:
@@ -57,19 +75,23 @@ class Browser:
         )
 
     async def until(self, condition: Callable[[webdriver.Chrome], Found]) -> Found:
-        """Wait until the condition is met; what a page replaces while it is read is read again."""
+        """Wait until the condition is met; what goes away while it is read is read again."""
         patience = WebDriverWait(
             self.driver, PATIENCE_SECONDS, LOOK_SECONDS, [StaleElementReferenceException]
         )
-        return await asyncio.to_thread(patience.until, condition)
+        return await asyncio.to_thread(patience.until, unless_navigated(condition))
 
     async def find(self, selector: str) -> WebElement:
         return await self.until(lambda driver: driver.find_element(By.CSS_SELECTOR, selector))
 
     async def fill(self, selector: str, text: str) -> None:
-        element = await self.find(selector)
-        await asyncio.to_thread(element.clear)
-        await asyncio.to_thread(element.send_keys, text)
+        def type_text(driver: webdriver.Chrome) -> bool:
+            element = driver.find_element(By.CSS_SELECTOR, selector)
+            element.clear()
+            element.send_keys(text)
+            return True
+
+        await self.until(type_text)
 
     async def click(self, selector: str) -> None:
         element = await self.find(selector)
