@@ -9,7 +9,7 @@ from pgqueuer import PgQueuer
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.retention.service import count_prunable, prune
-from mpanel_billing.worker.process import schedule_pruning
+from mpanel_billing.worker.jobs import schedule_pruning
 from tests.commands import run_command
 from tests.inbox import Inbox
 from tests.processes import running_worker
