@@ -49,10 +49,9 @@ from mpanel_billing.http.schemas.checkout import (
     BridgeCheckoutRequest,
     BridgePaymentPageResponse,
     CheckoutRequest,
-    OrderQuery,
-    OrderResponse,
     PaymentPageResponse,
 )
+from mpanel_billing.http.schemas.order_progress import OrderQuery, OrderResponse
 
 routes = Endpoints("checkout")
 
