@@ -1469,12 +1469,48 @@ $$;
 COMMENT ON FUNCTION billing_enqueue_v1(entrypoints text[], ids text[], versions bigint[], delays double precision[], headers jsonb) IS 'Triggers jobs as PgQueuer does; one that waits or runs already for the same version is skipped';
 
 CREATE FUNCTION billing_enter_mrr_v1(of_subscription uuid) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $$
+#variable_conflict use_column
+DECLARE
+    first billing_revenue_states;
+BEGIN
+    SELECT r.* INTO first
+    FROM billing_revenue_states AS r
+    WHERE r.subscription_id = of_subscription
+      AND r.state -> 'discounts' = '[]'
+      AND (r.billed OR r.began_at IS NULL)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_revenue_states AS other
+          WHERE other.subscription_id = of_subscription
+            AND other.at <> r.at
+      )
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_mrr_ledger AS l
+          WHERE l.subscription_id = of_subscription
+      );
+    IF FOUND THEN
+        INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
+        SELECT
+            of_subscription,
+            added.currency,
+            least(first.began_at, first.at),
+            first.livemode,
+            sum(added.amount),
+            sum(added.amount)
+        FROM billing_revenue_of_v1(of_subscription, first.state, first.at) AS added
+        WHERE first.billed
+        GROUP BY added.currency
+        HAVING sum(added.amount) <> 0;
+        RETURN;
+    END IF;
     WITH states AS MATERIALIZED (
         SELECT
             r.at,
@@ -1572,7 +1608,8 @@ CREATE FUNCTION billing_enter_mrr_v1(of_subscription uuid) RETURNS void
     SET livemode = excluded.livemode,
         amount = excluded.amount,
         change = excluded.change
-    WHERE (l.livemode, l.amount, l.change) IS DISTINCT FROM (excluded.livemode, excluded.amount, excluded.change)
+    WHERE (l.livemode, l.amount, l.change) IS DISTINCT FROM (excluded.livemode, excluded.amount, excluded.change);
+END
 $$;
 COMMENT ON FUNCTION billing_enter_mrr_v1(of_subscription uuid) IS 'Brings the ledger of a subscription in line with the states in which it was seen';
 
@@ -2148,6 +2185,10 @@ BEGIN
         billed = excluded.billed,
         began_at = excluded.began_at,
         state = excluded.state;
+    IF before.at IS NULL AND NOT is_late THEN
+        -- seen for the first time
+        RETURN TRUE;
+    END IF;
     -- what says the same as the one before says nothing: the next one may, and this one if it has replaced another
     SELECT r.* INTO before
     FROM billing_revenue_states AS r
@@ -3097,7 +3138,7 @@ $_$;
 COMMENT ON FUNCTION billing_request_tax_rates_v1(snapshots jsonb) IS 'Requests the tax rates that snapshots of invoices or credit notes name and that are not mirrored';
 
 CREATE FUNCTION billing_revenue_of_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) RETURNS TABLE(currency text, amount numeric)
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE ROWS 1
     AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,16 +1,53 @@
 -- Brings the ledger of a subscription in line with its states and the terms of its discounts: all of it is computed
 -- again, and what differs is written. Before the first known state the subscription is taken to have been charged the
 -- same, since it began as far as that state says.
+-- One that is seen for the first time has one state, and without discounts one step: its amount needs no comparing.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 CREATE OR REPLACE FUNCTION billing_enter_mrr_v1(of_subscription uuid)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
 SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+DECLARE
+    first billing_revenue_states;
+BEGIN
+    SELECT r.* INTO first
+    FROM billing_revenue_states AS r
+    WHERE r.subscription_id = of_subscription
+      AND r.state -> 'discounts' = '[]'
+      AND (r.billed OR r.began_at IS NULL)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_revenue_states AS other
+          WHERE other.subscription_id = of_subscription
+            AND other.at <> r.at
+      )
+      AND NOT EXISTS (
+          SELECT 1
+          FROM billing_mrr_ledger AS l
+          WHERE l.subscription_id = of_subscription
+      );
+    IF FOUND THEN
+        INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
+        SELECT
+            of_subscription,
+            added.currency,
+            least(first.began_at, first.at),
+            first.livemode,
+            sum(added.amount),
+            sum(added.amount)
+        FROM billing_revenue_of_v1(of_subscription, first.state, first.at) AS added
+        WHERE first.billed
+        GROUP BY added.currency
+        HAVING sum(added.amount) <> 0;
+        RETURN;
+    END IF;
     WITH states AS MATERIALIZED (
         SELECT
             r.at,
@@ -108,6 +145,7 @@ AS $$
     SET livemode = excluded.livemode,
         amount = excluded.amount,
         change = excluded.change
-    WHERE (l.livemode, l.amount, l.change) IS DISTINCT FROM (excluded.livemode, excluded.amount, excluded.change)
+    WHERE (l.livemode, l.amount, l.change) IS DISTINCT FROM (excluded.livemode, excluded.amount, excluded.change);
+END
 $$;
 COMMENT ON FUNCTION billing_enter_mrr_v1(uuid) IS 'Brings the ledger of a subscription in line with the states in which it was seen';

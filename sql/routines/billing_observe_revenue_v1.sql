@@ -105,6 +105,10 @@ BEGIN
         billed = excluded.billed,
         began_at = excluded.began_at,
         state = excluded.state;
+    IF before.at IS NULL AND NOT is_late THEN
+        -- seen for the first time
+        RETURN TRUE;
+    END IF;
     -- what says the same as the one before says nothing: the next one may, and this one if it has replaced another
     SELECT r.* INTO before
     FROM billing_revenue_states AS r

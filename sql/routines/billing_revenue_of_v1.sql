@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION billing_revenue_of_v1(of_subscription uuid, state jso
 RETURNS TABLE (currency text, amount numeric)
 LANGUAGE plpgsql
 STABLE
+ROWS 1
 AS $$
 #variable_conflict use_column
 DECLARE
