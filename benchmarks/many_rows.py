@@ -12,6 +12,7 @@ from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.resources import ROOT
+from mpanel_billing.revenue.repository import fold_movements
 
 SETTINGS = (
     "shared_buffers = '4GB'",
@@ -22,6 +23,7 @@ SETTINGS = (
 _ROWS = ROOT / "tests" / "mpanel" / "many_rows.sql"
 _PEOPLE = ROOT / "benchmarks" / "people.sql"
 _PER_TROUBLED = 50_000
+_FOLDED = 10_000
 _MOST_LEFT_OUT = 20
 """Of those that many_rows.sql has in trouble one in 20 stays, from 1,000,000 on; of fewer, more."""
 
@@ -149,6 +151,8 @@ async def fill(conn: Connection, subscriptions: int, *, seed: int | None = None)
     ):
         await run(conn, statement)
     await conn.execute("DROP TABLE made")
+    while (await fold_movements(conn, _FOLDED))[1]:
+        pass
     await run(conn, "VACUUM ANALYZE")
 
 

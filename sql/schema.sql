@@ -849,6 +849,75 @@ END
 $$;
 COMMENT ON FUNCTION billing_close_proof() IS 'Forgets the token of a domain that nobody has to prove any more';
 
+CREATE FUNCTION billing_customer_mrr_v1(of_customer uuid, moment timestamp with time zone) RETURNS TABLE(livemode boolean, currency text, day date, kind text, change numeric, amount numeric, started_on date)
+    LANGUAGE sql STABLE
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+    SELECT
+        d.livemode,
+        d.currency,
+        d.day,
+        CASE
+            WHEN d.number = 1 THEN 'new'
+            WHEN d.amount = d.change THEN 'reactivation'
+            WHEN d.amount = 0 THEN 'churn'
+            WHEN d.change > 0 THEN 'expansion'
+            ELSE 'contraction'
+        END,
+        d.change,
+        d.amount,
+        d.started_on
+    FROM (
+        SELECT
+            changed.livemode,
+            changed.currency,
+            changed.day,
+            changed.change,
+            sum(changed.change) OVER days AS amount,
+            row_number() OVER days AS number,
+            first_value(changed.day) OVER days AS started_on
+        FROM (
+            SELECT
+                l.livemode,
+                l.currency,
+                (l.at AT TIME ZONE 'UTC')::date AS day,
+                sum(l.change) AS change
+            FROM (
+                SELECT s.id
+                FROM subscriptions AS s
+                WHERE s.customer_id = of_customer
+                UNION
+                SELECT gone.subscription_id
+                FROM billing_deleted_subscriptions AS gone
+                WHERE gone.subscription ->> 'customer_id' = of_customer::text
+                  AND billing_mrr_customer_v1(gone.subscription_id) = of_customer
+                UNION
+                SELECT of_customer
+                WHERE billing_mrr_customer_v1(of_customer) = of_customer
+            ) AS owned
+            CROSS JOIN LATERAL (
+                -- by its key, whatever is known of the size of the ledger
+                SELECT
+                    entry.livemode,
+                    entry.currency,
+                    entry.at,
+                    entry.change
+                FROM billing_mrr_ledger AS entry
+                WHERE entry.subscription_id = owned.id
+                  AND entry.at <= moment
+                OFFSET 0
+            ) AS l
+            GROUP BY 1, 2, 3
+            HAVING sum(l.change) <> 0
+        ) AS changed
+        WINDOW days AS (PARTITION BY changed.livemode, changed.currency ORDER BY changed.day)
+    ) AS d
+$$;
+COMMENT ON FUNCTION billing_customer_mrr_v1(of_customer uuid, moment timestamp with time zone) IS 'The monthly recurring revenue of a customer, by the days on which it changed, from the ledger';
+
 CREATE FUNCTION billing_declined_v1(stripe_customer text, invoice_created timestamp with time zone, payment_intent text, invoice_amount bigint) RETURNS TABLE(code text, reason text)
     LANGUAGE sql STABLE
     AS $$
@@ -1805,6 +1874,25 @@ CREATE FUNCTION billing_moment_of(seconds jsonb) RETURNS timestamp with time zon
 $$;
 COMMENT ON FUNCTION billing_moment_of(seconds jsonb) IS 'A time of Stripe''s, in Unix seconds; null for anything else';
 
+CREATE FUNCTION billing_mrr_customer_v1(of_subscription uuid) RETURNS uuid
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(
+        (
+            SELECT s.customer_id
+            FROM subscriptions AS s
+            WHERE s.id = of_subscription
+        ),
+        (
+            SELECT (gone.subscription ->> 'customer_id')::uuid
+            FROM billing_deleted_subscriptions AS gone
+            WHERE gone.subscription_id = of_subscription
+        ),
+        of_subscription
+    )
+$$;
+COMMENT ON FUNCTION billing_mrr_customer_v1(of_subscription uuid) IS 'Who has a subscription in figures';
+
 CREATE FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) RETURNS TABLE(item_id uuid, amount numeric)
     LANGUAGE plpgsql STABLE
     AS $$
@@ -1916,6 +2004,43 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_note_move() IS 'Notes what a move takes or frees at both its servers, with the rights of its owner';
+
+CREATE FUNCTION billing_note_mrr() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+DECLARE
+    changed uuid[];
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_TABLE_NAME = 'billing_mrr_ledger' THEN
+        changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
+    ELSIF TG_TABLE_NAME = 'billing_deleted_subscriptions' THEN
+        changed := ARRAY[
+            OLD.subscription_id, (OLD.subscription ->> 'customer_id')::uuid, NEW.subscription_id
+        ];
+    ELSIF TG_OP = 'INSERT' THEN
+        -- one that comes back: of a new one nothing is in the ledger yet
+        changed := ARRAY(
+            SELECT NEW.id WHERE EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = NEW.id)
+        );
+    ELSE
+        changed := ARRAY[OLD.id, OLD.customer_id, NEW.id];
+    END IF;
+    INSERT INTO billing_mrr_changes (noted_id)
+    SELECT noted.id
+    FROM unnest(changed) AS noted (id)
+    WHERE noted.id IS NOT NULL
+    UNION
+    SELECT (gone.subscription ->> 'customer_id')::uuid
+    FROM billing_deleted_subscriptions AS gone
+    WHERE gone.subscription_id = ANY(changed)
+      AND gone.subscription ->> 'customer_id' IS NOT NULL
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_mrr() IS 'Notes of whom the ledger has changed, with the rights of its owner';
 
 CREATE FUNCTION billing_note_place() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6671,37 +6796,64 @@ COMMENT ON COLUMN billing_changes.service_ended_at IS 'When that was done; null:
 COMMENT ON COLUMN billing_changes.created_at IS 'When it was first requested';
 COMMENT ON COLUMN billing_changes.updated_at IS 'When its state last changed';
 
-CREATE TABLE billing_deleted_subscriptions (
-    subscription_id uuid NOT NULL,
-    stripe_subscription_id text,
-    stripe_customer_id text,
+CREATE TABLE billing_mrr_changes (
+    noted_id uuid NOT NULL,
+    changed_in xid8 DEFAULT pg_current_xact_id() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+COMMENT ON TABLE billing_mrr_changes IS 'Of whom billing_mrr_days may have something else than the ledger';
+COMMENT ON COLUMN billing_mrr_changes.noted_id IS 'A subscription: whoever has it now; or a customer, who had one';
+COMMENT ON COLUMN billing_mrr_changes.changed_in IS 'The transaction that changed it: no two share a row, so none waits and none is overlooked';
+
+CREATE TABLE billing_mrr_cohorts (
     livemode boolean NOT NULL,
-    stripe_status text,
-    stripe_as_of timestamp with time zone,
-    subscription jsonb NOT NULL,
-    services jsonb DEFAULT '[]'::jsonb NOT NULL,
-    charges jsonb DEFAULT '[]'::jsonb NOT NULL,
-    deleted_at timestamp with time zone DEFAULT now() NOT NULL,
-    settled_at timestamp with time zone,
-    settled_how text,
-    claimed_until timestamp with time zone,
-    CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
-    CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
+    currency text NOT NULL,
+    cohort date NOT NULL,
+    month date NOT NULL,
+    began bigint NOT NULL,
+    customers bigint NOT NULL,
+    began_with numeric NOT NULL,
+    amount numeric NOT NULL
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE billing_mrr_cohorts IS 'The sums of billing_mrr_days by the month in which customers began to pay, and the month of the change';
+COMMENT ON COLUMN billing_mrr_cohorts.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_cohorts.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_cohorts.cohort IS 'The first day of the month in which they began to pay, UTC';
+COMMENT ON COLUMN billing_mrr_cohorts.month IS 'The first day of the month of the changes';
+COMMENT ON COLUMN billing_mrr_cohorts.began IS 'How many began in the month';
+COMMENT ON COLUMN billing_mrr_cohorts.customers IS 'How many more of them pay than before the month';
+COMMENT ON COLUMN billing_mrr_cohorts.began_with IS 'What those who began in the month paid on their first day';
+COMMENT ON COLUMN billing_mrr_cohorts.amount IS 'How much more they pay than before the month';
+
+CREATE TABLE billing_mrr_days (
+    customer_id uuid NOT NULL,
+    livemode boolean NOT NULL,
+    currency text NOT NULL,
+    day date NOT NULL,
+    kind text NOT NULL,
+    change numeric NOT NULL,
+    amount numeric NOT NULL,
+    started_on date NOT NULL
 );
-COMMENT ON TABLE billing_deleted_subscriptions IS 'Subscriptions whose rows were deleted here, by mPanel or by hand: until an operator decides, events of them have no effect';
-COMMENT ON COLUMN billing_deleted_subscriptions.subscription_id IS 'Id of the deleted row';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_subscription_id IS 'sub_...; null: it was not paid';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_customer_id IS 'cus_... that is charged';
-COMMENT ON COLUMN billing_deleted_subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_status IS 'Stripe''s status, as the latest event says';
-COMMENT ON COLUMN billing_deleted_subscriptions.stripe_as_of IS 'What stripe_status describes, by Stripe''s clock';
-COMMENT ON COLUMN billing_deleted_subscriptions.subscription IS 'The deleted row';
-COMMENT ON COLUMN billing_deleted_subscriptions.services IS 'Its rows of tenant_services: the accounts that were left behind';
-COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscription_charges';
-COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
-COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
-COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
-COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
+COMMENT ON TABLE billing_mrr_days IS 'What billing_customer_mrr has of each customer, as it was last folded';
+COMMENT ON COLUMN billing_mrr_days.customer_id IS 'As in billing_customer_mrr';
+COMMENT ON COLUMN billing_mrr_days.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_days.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_days.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_mrr_days.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_mrr_days.change IS 'Minor units per month, not rounded';
+COMMENT ON COLUMN billing_mrr_days.amount IS 'What it was at the end of the day, not rounded';
+COMMENT ON COLUMN billing_mrr_days.started_on IS 'The first such day of the customer';
+
+CREATE TABLE billing_mrr_folds (
+    is_only boolean DEFAULT true NOT NULL,
+    folded_until timestamp with time zone NOT NULL,
+    CONSTRAINT billing_mrr_folds_is_only_check CHECK (is_only)
+);
+COMMENT ON TABLE billing_mrr_folds IS 'Until when the ledger is in billing_mrr_days: one row; none before the first time';
+COMMENT ON COLUMN billing_mrr_folds.is_only IS 'True';
+COMMENT ON COLUMN billing_mrr_folds.folded_until IS 'What lies later in the ledger is in the future, or due to be folded';
 
 CREATE TABLE billing_mrr_ledger (
     subscription_id uuid NOT NULL,
@@ -6720,70 +6872,113 @@ COMMENT ON COLUMN billing_mrr_ledger.livemode IS 'Whether it is in Stripe''s liv
 COMMENT ON COLUMN billing_mrr_ledger.amount IS 'Minor units per month from then on, not rounded';
 COMMENT ON COLUMN billing_mrr_ledger.change IS 'By how much that is more than before';
 
-CREATE VIEW billing_customer_mrr AS
- SELECT livemode,
-    currency,
-    customer_id,
-    day,
-        CASE
-            WHEN (number = 1) THEN 'new'::text
-            WHEN (amount = change) THEN 'reactivation'::text
-            WHEN (amount = (0)::numeric) THEN 'churn'::text
-            WHEN (change > (0)::numeric) THEN 'expansion'::text
-            ELSE 'contraction'::text
-        END AS kind,
-    change,
-    amount,
-    started_on
-   FROM ( SELECT changed.livemode,
-            changed.currency,
-            changed.customer_id,
-            changed.day,
-            changed.change,
-            sum(changed.change) OVER days AS amount,
-            row_number() OVER days AS number,
-            first_value(changed.day) OVER days AS started_on
-           FROM ( SELECT l.livemode,
-                    l.currency,
-                    COALESCE(s.customer_id, ((gone.subscription ->> 'customer_id'::text))::uuid, l.subscription_id) AS customer_id,
-                    ((l.at AT TIME ZONE 'UTC'::text))::date AS day,
-                    sum(l.change) AS change
-                   FROM ((billing_mrr_ledger l
-                     LEFT JOIN subscriptions s ON ((s.id = l.subscription_id)))
-                     LEFT JOIN billing_deleted_subscriptions gone ON ((gone.subscription_id = l.subscription_id)))
-                  WHERE (l.at <= now())
-                  GROUP BY l.livemode, l.currency, COALESCE(s.customer_id, ((gone.subscription ->> 'customer_id'::text))::uuid, l.subscription_id), (((l.at AT TIME ZONE 'UTC'::text))::date)
-                 HAVING (sum(l.change) <> (0)::numeric)) changed
-          WINDOW days AS (PARTITION BY changed.livemode, changed.currency, changed.customer_id ORDER BY changed.day)) d;
-COMMENT ON VIEW billing_customer_mrr IS 'The monthly recurring revenue of each customer, by the days on which it changed';
-COMMENT ON COLUMN billing_customer_mrr.livemode IS 'Whether it is Stripe''s live mode';
-COMMENT ON COLUMN billing_customer_mrr.currency IS 'ISO 4217, lower case';
-COMMENT ON COLUMN billing_customer_mrr.customer_id IS 'The customer record; of a subscription whose customer is unknown, the subscription';
-COMMENT ON COLUMN billing_customer_mrr.day IS 'The day, UTC';
-COMMENT ON COLUMN billing_customer_mrr.kind IS 'new, expansion, contraction, churn or reactivation';
-COMMENT ON COLUMN billing_customer_mrr.change IS 'By how much it is more than at the end of the day before, minor units, not rounded';
-COMMENT ON COLUMN billing_customer_mrr.amount IS 'What it was at the end of the day, minor units, not rounded';
-COMMENT ON COLUMN billing_customer_mrr.started_on IS 'The first such day of the customer';
+CREATE VIEW billing_mrr_unfolded AS
+ WITH folds AS MATERIALIZED (
+         SELECT COALESCE(max(f.folded_until), '-infinity'::timestamp with time zone) AS folded_until,
+            GREATEST(max(f.folded_until), now()) AS moment
+           FROM billing_mrr_folds f
+        ), changed AS MATERIALIZED (
+         SELECT c.noted_id AS customer_id
+           FROM billing_mrr_changes c
+        UNION
+         SELECT billing_mrr_customer_v1(c.noted_id) AS billing_mrr_customer_v1
+           FROM billing_mrr_changes c
+        UNION
+         SELECT billing_mrr_customer_v1(l.subscription_id) AS billing_mrr_customer_v1
+           FROM (folds
+             JOIN billing_mrr_ledger l ON (((l.at > folds.folded_until) AND (l.at <= folds.moment))))
+        )
+ SELECT kept.livemode,
+    kept.currency,
+    changed.customer_id,
+    kept.day,
+    kept.kind,
+    kept.change,
+    kept.amount,
+    kept.started_on,
+    '-1'::integer AS times
+   FROM (changed
+     CROSS JOIN LATERAL ( SELECT k.livemode,
+            k.currency,
+            k.day,
+            k.kind,
+            k.change,
+            k.amount,
+            k.started_on
+           FROM billing_mrr_days k
+          WHERE (k.customer_id = changed.customer_id)
+         OFFSET 0) kept)
+UNION ALL
+ SELECT added.livemode,
+    added.currency,
+    changed.customer_id,
+    added.day,
+    added.kind,
+    added.change,
+    added.amount,
+    added.started_on,
+    1 AS times
+   FROM ((changed
+     CROSS JOIN folds)
+     CROSS JOIN LATERAL billing_customer_mrr_v1(changed.customer_id, folds.moment) added(livemode, currency, day, kind, change, amount, started_on));
+COMMENT ON VIEW billing_mrr_unfolded IS 'What is still to be added to the sums of the ledger, and taken off them';
+COMMENT ON COLUMN billing_mrr_unfolded.livemode IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.currency IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.customer_id IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.day IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.kind IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.change IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.amount IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.started_on IS 'As in billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_unfolded.times IS '1: to be added, -1: to be taken off';
 
 CREATE VIEW billing_cohorts AS
  WITH moved AS MATERIALIZED (
          SELECT m.livemode,
             m.currency,
-            (date_trunc('month'::text, (m.started_on)::timestamp with time zone))::date AS cohort,
-            (date_trunc('month'::text, (m.day)::timestamp with time zone))::date AS month,
-            count(*) FILTER (WHERE (m.kind = 'new'::text)) AS began,
-            (count(*) FILTER (WHERE (m.kind = ANY (ARRAY['new'::text, 'reactivation'::text]))) - count(*) FILTER (WHERE (m.kind = 'churn'::text))) AS customers,
-            sum(m.change) FILTER (WHERE (m.kind = 'new'::text)) AS began_with,
-            sum(m.change) AS amount
-           FROM billing_customer_mrr m
-          GROUP BY m.livemode, m.currency, ((date_trunc('month'::text, (m.started_on)::timestamp with time zone))::date), ((date_trunc('month'::text, (m.day)::timestamp with time zone))::date)
+            m.cohort,
+            m.month,
+            sum(m.began) AS began,
+            sum(m.customers) AS customers,
+            sum(m.began_with) AS began_with,
+            sum(m.amount) AS amount
+           FROM ( SELECT k.livemode,
+                    k.currency,
+                    k.cohort,
+                    k.month,
+                    k.began,
+                    k.customers,
+                    k.began_with,
+                    k.amount
+                   FROM billing_mrr_cohorts k
+                UNION ALL
+                 SELECT u.livemode,
+                    u.currency,
+                    (date_trunc('month'::text, (u.started_on)::timestamp with time zone))::date AS date_trunc,
+                    (date_trunc('month'::text, (u.day)::timestamp with time zone))::date AS date_trunc,
+                        CASE
+                            WHEN (u.kind = 'new'::text) THEN u.times
+                            ELSE 0
+                        END AS "case",
+                        CASE
+                            WHEN (u.kind = ANY (ARRAY['new'::text, 'reactivation'::text])) THEN u.times
+                            WHEN (u.kind = 'churn'::text) THEN (- u.times)
+                            ELSE 0
+                        END AS "case",
+                        CASE
+                            WHEN (u.kind = 'new'::text) THEN ((u.times)::numeric * u.change)
+                            ELSE (0)::numeric
+                        END AS "case",
+                    ((u.times)::numeric * u.change)
+                   FROM billing_mrr_unfolded u) m
+          GROUP BY m.livemode, m.currency, m.cohort, m.month
         )
  SELECT begun.livemode,
     begun.currency,
     begun.cohort,
     months.month,
     begun.began,
-    sum(COALESCE(moved.customers, (0)::bigint)) OVER months_of AS customers,
+    sum(COALESCE(moved.customers, (0)::numeric)) OVER months_of AS customers,
     begun.began_with,
     sum(COALESCE(moved.amount, (0)::numeric)) OVER months_of AS amount
    FROM ((( SELECT m.livemode,
@@ -6792,7 +6987,8 @@ CREATE VIEW billing_cohorts AS
             (sum(m.began))::bigint AS began,
             sum(m.began_with) AS began_with
            FROM moved m
-          GROUP BY m.livemode, m.currency, m.cohort) begun
+          GROUP BY m.livemode, m.currency, m.cohort
+         HAVING (sum(m.began) > (0)::numeric)) begun
      CROSS JOIN LATERAL ( SELECT (each.at)::date AS month
            FROM generate_series((begun.cohort)::timestamp without time zone, date_trunc('month'::text, (now() AT TIME ZONE 'UTC'::text)), '1 mon'::interval) each(at)) months)
      LEFT JOIN moved ON (((moved.livemode = begun.livemode) AND (moved.currency = begun.currency) AND (moved.cohort = begun.cohort) AND (moved.month = months.month))))
@@ -7162,6 +7358,80 @@ COMMENT ON COLUMN billing_current_usage.action IS 'What follows at the limit: te
 COMMENT ON COLUMN billing_current_usage.is_limit_reached IS 'Whether what was reported of the term is the limit, or more';
 COMMENT ON COLUMN billing_current_usage.suspends IS 'Whether its services are suspended for it';
 COMMENT ON COLUMN billing_current_usage.lifted_at IS 'When an operator lifted that for the rest of the term; null: nobody has';
+
+CREATE VIEW billing_customer_mrr AS
+ SELECT livemode,
+    currency,
+    customer_id,
+    day,
+    kind,
+    change,
+    amount,
+    started_on
+   FROM ( SELECT k.livemode,
+            k.currency,
+            k.customer_id,
+            k.day,
+            k.kind,
+            k.change,
+            k.amount,
+            k.started_on,
+            1 AS times
+           FROM billing_mrr_days k
+        UNION ALL
+         SELECT u.livemode,
+            u.currency,
+            u.customer_id,
+            u.day,
+            u.kind,
+            u.change,
+            u.amount,
+            u.started_on,
+            u.times
+           FROM billing_mrr_unfolded u) m
+  GROUP BY livemode, currency, customer_id, day, kind, change, amount, started_on
+ HAVING (sum(times) > 0);
+COMMENT ON VIEW billing_customer_mrr IS 'The monthly recurring revenue of each customer, by the days on which it changed';
+COMMENT ON COLUMN billing_customer_mrr.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_customer_mrr.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_customer_mrr.customer_id IS 'The customer record; of a subscription whose customer is unknown, the subscription';
+COMMENT ON COLUMN billing_customer_mrr.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_customer_mrr.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_customer_mrr.change IS 'By how much it is more than at the end of the day before, minor units, not rounded';
+COMMENT ON COLUMN billing_customer_mrr.amount IS 'What it was at the end of the day, minor units, not rounded';
+COMMENT ON COLUMN billing_customer_mrr.started_on IS 'The first such day of the customer';
+
+CREATE TABLE billing_deleted_subscriptions (
+    subscription_id uuid NOT NULL,
+    stripe_subscription_id text,
+    stripe_customer_id text,
+    livemode boolean NOT NULL,
+    stripe_status text,
+    stripe_as_of timestamp with time zone,
+    subscription jsonb NOT NULL,
+    services jsonb DEFAULT '[]'::jsonb NOT NULL,
+    charges jsonb DEFAULT '[]'::jsonb NOT NULL,
+    deleted_at timestamp with time zone DEFAULT now() NOT NULL,
+    settled_at timestamp with time zone,
+    settled_how text,
+    claimed_until timestamp with time zone,
+    CONSTRAINT billing_deleted_subscriptions_check CHECK (((settled_at IS NULL) = (settled_how IS NULL))),
+    CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
+);
+COMMENT ON TABLE billing_deleted_subscriptions IS 'Subscriptions whose rows were deleted here, by mPanel or by hand: until an operator decides, events of them have no effect';
+COMMENT ON COLUMN billing_deleted_subscriptions.subscription_id IS 'Id of the deleted row';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_subscription_id IS 'sub_...; null: it was not paid';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_customer_id IS 'cus_... that is charged';
+COMMENT ON COLUMN billing_deleted_subscriptions.livemode IS 'Whether the ids belong to Stripe''s live mode';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_status IS 'Stripe''s status, as the latest event says';
+COMMENT ON COLUMN billing_deleted_subscriptions.stripe_as_of IS 'What stripe_status describes, by Stripe''s clock';
+COMMENT ON COLUMN billing_deleted_subscriptions.subscription IS 'The deleted row';
+COMMENT ON COLUMN billing_deleted_subscriptions.services IS 'Its rows of tenant_services: the accounts that were left behind';
+COMMENT ON COLUMN billing_deleted_subscriptions.charges IS 'Its rows of subscription_charges';
+COMMENT ON COLUMN billing_deleted_subscriptions.deleted_at IS 'When it was deleted';
+COMMENT ON COLUMN billing_deleted_subscriptions.settled_at IS 'When an operator decided; null: not yet';
+COMMENT ON COLUMN billing_deleted_subscriptions.settled_how IS 'restored: provisioned again; cancelled: cancelled at Stripe';
+COMMENT ON COLUMN billing_deleted_subscriptions.claimed_until IS 'Until when the decision of one operator is carried out; others are refused';
 
 CREATE TABLE billing_deliveries (
     message_id text NOT NULL,
@@ -7680,6 +7950,26 @@ COMMENT ON COLUMN billing_erasures.kind IS 'What the identifier is';
 COMMENT ON COLUMN billing_erasures.reason IS 'request: customers erase; unpaid: their orders were never paid (KEEP_UNPAID_ORDERS_DAYS)';
 COMMENT ON COLUMN billing_erasures.erased_at IS 'An address only counts for what was created before; who comes back is a new customer';
 
+CREATE TABLE billing_exchange_rates (
+    from_currency text NOT NULL,
+    to_currency text NOT NULL,
+    begins_on date NOT NULL,
+    rate numeric NOT NULL,
+    set_by text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT billing_exchange_rates_check CHECK ((from_currency <> to_currency)),
+    CONSTRAINT billing_exchange_rates_from_currency_check CHECK ((from_currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT billing_exchange_rates_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT billing_exchange_rates_to_currency_check CHECK ((to_currency ~ '^[a-z]{3}$'::text))
+);
+COMMENT ON TABLE billing_exchange_rates IS 'At which rates figures of several currencies are shown as one';
+COMMENT ON COLUMN billing_exchange_rates.from_currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_exchange_rates.to_currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_exchange_rates.begins_on IS 'The first day (UTC) on which it counts, until the next one of these currencies';
+COMMENT ON COLUMN billing_exchange_rates.rate IS 'How much of to_currency a unit of from_currency is';
+COMMENT ON COLUMN billing_exchange_rates.set_by IS 'Who set it';
+COMMENT ON COLUMN billing_exchange_rates.set_at IS 'When it was set';
+
 CREATE TABLE billing_kept_payments (
     stripe_invoice_id text NOT NULL,
     subscription_id uuid NOT NULL,
@@ -7959,17 +8249,53 @@ COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
 COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
 
+CREATE TABLE billing_mrr_periods (
+    livemode boolean NOT NULL,
+    period text NOT NULL,
+    starts_on date NOT NULL,
+    currency text NOT NULL,
+    kind text NOT NULL,
+    customers bigint NOT NULL,
+    amount numeric NOT NULL
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE billing_mrr_periods IS 'The sums of billing_mrr_days by period; rows of the present one change in place, on half-empty pages';
+COMMENT ON COLUMN billing_mrr_periods.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_periods.period IS 'day, week or month';
+COMMENT ON COLUMN billing_mrr_periods.starts_on IS 'The first day of the period, UTC';
+COMMENT ON COLUMN billing_mrr_periods.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_periods.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_mrr_periods.customers IS 'How many rows of billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_periods.amount IS 'The sum of their changes';
+
 CREATE VIEW billing_mrr_movements AS
- SELECT m.livemode,
-    p.period,
-    p.starts_on,
-    m.currency,
-    m.kind,
-    count(*) AS customers,
-    sum(m.change) AS amount
-   FROM (billing_customer_mrr m
-     CROSS JOIN LATERAL ( VALUES ('day'::text,m.day), ('week'::text,(date_trunc('week'::text, (m.day)::timestamp with time zone))::date), ('month'::text,(date_trunc('month'::text, (m.day)::timestamp with time zone))::date)) p(period, starts_on))
-  GROUP BY m.livemode, p.period, p.starts_on, m.currency, m.kind;
+ SELECT livemode,
+    period,
+    starts_on,
+    currency,
+    kind,
+    (sum(customers))::bigint AS customers,
+    sum(amount) AS amount
+   FROM ( SELECT k.livemode,
+            k.period,
+            k.starts_on,
+            k.currency,
+            k.kind,
+            k.customers,
+            k.amount
+           FROM billing_mrr_periods k
+        UNION ALL
+         SELECT u.livemode,
+            p.period,
+            p.starts_on,
+            u.currency,
+            u.kind,
+            u.times,
+            ((u.times)::numeric * u.change)
+           FROM (billing_mrr_unfolded u
+             CROSS JOIN LATERAL ( VALUES ('day'::text,u.day), ('week'::text,(date_trunc('week'::text, (u.day)::timestamp with time zone))::date), ('month'::text,(date_trunc('month'::text, (u.day)::timestamp with time zone))::date)) p(period, starts_on))) m
+  GROUP BY livemode, period, starts_on, currency, kind
+ HAVING (sum(customers) <> (0)::numeric);
 COMMENT ON VIEW billing_mrr_movements IS 'Movements of the monthly recurring revenue by day, week and month: opening and movements are the closing';
 COMMENT ON COLUMN billing_mrr_movements.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr_movements.period IS 'day, week or month: a query names one of them';
@@ -7978,6 +8304,51 @@ COMMENT ON COLUMN billing_mrr_movements.currency IS 'ISO 4217, lower case';
 COMMENT ON COLUMN billing_mrr_movements.kind IS 'new, expansion, contraction, churn or reactivation';
 COMMENT ON COLUMN billing_mrr_movements.customers IS 'Of how many customers; one counts once for each day';
 COMMENT ON COLUMN billing_mrr_movements.amount IS 'Minor units per month, not rounded; less than zero for contraction and churn';
+
+CREATE VIEW billing_mrr_whole AS
+ SELECT livemode,
+    currency,
+    customer_id,
+    day,
+        CASE
+            WHEN (number = 1) THEN 'new'::text
+            WHEN (amount = change) THEN 'reactivation'::text
+            WHEN (amount = (0)::numeric) THEN 'churn'::text
+            WHEN (change > (0)::numeric) THEN 'expansion'::text
+            ELSE 'contraction'::text
+        END AS kind,
+    change,
+    amount,
+    started_on
+   FROM ( SELECT changed.livemode,
+            changed.currency,
+            changed.customer_id,
+            changed.day,
+            changed.change,
+            sum(changed.change) OVER days AS amount,
+            row_number() OVER days AS number,
+            first_value(changed.day) OVER days AS started_on
+           FROM ( SELECT l.livemode,
+                    l.currency,
+                    COALESCE(s.customer_id, ((gone.subscription ->> 'customer_id'::text))::uuid, l.subscription_id) AS customer_id,
+                    ((l.at AT TIME ZONE 'UTC'::text))::date AS day,
+                    sum(l.change) AS change
+                   FROM ((billing_mrr_ledger l
+                     LEFT JOIN subscriptions s ON ((s.id = l.subscription_id)))
+                     LEFT JOIN billing_deleted_subscriptions gone ON ((gone.subscription_id = l.subscription_id)))
+                  WHERE (l.at <= now())
+                  GROUP BY l.livemode, l.currency, COALESCE(s.customer_id, ((gone.subscription ->> 'customer_id'::text))::uuid, l.subscription_id), (((l.at AT TIME ZONE 'UTC'::text))::date)
+                 HAVING (sum(l.change) <> (0)::numeric)) changed
+          WINDOW days AS (PARTITION BY changed.livemode, changed.currency, changed.customer_id ORDER BY changed.day)) d;
+COMMENT ON VIEW billing_mrr_whole IS 'The monthly recurring revenue of each customer, computed from the whole ledger';
+COMMENT ON COLUMN billing_mrr_whole.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_whole.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_whole.customer_id IS 'The customer record; of a subscription whose customer is unknown, the subscription';
+COMMENT ON COLUMN billing_mrr_whole.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_mrr_whole.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_mrr_whole.change IS 'By how much it is more than at the end of the day before, minor units, not rounded';
+COMMENT ON COLUMN billing_mrr_whole.amount IS 'What it was at the end of the day, minor units, not rounded';
+COMMENT ON COLUMN billing_mrr_whole.started_on IS 'The first such day of the customer';
 
 CREATE TABLE billing_noted_users (
     user_id uuid NOT NULL,
@@ -10184,6 +10555,9 @@ ALTER TABLE ONLY billing_erasure_key
 ALTER TABLE ONLY billing_erasures
     ADD CONSTRAINT billing_erasures_pkey PRIMARY KEY (identifier);
 
+ALTER TABLE ONLY billing_exchange_rates
+    ADD CONSTRAINT billing_exchange_rates_pkey PRIMARY KEY (from_currency, to_currency, begins_on);
+
 ALTER TABLE ONLY billing_ignored_prices
     ADD CONSTRAINT billing_ignored_prices_pkey PRIMARY KEY (stripe_price_id);
 
@@ -10223,8 +10597,23 @@ ALTER TABLE ONLY billing_meters
 ALTER TABLE ONLY billing_moves
     ADD CONSTRAINT billing_moves_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY billing_mrr_changes
+    ADD CONSTRAINT billing_mrr_changes_pkey PRIMARY KEY (noted_id, changed_in);
+
+ALTER TABLE ONLY billing_mrr_cohorts
+    ADD CONSTRAINT billing_mrr_cohorts_pkey PRIMARY KEY (livemode, currency, cohort, month);
+
+ALTER TABLE ONLY billing_mrr_days
+    ADD CONSTRAINT billing_mrr_days_pkey PRIMARY KEY (customer_id, livemode, currency, day);
+
+ALTER TABLE ONLY billing_mrr_folds
+    ADD CONSTRAINT billing_mrr_folds_pkey PRIMARY KEY (is_only);
+
 ALTER TABLE ONLY billing_mrr_ledger
     ADD CONSTRAINT billing_mrr_ledger_pkey PRIMARY KEY (subscription_id, currency, at);
+
+ALTER TABLE ONLY billing_mrr_periods
+    ADD CONSTRAINT billing_mrr_periods_pkey PRIMARY KEY (livemode, period, starts_on, currency, kind);
 
 ALTER TABLE ONLY billing_noted_users
     ADD CONSTRAINT billing_noted_users_pkey PRIMARY KEY (user_id, noted_in);
@@ -10494,6 +10883,8 @@ CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
 CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, ((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text))));
 
+CREATE INDEX billing_deleted_subscriptions_customer_idx ON billing_deleted_subscriptions USING btree (((subscription ->> 'customer_id'::text)));
+
 CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 
 CREATE INDEX billing_deliveries_due_idx ON billing_deliveries USING btree (receiver_id, next_attempt_at) WHERE (state = 'waiting'::text);
@@ -10660,7 +11051,7 @@ CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (s
 
 CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
 
-CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id) WHERE (billing_provider = 'stripe'::text);
+CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id);
 
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
 
@@ -10860,6 +11251,8 @@ CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions 
 
 CREATE TRIGGER billing_note_changed_move AFTER UPDATE ON billing_moves FOR EACH ROW WHEN (((((old.product_type IS DISTINCT FROM new.product_type) OR (old.from_server IS DISTINCT FROM new.from_server)) OR (old.to_server IS DISTINCT FROM new.to_server)) OR (old.state IS DISTINCT FROM new.state))) EXECUTE FUNCTION billing_note_move();
 
+CREATE TRIGGER billing_note_changed_mrr AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((old.id IS DISTINCT FROM new.id) OR (old.customer_id IS DISTINCT FROM new.customer_id))) EXECUTE FUNCTION billing_note_mrr();
+
 CREATE TRIGGER billing_note_changed_place AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((COALESCE(old.server, new.server) IS NOT NULL) AND (((old.product_type IS DISTINCT FROM new.product_type) OR (old.server IS DISTINCT FROM new.server)) OR (((old.desired = 'active'::text) OR (old.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (old.pending_action IS NOT NULL)) IS DISTINCT FROM ((new.desired = 'active'::text) OR (new.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (new.pending_action IS NOT NULL)))))) EXECUTE FUNCTION billing_note_place();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_discounts FOR EACH ROW WHEN (((((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_discount_id IS DISTINCT FROM new.stripe_discount_id)) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.percent_off IS DISTINCT FROM new.percent_off)) OR (old.amount_off IS DISTINCT FROM new.amount_off)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.duration IS DISTINCT FROM new.duration)) OR (old.stripe_product_ids IS DISTINCT FROM new.stripe_product_ids)) OR (old.ends_at IS DISTINCT FROM new.ends_at))) EXECUTE FUNCTION billing_note_revenue();
@@ -10873,6 +11266,12 @@ CREATE TRIGGER billing_note_lost_place AFTER DELETE ON tenant_services FOR EACH 
 CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscriptions FOR EACH ROW WHEN ((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_move AFTER INSERT OR DELETE ON billing_moves FOR EACH ROW EXECUTE FUNCTION billing_note_move();
+
+CREATE TRIGGER billing_note_mrr AFTER INSERT OR DELETE OR UPDATE OF subscription ON billing_deleted_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+
+CREATE TRIGGER billing_note_mrr AFTER INSERT OR DELETE OR UPDATE ON billing_mrr_ledger FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+
+CREATE TRIGGER billing_note_mrr AFTER INSERT OR DELETE ON subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
 
 CREATE TRIGGER billing_note_new_place AFTER INSERT ON tenant_services FOR EACH ROW WHEN ((new.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
 

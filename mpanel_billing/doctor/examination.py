@@ -124,6 +124,7 @@ def _schema_checks(db: DatabaseSide | None, stripe: StripeSide | None) -> Iterat
     yield Check("worker", partial(work.check_worker, pool))
     yield Check("retention", partial(work.check_retention, pool))
     yield Check("announced prices", partial(work.check_announced_prices, pool))
+    yield Check("movements", partial(work.check_movements, pool))
     yield Check("api keys", partial(keys.check_keys, pool))
     if stripe:
         gateway, livemode = stripe.gateway, stripe.settings.livemode

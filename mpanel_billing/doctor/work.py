@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.doctor import repository
 from mpanel_billing.doctor.finding import Finding, duration, failed, ok, some, warning
+from mpanel_billing.money import format_money
 from mpanel_billing.provisioning.drivers.registry import list_unmade
 from mpanel_billing.retention.repository import EVENT_PAYLOADS, list_prunings
+from mpanel_billing.revenue.folding import find_wrong_totals
 from mpanel_billing.settings import Settings
 
 LATE_SECONDS = 300
@@ -155,3 +157,16 @@ async def check_product_types(pool: Pool, settings: Settings) -> list[Finding]:
     if not settings.provisioning_services:
         return [ok(name, "accounts are only logged: this is test mode, without services")]
     return [ok(name, f"a service makes each: {some(sold)}")]
+
+
+async def check_movements(pool: Pool) -> list[Finding]:
+    """Check that the kept movements of the revenue add up to its ledger."""
+    wrong = [
+        f"{format_money(row['amount'], row['currency'])} of"
+        f" {format_money(row['true_amount'], row['currency'])}"
+        for row in await find_wrong_totals(pool)
+    ]
+    if not wrong:
+        return [ok("movements", "they add up to the ledger of the revenue")]
+    advice = "see `mpanel-billing figures check`, then run `mpanel-billing figures rebuild`"
+    return [failed("movements", f"kept is a revenue of {some(wrong)}", advice)]

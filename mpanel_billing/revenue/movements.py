@@ -37,7 +37,7 @@ class Movements:
         """What a customer pays on average, a month; None without customers."""
         if not self.customers_at_closing:
             return None
-        return _rounded(Decimal(self.closing) / self.customers_at_closing)
+        return rounded(Decimal(self.closing) / self.customers_at_closing)
 
     @property
     def churn_of_customers(self) -> Decimal | None:
@@ -70,11 +70,11 @@ def _of_currency(
         of_period = moved.get(starts_on, {})
         parts = {kind: _of(of_period, kind, "amount") for kind in KINDS}
         counts = {kind: int(_of(of_period, kind, "customers")) for kind in KINDS}
-        opening, exact = _rounded(exact), exact + sum(parts.values(), Decimal(0))
+        opening, exact = rounded(exact), exact + sum(parts.values(), Decimal(0))
         at_opening, customers = customers, customers + _added(counts)
-        amounts = apportion(parts, _rounded(exact) - opening)
+        amounts = apportion(parts, rounded(exact) - opening)
         yield Movements(
-            *(currency, starts_on, opening, amounts, _rounded(exact)),
+            *(currency, starts_on, opening, amounts, rounded(exact)),
             *(counts, at_opening, customers),
         )
 
@@ -99,7 +99,8 @@ def apportion(parts: Mapping[str, Decimal], total: int) -> Mapping[str, int]:
     return whole
 
 
-def _rounded(amount: Decimal) -> int:
+def rounded(amount: Decimal) -> int:
+    """Return whole minor units, half up."""
     return int(amount.to_integral_value(ROUND_HALF_UP))
 
 

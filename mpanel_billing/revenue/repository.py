@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from decimal import Decimal
 
 import asyncpg
 
@@ -10,6 +11,11 @@ from mpanel_billing.database.queries import Connection, load_queries
 _queries = load_queries("revenue")
 _taxes = load_queries("taxes")
 _figures = load_queries("figures")
+_movements = load_queries("movements")
+_rates = load_queries("exchange_rates")
+
+WHOLE_LEDGER_SECONDS = 600.0
+"""It takes seconds to compute all of it, a minute for millions of subscriptions."""
 
 
 async def try_lock_sums(conn: Connection) -> bool:
@@ -25,6 +31,41 @@ async def fold_changes(conn: Connection, most: int) -> tuple[int, bool]:
     row = await _queries.fold_changes.fetch_one(conn, most=most)
     assert row is not None  # noqa: S101 - a query without FROM returns a row
     return row["folded"], row["has_more"]
+
+
+async def try_lock_movements(conn: Connection) -> bool:
+    """Take the right to fold movements until the transaction ends; False if another has it."""
+    return bool(await _movements.try_lock_movements.fetch_value(conn))
+
+
+async def lock_movements(conn: Connection) -> None:
+    """Wait for the right to fold movements, and keep it until the transaction ends."""
+    await _movements.lock_movements.execute(conn)
+
+
+async def fold_movements(conn: Connection, most: int) -> tuple[int, bool]:
+    """Bring the movements that are kept up to date, by at most `most` notes of changes.
+
+    Returns of how many customers, and whether there may be more.
+    """
+    row = await _movements.fold_movements.fetch_one(conn, most=most)
+    assert row is not None  # noqa: S101 - a query without FROM returns a row
+    return row["folded"], row["has_more"]
+
+
+async def forget_movements(conn: Connection) -> None:
+    """Delete all movements that are kept: the whole ledger is to be folded."""
+    await _movements.forget_movements.execute(conn)
+
+
+async def list_differences(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return where the movements that are shown differ from those of the whole ledger."""
+    return await conn.fetch(_movements.list_differences.sql, timeout=WHOLE_LEDGER_SECONDS)
+
+
+async def list_totals(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return the currencies whose movements do not add up to the ledger."""
+    return await _movements.list_totals.fetch(conn)
 
 
 async def sum_taxes(
@@ -88,3 +129,33 @@ async def list_trials(
     return await _figures.list_trials.fetch(
         conn, livemode=livemode, begins_at=begins_at, ends_at=ends_at
     )
+
+
+async def list_rates(conn: Connection) -> Sequence[asyncpg.Record]:
+    """Return all rates, by currencies and day."""
+    return await _rates.list_rates.fetch(conn)
+
+
+async def set_rate(
+    conn: Connection, pair: tuple[str, str, date], rate: Decimal, set_by: str
+) -> Decimal | None:
+    """Set a rate from one currency to another from a day on; return what it replaces."""
+    from_currency, to_currency, begins_on = pair
+    former: Decimal | None = await _rates.set_rate.fetch_value(
+        conn,
+        from_currency=from_currency,
+        to_currency=to_currency,
+        begins_on=begins_on,
+        rate=rate,
+        set_by=set_by,
+    )
+    return former
+
+
+async def remove_rate(conn: Connection, pair: tuple[str, str, date]) -> Decimal | None:
+    """Remove a rate, and return it; None if there was none."""
+    from_currency, to_currency, begins_on = pair
+    rate: Decimal | None = await _rates.remove_rate.fetch_value(
+        conn, from_currency=from_currency, to_currency=to_currency, begins_on=begins_on
+    )
+    return rate

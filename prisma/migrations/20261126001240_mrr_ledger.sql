@@ -80,7 +80,143 @@ AFTER INSERT ON billing_revenue_changes
 DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW EXECUTE FUNCTION billing_record_revenue();
 
+-- What is kept of the ledger, so that nobody has to read all of it: the movements of each customer, and the sums of all by
+-- period and by cohort. The worker brings them up to date every minute; what it has not yet is in the view
+-- billing_mrr_unfolded (docs/decisions/0068-movements-kept-as-sums.md).
+CREATE TABLE billing_mrr_days (
+    customer_id uuid NOT NULL,
+    livemode boolean NOT NULL,
+    currency text NOT NULL,
+    day date NOT NULL,
+    kind text NOT NULL,
+    change numeric NOT NULL,
+    amount numeric NOT NULL,
+    started_on date NOT NULL,
+    PRIMARY KEY (customer_id, livemode, currency, day)
+);
+COMMENT ON TABLE billing_mrr_days IS 'What billing_customer_mrr has of each customer, as it was last folded';
+COMMENT ON COLUMN billing_mrr_days.customer_id IS 'As in billing_customer_mrr';
+COMMENT ON COLUMN billing_mrr_days.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_days.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_days.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_mrr_days.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_mrr_days.change IS 'Minor units per month, not rounded';
+COMMENT ON COLUMN billing_mrr_days.amount IS 'What it was at the end of the day, not rounded';
+COMMENT ON COLUMN billing_mrr_days.started_on IS 'The first such day of the customer';
+
+CREATE TABLE billing_mrr_periods (
+    livemode boolean NOT NULL,
+    period text NOT NULL,
+    starts_on date NOT NULL,
+    currency text NOT NULL,
+    kind text NOT NULL,
+    customers bigint NOT NULL,
+    amount numeric NOT NULL,
+    PRIMARY KEY (livemode, period, starts_on, currency, kind)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE billing_mrr_periods IS 'The sums of billing_mrr_days by period; rows of the present one change in place, on half-empty pages';
+COMMENT ON COLUMN billing_mrr_periods.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_periods.period IS 'day, week or month';
+COMMENT ON COLUMN billing_mrr_periods.starts_on IS 'The first day of the period, UTC';
+COMMENT ON COLUMN billing_mrr_periods.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_periods.kind IS 'new, expansion, contraction, churn or reactivation';
+COMMENT ON COLUMN billing_mrr_periods.customers IS 'How many rows of billing_mrr_days';
+COMMENT ON COLUMN billing_mrr_periods.amount IS 'The sum of their changes';
+
+CREATE TABLE billing_mrr_cohorts (
+    livemode boolean NOT NULL,
+    currency text NOT NULL,
+    cohort date NOT NULL,
+    month date NOT NULL,
+    began bigint NOT NULL,
+    customers bigint NOT NULL,
+    began_with numeric NOT NULL,
+    amount numeric NOT NULL,
+    PRIMARY KEY (livemode, currency, cohort, month)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE billing_mrr_cohorts IS 'The sums of billing_mrr_days by the month in which customers began to pay, and the month of the change';
+COMMENT ON COLUMN billing_mrr_cohorts.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_cohorts.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_cohorts.cohort IS 'The first day of the month in which they began to pay, UTC';
+COMMENT ON COLUMN billing_mrr_cohorts.month IS 'The first day of the month of the changes';
+COMMENT ON COLUMN billing_mrr_cohorts.began IS 'How many began in the month';
+COMMENT ON COLUMN billing_mrr_cohorts.customers IS 'How many more of them pay than before the month';
+COMMENT ON COLUMN billing_mrr_cohorts.began_with IS 'What those who began in the month paid on their first day';
+COMMENT ON COLUMN billing_mrr_cohorts.amount IS 'How much more they pay than before the month';
+
+CREATE TABLE billing_mrr_folds (
+    is_only boolean PRIMARY KEY DEFAULT TRUE CHECK (is_only),
+    folded_until timestamptz NOT NULL
+);
+COMMENT ON TABLE billing_mrr_folds IS 'Until when the ledger is in billing_mrr_days: one row; none before the first time';
+COMMENT ON COLUMN billing_mrr_folds.is_only IS 'True';
+COMMENT ON COLUMN billing_mrr_folds.folded_until IS 'What lies later in the ledger is in the future, or due to be folded';
+
+CREATE TABLE billing_mrr_changes (
+    noted_id uuid NOT NULL,
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (noted_id, changed_in)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+COMMENT ON TABLE billing_mrr_changes IS 'Of whom billing_mrr_days may have something else than the ledger';
+COMMENT ON COLUMN billing_mrr_changes.noted_id IS 'A subscription: whoever has it now; or a customer, who had one';
+COMMENT ON COLUMN billing_mrr_changes.changed_in IS 'The transaction that changed it: no two share a row, so none waits and none is overlooked';
+
+-- With the rights of its owner, as billing_note_revenue. A subscription that changes its customer changes the past of two.
+CREATE FUNCTION billing_note_mrr() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+DECLARE
+    changed uuid[];
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    IF TG_TABLE_NAME = 'billing_mrr_ledger' THEN
+        changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
+    ELSIF TG_TABLE_NAME = 'billing_deleted_subscriptions' THEN
+        changed := ARRAY[
+            OLD.subscription_id, (OLD.subscription ->> 'customer_id')::uuid, NEW.subscription_id
+        ];
+    ELSIF TG_OP = 'INSERT' THEN
+        -- one that comes back: of a new one nothing is in the ledger yet
+        changed := ARRAY(
+            SELECT NEW.id WHERE EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = NEW.id)
+        );
+    ELSE
+        changed := ARRAY[OLD.id, OLD.customer_id, NEW.id];
+    END IF;
+    INSERT INTO billing_mrr_changes (noted_id)
+    SELECT noted.id
+    FROM unnest(changed) AS noted (id)
+    WHERE noted.id IS NOT NULL
+    UNION
+    SELECT (gone.subscription ->> 'customer_id')::uuid
+    FROM billing_deleted_subscriptions AS gone
+    WHERE gone.subscription_id = ANY(changed)
+      AND gone.subscription ->> 'customer_id' IS NOT NULL
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_mrr() IS 'Notes of whom the ledger has changed, with the rights of its owner';
+REVOKE EXECUTE ON FUNCTION billing_note_mrr() FROM PUBLIC;
+CREATE TRIGGER billing_note_mrr
+AFTER INSERT OR UPDATE OR DELETE ON billing_mrr_ledger
+FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+CREATE TRIGGER billing_note_mrr
+AFTER INSERT OR DELETE OR UPDATE OF subscription ON billing_deleted_subscriptions
+FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+-- whose they were
+CREATE INDEX billing_deleted_subscriptions_customer_idx
+ON billing_deleted_subscriptions ((subscription ->> 'customer_id'));
+
 -- migrate:down
+DROP INDEX billing_deleted_subscriptions_customer_idx;
+DROP TRIGGER billing_note_mrr ON billing_deleted_subscriptions;
+DROP TRIGGER billing_note_mrr ON billing_mrr_ledger;
+DROP FUNCTION billing_note_mrr();
+DROP TABLE billing_mrr_changes;
+DROP TABLE billing_mrr_folds;
+DROP TABLE billing_mrr_cohorts;
+DROP TABLE billing_mrr_periods;
+DROP TABLE billing_mrr_days;
 DROP TRIGGER billing_record_revenue ON billing_revenue_changes;
 DROP FUNCTION billing_record_revenue();
 DROP TABLE billing_mrr_ledger;

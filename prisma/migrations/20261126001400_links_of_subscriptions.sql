@@ -34,7 +34,18 @@ AFTER DELETE ON subscriptions
 FOR EACH ROW WHEN (OLD.stripe_status IN ('active', 'past_due'))
 EXECUTE FUNCTION billing_note_revenue();
 
+-- Who has a subscription has its part of the ledger.
+CREATE TRIGGER billing_note_mrr
+AFTER INSERT OR DELETE ON subscriptions
+FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+CREATE TRIGGER billing_note_changed_mrr
+AFTER UPDATE ON subscriptions
+FOR EACH ROW WHEN ((OLD.id, OLD.customer_id) IS DISTINCT FROM (NEW.id, NEW.customer_id))
+EXECUTE FUNCTION billing_note_mrr();
+
 -- migrate:down
+DROP TRIGGER billing_note_changed_mrr ON subscriptions;
+DROP TRIGGER billing_note_mrr ON subscriptions;
 DROP TRIGGER billing_note_lost_revenue ON subscriptions;
 DROP TRIGGER billing_note_changed_revenue ON subscriptions;
 DROP TRIGGER billing_keep_deleted_subscription ON subscriptions;

@@ -1,5 +1,5 @@
 -- migrate:up transaction:false
-CREATE INDEX CONCURRENTLY IF NOT EXISTS billing_subscriptions_customer_idx ON subscriptions (customer_id) WHERE billing_provider = 'stripe';
+CREATE INDEX CONCURRENTLY IF NOT EXISTS billing_subscriptions_customer_idx ON subscriptions (customer_id);
 
 -- migrate:down transaction:false
 DROP INDEX CONCURRENTLY IF EXISTS billing_subscriptions_customer_idx;

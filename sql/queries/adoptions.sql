@@ -20,6 +20,7 @@
 --     CONSTRAINT billing_deleted_subscriptions_settled_how_check CHECK ((settled_how = ANY (ARRAY['restored'::text, 'cancelled'::text])))
 -- );
 -- ALTER TABLE ONLY billing_deleted_subscriptions ADD CONSTRAINT billing_deleted_subscriptions_pkey PRIMARY KEY (subscription_id);
+-- CREATE INDEX billing_deleted_subscriptions_customer_idx ON billing_deleted_subscriptions USING btree (((subscription ->> 'customer_id'::text)));
 -- CREATE INDEX billing_deleted_subscriptions_stripe_idx ON billing_deleted_subscriptions USING btree (stripe_subscription_id) WHERE (settled_at IS NULL);
 --
 -- CREATE TABLE billing_adoptions (

@@ -38,17 +38,25 @@
 
 -- name: list_movements(livemode, period, begins_on, ends_on)
 -- The movements of the periods that begin from one day on and before another; all before as one period without a
--- beginning. `customers` is by how much there are more of them.
+-- beginning: from whole months, and the days between them and the first period. `customers` is by how much there are
+-- more of them.
 SELECT
     m.currency,
-    CASE WHEN m.starts_on >= :begins_on::date THEN m.starts_on END AS starts_on,
+    CASE WHEN m.period = :period::text AND m.starts_on >= :begins_on::date THEN m.starts_on END AS starts_on,
     m.kind,
     sum(m.customers)::bigint AS customers,
     sum(m.amount) AS amount
 FROM billing_mrr_movements AS m
 WHERE m.livemode = :livemode::boolean
-  AND m.period = :period::text
-  AND m.starts_on < :ends_on::date
+  AND (
+      (m.period = :period::text AND m.starts_on >= :begins_on::date AND m.starts_on < :ends_on::date)
+      OR (m.period = 'month' AND m.starts_on < date_trunc('month', :begins_on::date)::date)
+      OR (
+          m.period = 'day'
+          AND m.starts_on >= date_trunc('month', :begins_on::date)::date
+          AND m.starts_on < :begins_on::date
+      )
+  )
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
 
@@ -125,13 +133,15 @@ ORDER BY month, f.currency;
 SELECT
     date_trunc('month', s.trial_end AT TIME ZONE 'UTC')::date AS month,
     count(*) AS trials,
-    count(*) FILTER (WHERE EXISTS (
-        SELECT 1
-        FROM billing_mrr_ledger AS l
-        WHERE l.subscription_id = s.id
-          AND l.at <= now()
-    )) AS converted
+    count(paid.subscription_id) AS converted
 FROM subscriptions AS s
+LEFT JOIN LATERAL (
+    SELECT l.subscription_id
+    FROM billing_mrr_ledger AS l
+    WHERE l.subscription_id = s.id
+      AND l.at <= now()
+    LIMIT 1
+) AS paid ON TRUE
 WHERE s.trial_end >= :begins_at::timestamptz
   AND s.trial_end < least(:ends_at::timestamptz, now())
   AND s.livemode = :livemode::boolean

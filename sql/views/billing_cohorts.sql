@@ -5,13 +5,39 @@ WITH moved AS MATERIALIZED (
     SELECT
         m.livemode,
         m.currency,
-        date_trunc('month', m.started_on)::date AS cohort,
-        date_trunc('month', m.day)::date AS month,
-        count(*) FILTER (WHERE m.kind = 'new') AS began,
-        count(*) FILTER (WHERE m.kind IN ('new', 'reactivation')) - count(*) FILTER (WHERE m.kind = 'churn') AS customers,
-        sum(m.change) FILTER (WHERE m.kind = 'new') AS began_with,
-        sum(m.change) AS amount
-    FROM billing_customer_mrr AS m
+        m.cohort,
+        m.month,
+        sum(m.began) AS began,
+        sum(m.customers) AS customers,
+        sum(m.began_with) AS began_with,
+        sum(m.amount) AS amount
+    FROM (
+        SELECT
+            k.livemode,
+            k.currency,
+            k.cohort,
+            k.month,
+            k.began,
+            k.customers,
+            k.began_with,
+            k.amount
+        FROM billing_mrr_cohorts AS k
+        UNION ALL
+        SELECT
+            u.livemode,
+            u.currency,
+            date_trunc('month', u.started_on)::date,
+            date_trunc('month', u.day)::date,
+            CASE WHEN u.kind = 'new' THEN u.times ELSE 0 END,
+            CASE
+                WHEN u.kind IN ('new', 'reactivation') THEN u.times
+                WHEN u.kind = 'churn' THEN -u.times
+                ELSE 0
+            END,
+            CASE WHEN u.kind = 'new' THEN u.times * u.change ELSE 0 END,
+            u.times * u.change
+        FROM billing_mrr_unfolded AS u
+    ) AS m
     GROUP BY 1, 2, 3, 4
 )
 SELECT
@@ -32,6 +58,7 @@ FROM (
         sum(m.began_with) AS began_with
     FROM moved AS m
     GROUP BY m.livemode, m.currency, m.cohort
+    HAVING sum(m.began) > 0
 ) AS begun
 CROSS JOIN LATERAL (
     SELECT each.at::date AS month

@@ -1,49 +1,43 @@
 -- The monthly recurring revenue of each customer and currency, by the days (UTC) on which it was another at the end than
--- at the beginning. Who has a subscription now had it always; of one whose row is gone, who had it last.
+-- at the beginning. Who has a subscription now had it always; of one whose row is gone, who had it last. Kept rows, with
+-- what has changed since they were folded.
 CREATE OR REPLACE VIEW billing_customer_mrr AS
 SELECT
-    d.livemode,
-    d.currency,
-    d.customer_id,
-    d.day,
-    CASE
-        WHEN d.number = 1 THEN 'new'
-        WHEN d.amount = d.change THEN 'reactivation'
-        WHEN d.amount = 0 THEN 'churn'
-        WHEN d.change > 0 THEN 'expansion'
-        ELSE 'contraction'
-    END AS kind,
-    d.change,
-    d.amount,
-    d.started_on
+    m.livemode,
+    m.currency,
+    m.customer_id,
+    m.day,
+    m.kind,
+    m.change,
+    m.amount,
+    m.started_on
 FROM (
     SELECT
-        changed.livemode,
-        changed.currency,
-        changed.customer_id,
-        changed.day,
-        changed.change,
-        sum(changed.change) OVER days AS amount,
-        row_number() OVER days AS number,
-        first_value(changed.day) OVER days AS started_on
-    FROM (
-        SELECT
-            l.livemode,
-            l.currency,
-            coalesce(s.customer_id, (gone.subscription ->> 'customer_id')::uuid, l.subscription_id) AS customer_id,
-            (l.at AT TIME ZONE 'UTC')::date AS day,
-            sum(l.change) AS change
-        FROM billing_mrr_ledger AS l
-        LEFT JOIN subscriptions AS s
-            ON s.id = l.subscription_id
-        LEFT JOIN billing_deleted_subscriptions AS gone
-            ON gone.subscription_id = l.subscription_id
-        WHERE l.at <= now()
-        GROUP BY 1, 2, 3, 4
-        HAVING sum(l.change) <> 0
-    ) AS changed
-    WINDOW days AS (PARTITION BY changed.livemode, changed.currency, changed.customer_id ORDER BY changed.day)
-) AS d;
+        k.livemode,
+        k.currency,
+        k.customer_id,
+        k.day,
+        k.kind,
+        k.change,
+        k.amount,
+        k.started_on,
+        1 AS times
+    FROM billing_mrr_days AS k
+    UNION ALL
+    SELECT
+        u.livemode,
+        u.currency,
+        u.customer_id,
+        u.day,
+        u.kind,
+        u.change,
+        u.amount,
+        u.started_on,
+        u.times
+    FROM billing_mrr_unfolded AS u
+) AS m
+GROUP BY m.livemode, m.currency, m.customer_id, m.day, m.kind, m.change, m.amount, m.started_on
+HAVING sum(m.times) > 0;
 COMMENT ON VIEW billing_customer_mrr IS 'The monthly recurring revenue of each customer, by the days on which it changed';
 COMMENT ON COLUMN billing_customer_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_customer_mrr.currency IS 'ISO 4217, lower case';

@@ -4,20 +4,41 @@
 CREATE OR REPLACE VIEW billing_mrr_movements AS
 SELECT
     m.livemode,
-    p.period,
-    p.starts_on,
+    m.period,
+    m.starts_on,
     m.currency,
     m.kind,
-    count(*) AS customers,
-    sum(m.change) AS amount
-FROM billing_customer_mrr AS m
-CROSS JOIN LATERAL (
-    VALUES
-        ('day', m.day),
-        ('week', date_trunc('week', m.day)::date),
-        ('month', date_trunc('month', m.day)::date)
-) AS p (period, starts_on)
-GROUP BY m.livemode, p.period, p.starts_on, m.currency, m.kind;
+    sum(m.customers)::bigint AS customers,
+    sum(m.amount) AS amount
+FROM (
+    SELECT
+        k.livemode,
+        k.period,
+        k.starts_on,
+        k.currency,
+        k.kind,
+        k.customers,
+        k.amount
+    FROM billing_mrr_periods AS k
+    UNION ALL
+    SELECT
+        u.livemode,
+        p.period,
+        p.starts_on,
+        u.currency,
+        u.kind,
+        u.times,
+        u.times * u.change
+    FROM billing_mrr_unfolded AS u
+    CROSS JOIN LATERAL (
+        VALUES
+            ('day', u.day),
+            ('week', date_trunc('week', u.day)::date),
+            ('month', date_trunc('month', u.day)::date)
+    ) AS p (period, starts_on)
+) AS m
+GROUP BY m.livemode, m.period, m.starts_on, m.currency, m.kind
+HAVING sum(m.customers) <> 0;
 COMMENT ON VIEW billing_mrr_movements IS 'Movements of the monthly recurring revenue by day, week and month: opening and movements are the closing';
 COMMENT ON COLUMN billing_mrr_movements.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr_movements.period IS 'day, week or month: a query names one of them';

@@ -68,7 +68,7 @@ async def test_a_healthy_service_has_no_failures(
         "stripe key", "stripe account", "clock", "webhook endpoint", "customer portal",
         "webhook deliveries",
         "catalogue", "stripe catalogue", "inbox", "queue", "worker", "retention", "api keys",
-        "announced prices",
+        "announced prices", "movements",
     }  # fmt: skip
     warned = {finding.name for finding in findings if finding.status is Status.WARNING}
     assert warned == {"worker", "webhook deliveries"}

@@ -197,6 +197,7 @@ async def test_an_export_has_every_table_that_refers_to_a_person(past: Past) -> 
         "catalogue_edits",
         "billing_discount_terms",
         "billing_message_sequences",
+        "billing_mrr_days",
         "billing_mrr_ledger",
         "billing_noted_users",
         "billing_revenue",

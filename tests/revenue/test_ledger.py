@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
+from mpanel_billing.revenue.folding import find_differences, fold_movements
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.revenue.histories import DAY, HISTORIES, START, Moment, event_of, ledger, live
@@ -39,6 +40,14 @@ DELETE FROM stripe_events; DELETE FROM subscriptions; DELETE FROM stripe_refetch
 DELETE FROM billing_deleted_subscriptions;
 DELETE FROM billing_revenue_states; DELETE FROM billing_discount_terms;
 DELETE FROM billing_mrr_ledger
+"""
+
+
+MOVED = """
+WITH another AS (
+    INSERT INTO customers (email) VALUES (gen_random_uuid() || '@example.com') RETURNING id
+)
+UPDATE subscriptions SET customer_id = another.id FROM another WHERE stripe_subscription_id = $1
 """
 
 
@@ -86,6 +95,10 @@ async def check_sums(pool: Pool) -> None:
     total = await pool.fetchval("SELECT sum(change) FROM billing_mrr_ledger WHERE at <= now()")
     for row in await pool.fetch(SUMS):
         assert row["amount"] == total, row["period"]
+    for _ in range(2):
+        assert await find_differences(pool) == []
+        await fold_movements(pool)
+    assert await pool.fetchval("SELECT count(*) FROM billing_mrr_unfolded") == 0
 
 
 async def tell(inbox: Inbox, moments: Sequence[Moment], chance: Any) -> None:
@@ -98,6 +111,10 @@ async def tell(inbox: Inbox, moments: Sequence[Moment], chance: Any) -> None:
         if chance.random() < 0.3:
             seen = chance.choice(moments)
             await fetch(inbox, seen.about, seen.at + 1)
+        if chance.random() < 0.3:
+            await inbox.pool.execute(MOVED, str(chance.choice(moments).about["id"]))
+        if chance.random() < 0.3:
+            await fold_movements(inbox.pool)
 
 
 async def compare(inbox: Inbox, history: Mapping[str, Any], chance: Any) -> None:
