@@ -334,6 +334,9 @@ CREATE TABLE billing_deleted_subscriptions (
 CREATE INDEX billing_deleted_subscriptions_stripe_idx
 ON billing_deleted_subscriptions (stripe_subscription_id)
 WHERE settled_at IS NULL;
+-- whose revenue theirs was
+CREATE INDEX billing_deleted_subscriptions_customer_idx
+ON billing_deleted_subscriptions ((subscription ->> 'customer_id'));
 COMMENT ON TABLE billing_deleted_subscriptions IS 'Subscriptions whose rows were deleted here, by mPanel or by hand: until an operator decides, events of them have no effect';
 COMMENT ON COLUMN billing_deleted_subscriptions.subscription_id IS 'Id of the deleted row';
 COMMENT ON COLUMN billing_deleted_subscriptions.stripe_subscription_id IS 'sub_...; null: it was not paid';

@@ -203,12 +203,8 @@ FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
 CREATE TRIGGER billing_note_mrr
 AFTER INSERT OR DELETE OR UPDATE OF subscription ON billing_deleted_subscriptions
 FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
--- whose they were
-CREATE INDEX billing_deleted_subscriptions_customer_idx
-ON billing_deleted_subscriptions ((subscription ->> 'customer_id'));
 
 -- migrate:down
-DROP INDEX billing_deleted_subscriptions_customer_idx;
 DROP TRIGGER billing_note_mrr ON billing_deleted_subscriptions;
 DROP TRIGGER billing_note_mrr ON billing_mrr_ledger;
 DROP FUNCTION billing_note_mrr();

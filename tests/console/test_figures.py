@@ -1,6 +1,11 @@
 """The page of figures, and where the bars of its charts stand."""
 
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
 from mpanel_billing.console.charts import HEIGHT, Part, stacked
+from mpanel_billing.database.pool import Pool
 from tests.console.conftest import Console
 
 
@@ -14,6 +19,22 @@ async def test_the_figures_are_drawn_and_told(console: Console) -> None:
     assert len(shown.html.encode()) < 60_000
     for by in ("week", "day", "nothing"):
         assert (await console.open(f"/console/figures?by={by}&currency=none")).status == 200
+
+
+async def test_all_currencies_are_shown_as_one_at_the_rates_that_are_set(
+    console: Console, pool: Pool
+) -> None:
+    put = "INSERT INTO billing_exchange_rates VALUES ('usd', $1, $2, 2, 'ada')"
+    await pool.execute(put, "eur", date(2020, 1, 1))
+    await pool.execute(put, "gbp", datetime.now(UTC).date() + timedelta(days=1))
+    dollars = await console.open("/console/figures")
+    (mrr,) = re.findall(r"<strong>\$([\d.]+)</strong>", dollars.html)
+    euros = await console.open("/console/figures?in=eur")
+    assert f"<strong>€{Decimal(mrr) * 2}</strong>" in euros.html
+    assert "Rates" in euros.text
+    missing = await console.open("/console/figures?in=gbp")
+    assert "There is no rate from USD to GBP on" in missing.text
+    assert "<strong>" not in missing.html
 
 
 async def test_the_figures_are_told_in_german(console: Console) -> None:

@@ -1,6 +1,7 @@
 """Figures: what the business earns, and how that changes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,12 +9,22 @@ from typing import Any
 from mpanel_billing.console.charts import Chart, Part, stacked
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.http import keys
 from mpanel_billing.money import format_money
-from mpanel_billing.revenue import figures
+from mpanel_billing.revenue import exchange, figures
 from mpanel_billing.revenue.figures import Row, Span
+from mpanel_billing.revenue.in_one import (
+    CASH,
+    COHORTS,
+    EXCHANGE,
+    FAILED,
+    movements_in_one,
+    rows_in_one,
+)
 from mpanel_billing.revenue.movements import KINDS, Movements
 from mpanel_billing.revenue.periods import Period, begin_of, shift
+from mpanel_billing.revenue.rates import Rates
 
 pages = Pages()
 
@@ -26,37 +37,92 @@ _NAMES: Mapping[Period, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Figures of one currency, or of all as one; `missing` are the rates that would be needed."""
+
+    movements: Sequence[Movements]
+    cohorts: Sequence[Row]
+    cash: Sequence[Row]
+    failed: Sequence[Row]
+    missing: Mapping[str, date] = field(default_factory=dict)
+
+    @property
+    def currencies(self) -> Sequence[str]:
+        of_cash = {row["currency"] for row in self.cash}
+        return sorted({one.currency for one in self.movements} | of_cash)
+
+
 @pages.page("/console/figures", scope="billing:read")
 async def show_figures(visit: Visit, given: Given) -> Page:
     """Show the revenue and how it changed, who stayed, what was collected, in one currency."""
     pool, livemode = visit.app[keys.POOL], visit.app[keys.SETTINGS].livemode
     period: Period = next((one for one in SHOWN if one == given.text("by")), "month")
     today = datetime.now(UTC).date()
-    moved = await figures.read_movements(pool, _until(today, period), period, livemode=livemode)
     months = _until(today, "month")
-    cash = await figures.read_cash(pool, months, livemode=livemode)
-    currencies = sorted({one.currency for one in moved} | {row["currency"] for row in cash})
-    asked = given.text("currency")
-    currency = asked if asked in currencies else next(iter(currencies), None)
-    shown = [one for one in moved if one.currency == currency]
-    cohorts = await figures.read_cohorts(pool, months, livemode=livemode)
-    failed = await figures.read_failed_payments(pool, months, livemode=livemode)
+    every = await _read(pool, _until(today, period), months, period, livemode=livemode)
+    rates = await exchange.list_rates(pool)
+    targets = sorted({row["to_currency"] for row in rates})
+    into = next((one for one in targets if one == given.text("in")), None)
+    currency = into or _one_of(every.currencies, given.text("currency"))
+    shown = (
+        _in_one(every, period, exchange.rates_into(into, rates)) if into else _of(every, currency)
+    )
     values = {
         "currency": currency,
-        "currencies": currencies,
+        "currencies": every.currencies,
+        "into": into,
+        "targets": targets,
+        "missing": shown.missing,
         "period": period,
         "periods": _NAMES,
-        "kinds": KINDS,
-        "movements": shown,
-        "chart": _revenue_chart(visit, shown),
-        "movement_chart": _movement_chart(visit, shown),
-        "cohorts": _retention([row for row in cohorts if row["currency"] == currency]),
+        "kinds": (*KINDS, EXCHANGE) if into else KINDS,
+        "movements": shown.movements,
+        "chart": _revenue_chart(visit, shown.movements),
+        "movement_chart": _movement_chart(visit, shown.movements),
+        "cohorts": _retention(shown.cohorts),
         "cohort_months": range(SHOWN["month"]),
-        "cash": [row for row in cash if row["currency"] == currency],
-        "failed": [row for row in failed if row["currency"] == currency],
+        "cash": shown.cash,
+        "failed": shown.failed,
         "trials": await figures.read_trials(pool, months, livemode=livemode),
     }
     return Page("figures.html", values)
+
+
+async def _read(pool: Pool, span: Span, months: Span, period: Period, *, livemode: bool) -> _Shown:
+    """Read the figures of all currencies."""
+    return _Shown(
+        await figures.read_movements(pool, span, period, livemode=livemode),
+        await figures.read_cohorts(pool, months, livemode=livemode),
+        await figures.read_cash(pool, months, livemode=livemode),
+        await figures.read_failed_payments(pool, months, livemode=livemode),
+    )
+
+
+def _one_of(currencies: Sequence[str], asked: str) -> str | None:
+    return asked if asked in currencies else next(iter(currencies), None)
+
+
+def _of(every: _Shown, currency: str | None) -> _Shown:
+    """Return what is of one currency."""
+
+    def of(rows: Sequence[Row]) -> Sequence[Row]:
+        return [row for row in rows if row["currency"] == currency]
+
+    moved = [one for one in every.movements if one.currency == currency]
+    return _Shown(moved, of(every.cohorts), of(every.cash), of(every.failed))
+
+
+def _in_one(every: _Shown, period: Period, rates: Rates) -> _Shown:
+    """Return all currencies as one; nothing if a rate is missing."""
+    shown = _Shown(
+        list(movements_in_one(every.movements, period, rates)),
+        rows_in_one(every.cohorts, COHORTS, rates),
+        rows_in_one(every.cash, CASH, rates),
+        rows_in_one(every.failed, FAILED, rates),
+        rates.missing,
+    )
+    return _Shown([], [], [], [], rates.missing) if rates.missing else shown
 
 
 def _until(today: date, period: Period) -> Span:
@@ -82,7 +148,8 @@ def _movement_chart(visit: Visit, shown: Sequence[Movements]) -> Chart:
     return stacked(
         {
             one.starts_on.isoformat(): [
-                _part(visit, kind, one.amounts[kind], one.currency, one.starts_on) for kind in KINDS
+                _part(visit, kind, amount, one.currency, one.starts_on)
+                for kind, amount in one.amounts.items()
             ]
             for one in shown
         }
