@@ -141,6 +141,11 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
     for period in ("month", "week", "day"):
         yield f"/console/figures?by={period}"
     yield f"/console/catalogue/prices/{places['price']}"
+    for page in ("domains", "domains?list=expiring", "domains?list=latest", "servers"):
+        yield f"/console/{page}"
+    for page in ("events/replay-failed", "reconcile", "coupons", "merges", "audit"):
+        yield f"/console/{page}"
+    yield "/console/audit?person=nobody"
     for page in ("catalogue", "keys", "health", "sessions", "preferences"):
         yield f"/console/{page}"
 

@@ -10847,6 +10847,8 @@ CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries USING btre
 
 CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries USING btree (entry_id, id);
 
+CREATE INDEX billing_audit_entries_person_idx ON billing_audit_entries USING btree (person, entry_id) WHERE (person IS NOT NULL);
+
 CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btree (target_id, entry_id);
 
 CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);

@@ -216,12 +216,13 @@ async def list_entries(
     most: int,
     target_id: str | None = None,
     actor: str | None = None,
+    person: str | None = None,
     before: int = LAST_ID,
 ) -> Sequence[asyncpg.Record]:
-    """Return the newest entries before id `before`, optionally of one target or actor."""
+    """Return the newest entries before id `before`, optionally of one target, actor or person."""
     async with transaction(pool) as conn:
         return await repository.list_entries(
-            conn, target_id=target_id, actor=actor, before=before, most=most
+            conn, target_id=target_id, actor=actor, person=person, before=before, most=most
         )
 
 

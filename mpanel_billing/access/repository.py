@@ -193,15 +193,21 @@ async def count_prunable(conn: Connection, keep_days: int) -> int:
 
 
 async def list_entries(
-    conn: Connection, *, target_id: str | None, actor: str | None, before: int, most: int
+    conn: Connection,
+    *,
+    target_id: str | None,
+    actor: str | None,
+    person: str | None,
+    before: int,
+    most: int,
 ) -> Sequence[asyncpg.Record]:
-    """Return the newest entries before an id, optionally of one target or actor only.
+    """Return the newest entries before an id, optionally of one target, actor or person only.
 
     Needs a transaction: it sets how its statement is planned.
     """
     await _audit.plan_for_values.execute(conn)
     return await _audit.list_entries.fetch(
-        conn, target_id=target_id, actor=actor, before=before, most=most
+        conn, target_id=target_id, actor=actor, person=person, before=before, most=most
     )
 
 

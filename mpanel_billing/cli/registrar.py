@@ -19,11 +19,11 @@ from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.names import DomainName
 from mpanel_billing.domains.repository.names import (
     hand_in_auth_code,
-    retry_refund,
     settle_failed,
 )
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.registrar import repository
+from mpanel_billing.provisioning.registrar.retrying import retry_domain
 from mpanel_billing.settings import load_settings
 
 __all__ = ["app"]  # of `domains`, with these commands
@@ -35,16 +35,8 @@ def retry(name: Name) -> None:
 
     By its registrar; or by Stripe, if it could not be had and its price is to go back.
     """
-
-    async def look(conn: Connection, name: DomainName) -> UUID | None:
-        return await repository.look_again(conn, name) or await retry_refund(conn, name)
-
-    _change(
-        name,
-        "retry",
-        look,
-        "No registrar sees to {name}, and no refund of it has failed (see `domains show`).",
-    )
+    by = command_line_actor()
+    with_pool(lambda pool: retry_domain(pool, name, by))
     typer.echo("the worker looks at it now")
 
 

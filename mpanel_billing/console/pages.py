@@ -29,10 +29,17 @@ from aiohttp import hdrs, web
 
 from mpanel_billing.access.key import Scope
 from mpanel_billing.console.visit import Visit, require_own_form, require_visit
-from mpanel_billing.errors import BillingError, MalformedRequestError, NotFoundError
+from mpanel_billing.errors import (
+    BillingError,
+    InvalidRequestError,
+    MalformedRequestError,
+    NotFoundError,
+)
 from mpanel_billing.http.request import MAX_BODY_BYTES, read_bytes
 
 _MOST_FIELDS = 100
+_MOST_DIGITS = 18
+"""Of a number in an address: it fits into a bigint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,15 @@ class Given:
     def text(self, name: str) -> str:
         """Return a field without the blanks around it; empty if it was not given."""
         return self.fields.get(name, "").strip()
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number; None if it was not given; InvalidRequestError for another text."""
+        text = self.text(name)
+        if not text:
+            return None
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+            raise InvalidRequestError("Please enter a whole number.", fields={name: "is no number"})
+        return int(text)
 
     @property
     def id(self) -> UUID:

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from markupsafe import Markup
 
 from mpanel_billing.console.pages import RENDER, Action, Page
+from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
 from mpanel_billing.console.words import LANGUAGES, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
@@ -35,17 +36,24 @@ NONE = "\N{EN DASH}"
 
 _TONES: Mapping[str, str] = {
     **dict.fromkeys(
-        ("active", "paid", "succeeded", "applied", "delivered", "done", "won", "issued", "ok"),
+        (
+            *("active", "paid", "succeeded", "applied", "delivered", "done", "won", "issued", "ok"),
+            *("clean", "repaired"),
+        ),
         "good",
     ),
     **dict.fromkeys(
-        ("trialing", "pending", "open", "waiting", "received", "provisional", "attempted"), "open"
+        (
+            *("trialing", "pending", "open", "waiting", "received", "provisional", "attempted"),
+            *("registering", "transferring", "verifying", "renewing"),
+        ),
+        "open",
     ),
     **dict.fromkeys(
         (
             *("past_due", "unpaid", "suspended", "failed", "uncollectible", "given_up", "lost"),
             *("needs_response", "warning_needs_response", "appeal_needs_response", "absent"),
-            *("incomplete", "terminated_late", "disputed"),
+            *("incomplete", "terminated_late", "disputed", "expired", "redemption", "drift"),
         ),
         "bad",
     ),
@@ -63,8 +71,20 @@ _SETTLED_BY: Mapping[str, str] = {
     ),
     "event_failed": "replay",
     "not_delivered": "resend",
+    **dict.fromkeys(("dispute_unanswered", "dispute_due"), "evidence"),
 }
 """The action that a kind of trouble begins with; the others have a command."""
+
+
+_NUMBERS = frozenset(
+    f"col.{name}"
+    for name in (
+        *("amount", "paid", "refunded", "owed", "attempts", "waiting", "given_up", "payers"),
+        *("accounts", "arriving", "leaving", "weight", "events", "compared", "differed"),
+        *("repaired", "used_up", "limit", "cost", "forecast"),
+    )
+)
+"""The heads of columns of numbers."""
 
 
 def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
@@ -78,6 +98,8 @@ def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
         enable_async=False,
     )
     environment.globals["languages"] = LANGUAGES
+    environment.globals["numbers"] = _NUMBERS
+    environment.globals["places"] = PLACES
     environment.globals["settled_by"] = _SETTLED_BY
     environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
     environment.filters["money"] = _money

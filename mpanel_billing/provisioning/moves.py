@@ -37,6 +37,20 @@ async def list_servers(pool: Pool) -> Sequence[ServerLoad]:
         return await servers.list_servers(conn)
 
 
+async def get_server(pool: Pool, server: str) -> Sequence[ServerLoad]:
+    """Return what a server has to carry, for each of its product types; NotFoundError."""
+    loads = [load for load in await list_servers(pool) if load.server == server]
+    if not loads:
+        raise _unknown(server)
+    return loads
+
+
+async def list_moves_of(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the moves of a subscription's accounts that are not over."""
+    async with acquired(pool) as conn:
+        return await repository.list_moves_of(conn, subscription_id)
+
+
 async def list_moves(pool: Pool, server: str | None = None) -> Sequence[asyncpg.Record]:
     """Return the moves that are not over, read page by page."""
     rows: list[asyncpg.Record] = []
@@ -158,8 +172,7 @@ async def confirm_moves_from(
 
     In transactions of a page each. NotFoundError for an unknown server.
     """
-    if server not in {load.server for load in await list_servers(pool)}:
-        raise _unknown(server)
+    await get_server(pool, server)
     confirmed = 0
     while True:
         async with transaction(pool) as conn:

@@ -196,6 +196,11 @@ async def get_latest_run(conn: Connection) -> asyncpg.Record | None:
     return await _queries.get_latest_run.fetch_one(conn)
 
 
+async def list_runs(conn: Connection, most: int) -> Sequence[asyncpg.Record]:
+    """Return the latest runs and their counts."""
+    return await _queries.list_runs.fetch(conn, most=most)
+
+
 async def list_drift(
     conn: Connection, run_id: UUID, after: tuple[str, str], most: int
 ) -> list[Drift]:

@@ -234,6 +234,18 @@ async def show_run(pool: Pool, run_id: UUID) -> Mapping[str, Any]:
     return dict(row) if row else {}
 
 
+async def list_runs(pool: Pool, most: int) -> Sequence[Mapping[str, Any]]:
+    """Return the latest runs with the fields of `latest_run`, the latest first."""
+    async with acquired(pool) as conn:
+        return [dict(row) for row in await repository.list_runs(conn, most)]
+
+
+async def list_first_drift(pool: Pool, run_id: UUID, most: int) -> Sequence[Drift]:
+    """Return the first of what differed in a run, ordered by object and field."""
+    async with acquired(pool) as conn:
+        return await repository.list_drift(conn, run_id, ("", ""), most)
+
+
 async def estimate_objects(pool: Pool) -> int:
     """Return the approximate number of objects to compare, from the size of the mirror."""
     async with acquired(pool) as conn:

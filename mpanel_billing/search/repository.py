@@ -162,6 +162,17 @@ async def list_debtors(
     return [dict(row) for row in await _work.list_debtors.fetch(conn, livemode=livemode, most=most)]
 
 
+async def list_domains(conn: Connection, which: str, most: int) -> Sequence[Mapping[str, Any]]:
+    """Return the domains of a list, `which` of `list_domains`, with their customers."""
+    return [dict(row) for row in await _work.list_domains.fetch(conn, which=which, most=most)]
+
+
+async def get_domain(conn: Connection, id_: UUID) -> Mapping[str, Any] | None:
+    """Return how a domain stands."""
+    row = await _work.get_domain.fetch_one(conn, id=id_)
+    return dict(row) if row else None
+
+
 async def add_note(
     conn: Connection, customer_id: UUID, *, body: str, written_by: str, person: str | None
 ) -> int | None:

@@ -1,12 +1,17 @@
-"""What waits for a person, in lists: trouble, what is watched, and who owes."""
+"""What waits for a person, in lists: trouble, what is watched, who owes, and domains."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.errors import NotFoundError
 from mpanel_billing.search import repository
 
 Row = Mapping[str, Any]
+
+DomainList = Literal["troubled", "expiring", "latest"]
+"""What a registrar or a refund is not done with; by day of expiry; those ordered last."""
 
 
 async def list_trouble(pool: Pool, kind: str | None, most: int) -> Sequence[Row]:
@@ -25,3 +30,18 @@ async def list_debtors(pool: Pool, most: int, *, livemode: bool) -> Sequence[Row
     """Return the invoices whose payment has failed or is late; whom Stripe tries next first."""
     async with acquired(pool) as conn:
         return await repository.list_debtors(conn, most, livemode=livemode)
+
+
+async def list_domains(pool: Pool, which: DomainList, most: int) -> Sequence[Row]:
+    """Return the domains of a list with their customers; the most urgent or the latest first."""
+    async with acquired(pool) as conn:
+        return await repository.list_domains(conn, which, most)
+
+
+async def get_domain(pool: Pool, id_: UUID) -> Row:
+    """Return how a domain stands; NotFoundError."""
+    async with acquired(pool) as conn:
+        row = await repository.get_domain(conn, id_)
+    if row is None:
+        raise NotFoundError("Domain not found.", code="unknown_domain")
+    return row

@@ -15,7 +15,11 @@ from mpanel_billing.catalogue.model import Catalogue, Coupon, stripe_coupon_id_i
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout.limits import is_used_up
 from mpanel_billing.checkout.promotion_codes import with_promotion_code
-from mpanel_billing.checkout.repository.redemptions import Asking, list_redemptions_of_customer
+from mpanel_billing.checkout.repository.redemptions import (
+    Asking,
+    list_redemptions_of_coupon,
+    list_redemptions_of_customer,
+)
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
@@ -254,4 +258,12 @@ async def list_redemptions_of(
             raise NotFoundError("Customer not found.", code="unknown_customer")
         return await list_redemptions_of_customer(
             conn, found, MOST_REDEMPTIONS, livemode=mirror.livemode
+        )
+
+
+async def list_redemptions_with(mirror: Mirror, code: str) -> Sequence[asyncpg.Record]:
+    """Return who has had a code, the latest first, as `billing_redemptions` has them."""
+    async with acquired(mirror.pool) as conn:
+        return await list_redemptions_of_coupon(
+            conn, code, MOST_REDEMPTIONS, livemode=mirror.livemode
         )

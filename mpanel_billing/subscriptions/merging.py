@@ -5,7 +5,7 @@ mPanel's backend, or an operator, who says that they are one person: nothing her
 docs/decisions/0057-merged-customers.md has what was weighed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -23,6 +23,8 @@ from mpanel_billing.mirror.service import lock_order
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.subscriptions.repository import customers
 from mpanel_billing.subscriptions.repository import merges as repository
+
+_LAST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,13 @@ async def undo_merge(pool: Pool, request: CustomerRequest) -> UUID:
         await _require_named(conn, request)
         found = await repository.get_undoable(conn, customer_id)
     if found is None:
-        raise NotFoundError("This customer was not merged.", code="not_merged")
+        raise _not_merged()
     into_id: UUID = found["into_id"]
     async with _both(pool, customer_id, into_id) as conn:
         pair = await repository.get_pair(conn, customer_id, into_id)
         standing = await repository.get_undoable(conn, customer_id)
         if pair is None or standing is None:
-            raise NotFoundError("This customer was not merged.", code="not_merged")
+            raise _not_merged()
         if not standing["is_undoable"]:
             raise ConflictError(
                 "A merge can be undone within a day, and until the person is erased.",
@@ -134,6 +136,24 @@ async def undo_merge(pool: Pool, request: CustomerRequest) -> UUID:
         details = {"from": str(into_id)}
         await audit.record(conn, by, "customer.unmerge", _target(customer_id), details)
     return into_id
+
+
+async def list_merges(pool: Pool, most: int, before: int | None) -> Sequence[asyncpg.Record]:
+    """Return the latest merges, before an id; also those that were undone."""
+    async with acquired(pool) as conn:
+        return await repository.list_merges(conn, _LAST_ID if before is None else before, most)
+
+
+async def show_merge(pool: Pool, customer_id: UUID) -> asyncpg.Record:
+    """Return the merge of a record, and how much of each kind goes back if it is undone.
+
+    NotFoundError if the record was not merged, or is apart again.
+    """
+    async with acquired(pool) as conn:
+        found = await repository.show_merge(conn, customer_id)
+    if found is None:
+        raise _not_merged()
+    return found
 
 
 async def forget_former(pool: Pool) -> None:
@@ -165,6 +185,10 @@ async def _require_named(conn: Connection, request: CustomerRequest) -> None:
 
 def _unknown() -> NotFoundError:
     return NotFoundError("Customer not found.", code="unknown_customer")
+
+
+def _not_merged() -> NotFoundError:
+    return NotFoundError("This customer was not merged.", code="not_merged")
 
 
 def _joined(into_id: UUID) -> ConflictError:

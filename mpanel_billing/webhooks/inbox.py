@@ -277,17 +277,29 @@ async def replay_event(mirror: Mirror, event_id: str, *, by: Actor | None = None
     return outcome
 
 
+async def list_failed_types(
+    pool: Pool, selection: Selection = _EVERYTHING, most: int = _PAGE
+) -> Sequence[asyncpg.Record]:
+    """Return what `replay_failed_events` would go through, by type: how many, since when, why."""
+    async with acquired(pool) as conn:
+        return await repository.list_unfinished_types(conn, selection, most)
+
+
 async def replay_failed_events(
-    mirror: Mirror, selection: Selection = _EVERYTHING, *, by: Actor | None = None
+    mirror: Mirror,
+    selection: Selection = _EVERYTHING,
+    *,
+    most: int | None = None,
+    by: Actor | None = None,
 ) -> AsyncIterator[tuple[str, Outcome | None]]:
-    """Apply the unfinished events once; yields the id and outcome of each.
+    """Apply the unfinished events once, or the oldest `most`; yields the id and outcome of each.
 
     The outcome is None if another process was applying the event.
     """
     async with audit.attempt(
         mirror.pool, by, "events.replay_failed", details=asdict(selection)
     ) as entry:
-        events = _list_pages(mirror.pool, repository.list_unfinished_events, selection)
+        events = _list_pages(mirror.pool, repository.list_unfinished_events, selection, most)
         async for replayed in _counted(entry, _replay_all(mirror, events)):
             yield replayed
 
@@ -333,15 +345,18 @@ async def _reopened(pool: Pool, event_ids: AsyncIterator[str]) -> AsyncIterator[
 
 
 async def _list_pages(
-    pool: Pool, list_page: ListEvents, selection: Selection
+    pool: Pool, list_page: ListEvents, selection: Selection, most: int | None = None
 ) -> AsyncIterator[str]:
-    """Yield the ids of the selected events, oldest first."""
+    """Yield the ids of the selected events, oldest first; no more than `most`."""
     after: Position = (_BEGINNING, "")
+    left = most
     while True:
+        size = _PAGE if left is None else min(_PAGE, left)
         async with acquired(pool) as conn:
-            page = await list_page(conn, selection, after, _PAGE)
+            page = await list_page(conn, selection, after, size)
         for _, event_id in page:
             yield event_id
-        if len(page) < _PAGE:
+        left = None if left is None else left - len(page)
+        if len(page) < size or left == 0:
             return
         after = page[-1]

@@ -136,6 +136,13 @@ async def list_unfinished_events(
     return await _list_selected(conn, _queries.list_unfinished_events, selection, after, most)
 
 
+async def list_unfinished_types(
+    conn: Connection, selection: Selection, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return how many unfinished events there are of each type, and why the latest has failed."""
+    return await _queries.list_unfinished_types.fetch(conn, **asdict(selection), most=most)
+
+
 async def list_ignored_events(
     conn: Connection, selection: Selection, after: Position, most: int
 ) -> list[Position]:

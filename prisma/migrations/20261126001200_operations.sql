@@ -132,6 +132,7 @@ CREATE TABLE billing_audit_entries (
 CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries (entry_id, id);
 CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries (target_id, entry_id);
 CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries (actor, entry_id);
+CREATE INDEX billing_audit_entries_person_idx ON billing_audit_entries (person, entry_id) WHERE person IS NOT NULL;
 COMMENT ON TABLE billing_audit_entries IS 'Every change made with a key or on a command line, in order: attempts, and outcomes';
 COMMENT ON COLUMN billing_audit_entries.id IS 'Our id';
 COMMENT ON COLUMN billing_audit_entries.attempt_id IS 'The attempt of which this is the outcome; null: an attempt, or a change that was done at once';

@@ -29,6 +29,7 @@
 -- ALTER TABLE ONLY billing_audit_entries ADD CONSTRAINT billing_audit_entries_pkey PRIMARY KEY (id);
 -- CREATE INDEX billing_audit_entries_actor_idx ON billing_audit_entries USING btree (actor, entry_id);
 -- CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries USING btree (entry_id, id);
+-- CREATE INDEX billing_audit_entries_person_idx ON billing_audit_entries USING btree (person, entry_id) WHERE (person IS NOT NULL);
 -- CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btree (target_id, entry_id);
 --
 -- CREATE TABLE billing_audit_unsettled (
@@ -215,7 +216,7 @@ LIMIT 1;
 -- for all values, which suits look-ups by key, but not queries with optional conditions.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE);
 
--- name: list_entries(target_id, actor, before, most)
+-- name: list_entries(target_id, actor, person, before, most)
 -- Each change with its latest outcome, newest first; null matches any. max() is looked up by index
 -- for each row of the page.
 SELECT
@@ -234,6 +235,7 @@ SELECT
 FROM billing_audit_entries AS e
 WHERE (:target_id::text IS NULL OR e.target_id = :target_id)
   AND (:actor::text IS NULL OR e.actor = :actor)
+  AND (:person::text IS NULL OR e.person = :person)
   AND e.entry_id < :before
   AND e.id = (
       SELECT max(later.id)

@@ -520,8 +520,8 @@ SET refund_error = :error::text,
 WHERE own.id = :id::uuid
   AND own.given_back_at IS NULL;
 
--- name: retry_refund(name, registrable)$
--- The worker tries again now to refund what could not be had, whatever was refused.
+-- name: retry_refund(name, registrable, id)$
+-- The worker tries again now to refund what could not be had, whatever was refused; null id: for whomever.
 UPDATE billing_domains AS own
 SET refund_attempts = 0,
     next_refund_at = now(),
@@ -531,6 +531,7 @@ WHERE own.registrable = :registrable::text
   AND own.state = 'failed'
   AND own.given_back_at IS NULL
   AND own.refund_error IS NOT NULL
+  AND (:id::uuid IS NULL OR own.id = :id::uuid)
 RETURNING own.id;
 
 -- name: settle_failed(name, registrable)$

@@ -275,6 +275,22 @@ WHERE e.status IN ('received', 'failed')
 ORDER BY e.received_at, e.id
 LIMIT :most;
 
+-- name: list_unfinished_types(type, since_days, most)
+-- What list_unfinished_events goes through, by type, with the error of the latest; most of them first.
+SELECT
+    e.type,
+    count(*) AS events,
+    min(e.received_at) AS oldest,
+    max(e.received_at) AS latest,
+    (array_agg(split_part(e.last_error, E'\n', 1) ORDER BY e.received_at DESC) FILTER (WHERE e.last_error IS NOT NULL))[1] AS error
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed')
+  AND (:type::text IS NULL OR e.type = :type::text)
+  AND e.received_at >= now() - make_interval(days => coalesce(:since_days::integer, 36500))
+GROUP BY e.type
+ORDER BY events DESC, e.type
+LIMIT :most;
+
 -- name: list_ignored_events(type, since_days, after_received_at, after_id, most)
 SELECT
     e.received_at,

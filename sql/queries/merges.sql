@@ -147,6 +147,57 @@ FROM billing_merges AS m
 WHERE m.customer_id = :customer_id::uuid
   AND m.undone_at IS NULL;
 
+-- name: list_merges(before, most)
+-- The latest first. What the record had is on it again, if the merge was undone, or in what is noted for a day.
+SELECT
+    m.id,
+    m.customer_id,
+    coalesce(
+        gone.company_name,
+        gone.name,
+        m.former #>> '{customer,company_name}',
+        m.former #>> '{customer,name}',
+        gone.email,
+        m.former #>> '{customer,email}'
+    ) AS customer,
+    m.into_id,
+    coalesce(kept.company_name, kept.name, kept.email) AS into_customer,
+    m.merged_by,
+    m.merged_at,
+    m.undone_by,
+    m.undone_at,
+    m.former IS NOT NULL AND m.merged_at > now() - interval '1 day' AS is_undoable
+FROM billing_merges AS m
+JOIN customers AS gone
+    ON gone.id = m.customer_id
+JOIN customers AS kept
+    ON kept.id = m.into_id
+WHERE m.id < :before::bigint
+ORDER BY m.id DESC
+LIMIT :most;
+
+-- name: show_merge(customer_id)^
+-- The merge of a record that stands, and how much of each kind would go back.
+SELECT
+    m.customer_id,
+    coalesce(m.former #>> '{customer,company_name}', m.former #>> '{customer,name}', m.former #>> '{customer,email}') AS customer,
+    m.former #>> '{customer,email}' AS email,
+    m.into_id,
+    coalesce(kept.company_name, kept.name, kept.email) AS into_customer,
+    m.merged_by,
+    m.merged_at,
+    m.merged_at + interval '1 day' AS undoable_until,
+    m.former IS NOT NULL AND m.merged_at > now() - interval '1 day' AS is_undoable,
+    jsonb_array_length(coalesce(m.moved -> 'subscriptions', '[]')) AS subscriptions,
+    jsonb_array_length(coalesce(m.moved -> 'invoices', '[]')) AS invoices,
+    jsonb_array_length(coalesce(m.moved -> 'stripe_customers', '[]')) AS stripe_customers,
+    jsonb_array_length(coalesce(m.moved -> 'billing_domains', '[]')) AS domains
+FROM billing_merges AS m
+JOIN customers AS kept
+    ON kept.id = m.into_id
+WHERE m.customer_id = :customer_id::uuid
+  AND m.undone_at IS NULL;
+
 -- name: undo_into(id)!
 -- The record that had everything: what it got from the other one goes, in a statement of its own, because one Stripe
 -- customer is the principal of one record only.

@@ -110,6 +110,30 @@ WHERE m.finished_at IS NULL
 ORDER BY m.id
 LIMIT :most::integer;
 
+-- name: list_moves_of(subscription_id)
+-- Of one subscription: few.
+SELECT
+    m.id,
+    m.subscription_id,
+    m.product_type,
+    m.from_server,
+    m.to_server,
+    m.state,
+    m.stopped,
+    m.last_error,
+    m.external_ref AS new_ref,
+    coalesce(m.former_ref, v.external_ref) AS former_ref,
+    m.confirmed_by,
+    m.begun_by,
+    m.begun_at
+FROM billing_moves AS m
+JOIN tenant_services AS v
+    ON v.subscription_id = m.subscription_id
+    AND v.product_type = m.product_type
+WHERE m.subscription_id = :subscription_id::uuid
+  AND m.finished_at IS NULL
+ORDER BY m.product_type;
+
 -- name: confirm_move(subscription_id, product_type, confirmed_by, is_server_gone)$
 -- Its data was moved. Of a server that is gone for good nothing has to be terminated. Null: no account
 -- waits for that.

@@ -381,6 +381,28 @@ FROM billing_reconcile_runs AS r
 ORDER BY r.started_at DESC
 LIMIT 1;
 
+-- name: list_runs(most)
+-- The latest first.
+SELECT
+    r.id,
+    r.started_by,
+    r.livemode,
+    r.dry_run,
+    r.since_days,
+    r.started_at,
+    r.finished_at,
+    r.outcome,
+    coalesce(r.leased_until > now(), FALSE) AS running,
+    r.last_error,
+    r.objects,
+    r.events,
+    r.accounts,
+    r.drift,
+    r.repaired
+FROM billing_reconcile_runs AS r
+ORDER BY r.started_at DESC
+LIMIT :most;
+
 -- name: list_drift(run_id, after_object, after_field, most)
 -- In pages.
 SELECT

@@ -186,8 +186,8 @@ WHERE own.id = :id::uuid
   AND (own.paid_until < :paid_until::timestamptz) IS NOT FALSE
 RETURNING extract(epoch FROM own.next_attempt_at)::bigint;
 
--- name: look_again(name, registrable)$
--- The worker looks at the live row of a name now, whatever it was refused.
+-- name: look_again(name, registrable, id)$
+-- The worker looks at the live row of a name now, whatever it was refused; null id: whoever has it.
 UPDATE billing_domains AS own
 SET version = own.version + 1,
     attempts = 0,
@@ -200,6 +200,7 @@ WHERE own.registrable = :registrable::text
   AND own.driver IS NOT NULL
   AND own.held_at IS NOT NULL
   AND own.state NOT IN ('released', 'failed')
+  AND (:id::uuid IS NULL OR own.id = :id::uuid)
 RETURNING own.id;
 
 -- name: give_up(name, registrable, reason)$

@@ -286,9 +286,26 @@ FROM customers AS c
 WHERE c.id = :customer_id::uuid;
 
 -- name: list_customer_subscriptions(customer_id, most)
--- As in billing_overview, latest first, with an operator's suspension.
+-- As in billing_overview, latest first, with an operator's suspension; without what is computed for no reader.
 SELECT
-    o.*,
+    o.subscription_id,
+    o.ordered_at,
+    o.plan,
+    o.billing_cycle,
+    o.amount,
+    o.currency,
+    o.status,
+    o.stripe_status,
+    o.current_period_end,
+    o.will_end,
+    o.tenant_domain,
+    o.domains,
+    o.services,
+    o.discounts,
+    o.next_charge,
+    o.planned_change,
+    o.dunning,
+    o.stripe_subscription_id,
     h.reason AS held_for
 FROM (
     SELECT s.id
@@ -365,6 +382,7 @@ SELECT
     i.amount_due,
     i.amount_paid,
     i.amount_remaining,
+    coalesce(i.amount_disputed, 0) AS amount_disputed,
     i.next_payment_attempt,
     (
         SELECT coalesce(sum(r.amount), 0)::bigint

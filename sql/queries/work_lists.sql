@@ -123,3 +123,102 @@ WHERE i.stripe_status = 'open'
   AND (i.attempt_count > 0 OR i.due_at <= now())
 ORDER BY i.next_payment_attempt, i.id
 LIMIT :most;
+
+-- name: list_domains(which, most)
+-- `troubled`: what a registrar or a refund is not done with, the longest first. `expiring`: what a registrar's driver
+-- has, by its day of expiry. `latest`: those ordered last. Each in the order of an index, so that it ends after `most`.
+WITH listed AS MATERIALIZED (
+    (
+        SELECT
+            d.id,
+            d.updated_at AS place
+        FROM billing_domains AS d
+        WHERE :which::text = 'troubled'
+          AND d.driver IS NOT NULL
+          AND (d.last_error IS NOT NULL OR d.needs <> '{}'::text[])
+          AND d.state NOT IN ('released', 'failed')
+        ORDER BY d.updated_at
+        LIMIT :most
+    )
+    UNION ALL
+    (
+        SELECT
+            d.id,
+            d.updated_at
+        FROM billing_domains AS d
+        WHERE :which::text = 'troubled'
+          AND d.state = 'failed'
+          AND d.given_back_at IS NULL
+          AND d.refund_error IS NOT NULL
+        ORDER BY d.updated_at
+        LIMIT :most
+    )
+    UNION ALL
+    (
+        SELECT
+            d.id,
+            d.expires_at
+        FROM billing_domains AS d
+        WHERE :which::text = 'expiring'
+          AND d.driver IS NOT NULL
+          AND d.state = 'active'
+          AND d.expires_at IS NOT NULL
+        ORDER BY d.expires_at
+        LIMIT :most
+    )
+    UNION ALL
+    (
+        SELECT
+            d.id,
+            to_timestamp(-extract(epoch FROM d.created_at))
+        FROM billing_domains AS d
+        WHERE :which::text = 'latest'
+          AND d.state <> 'ordered'
+        ORDER BY d.created_at DESC
+        LIMIT :most
+    )
+)
+SELECT
+    d.id,
+    d.name,
+    d.unicode_name,
+    d.mode,
+    d.state,
+    d.subscription_id,
+    d.expires_at,
+    d.auto_renew,
+    d.driver,
+    d.needs,
+    coalesce(d.refund_error, d.last_error) AS error,
+    d.refund_error IS NOT NULL AND d.given_back_at IS NULL AS is_refund,
+    d.attempts,
+    d.next_attempt_at,
+    d.created_at,
+    c.id AS customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer
+FROM listed
+JOIN billing_domains AS d
+    ON d.id = listed.id
+LEFT JOIN subscriptions AS s
+    ON s.id = d.subscription_id
+LEFT JOIN customers AS c
+    ON c.id = coalesce(d.customer_id, s.customer_id)
+ORDER BY listed.place, d.id
+LIMIT :most;
+
+-- name: get_domain(id)^
+SELECT
+    d.id,
+    d.name,
+    d.unicode_name,
+    d.state,
+    d.subscription_id,
+    d.expires_at,
+    d.driver,
+    d.needs,
+    coalesce(d.refund_error, d.last_error) AS error,
+    d.refund_error IS NOT NULL AND d.given_back_at IS NULL AS is_refund,
+    d.price,
+    lower(d.currency) AS currency
+FROM billing_domains AS d
+WHERE d.id = :id::uuid;

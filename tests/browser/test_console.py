@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
@@ -19,6 +20,7 @@ from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
 from tests.browser.conftest import Browser
 from tests.console.conftest import KEY, Ids, make_console
+from tests.console.planted import plant_domains, plant_merge, plant_servers
 from tests.service import WEBHOOK_SECRET, make_settings
 from tests.sold import Sold
 
@@ -98,6 +100,9 @@ async def desk(
         " FROM subscriptions AS s JOIN invoices AS i ON i.subscription_id = s.id"
     )
     assert row
+    await plant_domains(pool, UUID(sold_once.subscription_id))
+    await plant_servers(pool)
+    await plant_merge(pool, row["customer_id"])
     ids = Ids(sold_once.subscription_id, str(row["customer_id"]), str(row["id"]))
     desk = Desk(str(settings.app_url).rstrip("/"), pool, ids, browser)
     await desk.open("/console")
@@ -111,6 +116,8 @@ async def desk(
 async def all_pages(desk: Desk) -> list[str]:
     event = await desk.pool.fetchval("SELECT id FROM stripe_events WHERE status = 'failed'")
     key = await desk.pool.fetchval("SELECT id FROM billing_api_keys")
+    domain = await desk.pool.fetchval("SELECT id FROM billing_domains WHERE last_error IS NOT NULL")
+    merged = await desk.pool.fetchval("SELECT customer_id FROM billing_merges")
     price = await desk.pool.fetchval("SELECT max(price_id::text) FROM subscription_items")
     return [
         "/console/find?q=ada",
@@ -133,6 +140,20 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/events",
         f"/console/events/{event}",
         f"/console/events/{event}/replay",
+        "/console/events/replay-failed",
+        "/console/domains",
+        "/console/domains?list=expiring",
+        f"/console/domains/{domain}/retry",
+        "/console/servers",
+        "/console/servers/web1/drain",
+        "/console/reconcile",
+        "/console/reconcile/start?days=30",
+        "/console/coupons",
+        "/console/coupons/code?code=welcome10",
+        f"{desk.subscription}/coupon?code=welcome10",
+        "/console/merges",
+        f"/console/customers/{merged}/undo-merge",
+        "/console/audit",
         "/console/deliveries",
         "/console/debtors",
         "/console/disputes",

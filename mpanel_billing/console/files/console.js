@@ -1,13 +1,6 @@
 // Keys, the browser's time zone, and forms that are sent once. Every page works without it.
 "use strict";
 
-const PLACES = {
-  t: "/console/trouble",
-  e: "/console/events",
-  d: "/console/disputes",
-  o: "/console/debtors",
-  h: "/console/health",
-};
 const CHORD_MS = 1000;
 
 const help = document.querySelector("#help");
@@ -15,6 +8,11 @@ let goesAt = 0;
 
 function isTyping(target) {
   return target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+// The links of the navigation say which letter leads to them.
+function placeOf(key) {
+  return [...document.querySelectorAll("[data-key]")].find((link) => link.dataset.key === key);
 }
 
 function onKey(event) {
@@ -33,8 +31,8 @@ function onKey(event) {
     help?.showModal();
   } else if (event.key === "g") {
     goesAt = event.timeStamp;
-  } else if (goes && Object.hasOwn(PLACES, event.key)) {
-    location.assign(PLACES[event.key]);
+  } else if (goes) {
+    placeOf(event.key)?.click();
   }
 }
 
@@ -44,6 +42,9 @@ for (const button of document.querySelectorAll("[data-help]")) {
   button.hidden = false;
   button.addEventListener("click", () => help.showModal());
 }
+
+// On a small screen the navigation is wider than the page.
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
 for (const form of document.querySelectorAll("[data-zone]")) {
   form.elements.time_zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";

@@ -1,5 +1,6 @@
 """A subscription with its whole story, and what an operator does to it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 from uuid import uuid4
@@ -11,19 +12,25 @@ from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning.moves import list_moves_of
 from mpanel_billing.search.customer import read_trouble
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, Feedback, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.trials import change_trial, preview_trial
+from mpanel_billing.usage.current import read_current
 
 pages = Pages()
+
+Row = Mapping[str, Any]
 
 _ONE = "/console/subscriptions/{id}"
 _TRIAL_DAYS = 7
 """What an extension of a trial is proposed to be."""
 
-_WORKER_DOES = frozenset({"retried", "suspended", "lifted", "plan_changed"})
+_WORKER_DOES = frozenset(
+    {"retried", "suspended", "lifted", "plan_changed", "usage_lifted", "moving", "moved", "stays"}
+)
 _MOST_LOOKS = 10
 """One a second."""
 
@@ -34,11 +41,21 @@ FEEDBACK: tuple[Feedback, ...] = get_args(Feedback)
 async def show_subscription(visit: Visit, given: Given) -> Page:
     """Show a subscription: items, services, trouble, and everything on record, newest first."""
     pool = visit.app[keys.POOL]
-    values = await _facts(visit, given)
+    values = {"usage": (), **await _facts(visit, given)}
+    if visit.may("billing:read"):
+        values["usage"] = await read_current(pool, given.id)
+    values |= await _servers(visit, given, values["services"])
     story = await operations.list_timeline(pool, given.id)
     done = given.text("done")
     values |= {"timeline": story[::-1], "done": done, "look": _next_look(done, given.text("look"))}
     return Page("subscription.html", values)
+
+
+async def _servers(visit: Visit, given: Given, services: Sequence[Row]) -> dict[str, Any]:
+    """Return which services are on a server with a name, and which of them move."""
+    placed = [one for one in services if one["server"] is not None]
+    moving = await list_moves_of(visit.app[keys.POOL], given.id) if placed else ()
+    return {"placed": placed, "moving": {one["product_type"]: one for one in moving}}
 
 
 def _next_look(done: str, look: str) -> int | None:

@@ -240,10 +240,13 @@ async def note_not_given_back(
     )
 
 
-async def retry_refund(conn: Connection, name: DomainName) -> UUID | None:
-    """Have the worker try again to refund a lost name; None if no refund of one has failed."""
+async def retry_refund(conn: Connection, name: DomainName, id_: UUID | None) -> UUID | None:
+    """Have the worker try again to refund a lost name; None if no refund of one has failed.
+
+    `id_`: only if it is this row that could not have it.
+    """
     found: UUID | None = await _queries.retry_refund.fetch_value(
-        conn, name=name.ascii, registrable=name.registrable
+        conn, name=name.ascii, registrable=name.registrable, id=id_
     )
     return found
 

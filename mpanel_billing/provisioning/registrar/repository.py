@@ -220,10 +220,13 @@ async def order_renewal(conn: Connection, id_: UUID, paid_until: datetime) -> in
     return due
 
 
-async def look_again(conn: Connection, name: DomainName) -> UUID | None:
-    """Have the worker look at a name now, whatever was refused; None if no registrar sees to it."""
+async def look_again(conn: Connection, name: DomainName, id_: UUID | None) -> UUID | None:
+    """Have the worker look at a name now, whatever was refused; None if no registrar sees to it.
+
+    `id_`: only if this row has the name.
+    """
     found: UUID | None = await _queries.look_again.fetch_value(
-        conn, name=name.ascii, registrable=name.registrable
+        conn, name=name.ascii, registrable=name.registrable, id=id_
     )
     return found
 

@@ -149,6 +149,11 @@ async def get_movable(
     )
 
 
+async def list_moves_of(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the moves of a subscription's accounts that are not over."""
+    return await _queries.list_moves_of.fetch(conn, subscription_id=subscription_id)
+
+
 async def list_moves(
     conn: Connection, server: str | None, after: int, most: int
 ) -> Sequence[asyncpg.Record]:

@@ -41,6 +41,16 @@ async def get_undoable(conn: Connection, customer_id: UUID) -> asyncpg.Record | 
     return await _queries.get_undoable.fetch_one(conn, customer_id=customer_id)
 
 
+async def list_merges(conn: Connection, before: int, most: int) -> Sequence[asyncpg.Record]:
+    """Return the latest merges before an id."""
+    return await _queries.list_merges.fetch(conn, before=before, most=most)
+
+
+async def show_merge(conn: Connection, customer_id: UUID) -> asyncpg.Record | None:
+    """Return the merge of a record that stands, and how much would go back."""
+    return await _queries.show_merge.fetch_one(conn, customer_id=customer_id)
+
+
 async def undo(conn: Connection, merge_id: int, by: str) -> None:
     """Move everything back."""
     await _queries.undo_into.execute(conn, id=merge_id)

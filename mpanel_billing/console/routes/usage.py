@@ -1,0 +1,36 @@
+"""A limit of usage that suspends a subscription, lifted for the rest of its term."""
+
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.errors import ConflictError, InvalidRequestError
+from mpanel_billing.http import keys
+from mpanel_billing.http.schemas.base import LONGEST_REASON
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.usage.current import read_current
+from mpanel_billing.usage.limits import lift_limits
+
+pages = Pages()
+
+lift = pages.action("lift_usage", "/console/subscriptions/{id}/lift-usage", scope="billing:refund")
+
+
+@lift.show
+async def show_lift(visit: Visit, given: Given) -> Page:
+    """Show which limits suspend the subscription, and what goes on until when."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    reached = [one for one in await read_current(mirror.pool, given.id) if one.suspends]
+    if not reached:
+        raise ConflictError("No limit of usage suspends this subscription.")
+    values = {"subscription": held, "reached": reached, "reason": given.text("reason")}
+    return Page("lift_usage.html", values)
+
+
+@lift.do
+async def do_lift(visit: Visit, given: Given) -> Done:
+    """Let the subscription go on for the rest of its term."""
+    reason = given.text("reason")
+    if not 1 <= len(reason) <= LONGEST_REASON:
+        raise InvalidRequestError(f"Please say why, in up to {LONGEST_REASON} characters.")
+    await lift_limits(visit.app[keys.POOL], given.id, reason, visit.actor)
+    return Done(f"/console/subscriptions/{given.id}", "usage_lifted")
