@@ -72,6 +72,11 @@ sandbox-table: $(SET_UP) ## Write the table of the sandbox's operations into doc
 	@WRITE_SANDBOX_TABLE=1 $(BIN)/pytest -q tests/stripe_sandbox/test_event_order.py \
 		tests/stripe_sandbox/test_param_effects.py $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(SET_UP) ## Picture the console's pages for docs/console.md, among 20,000 customers (minutes)
+	@scripts/install-browser.sh
+	@$(BIN)/pytest -q tests/browser/screenshots.py $(ARGS)
+
 .PHONY: message-examples
 message-examples: $(SET_UP) ## Write the messages that are no longer sent like that into docs/message-examples.json
 	@WRITE_MESSAGE_EXAMPLES=1 $(BIN)/pytest -q tests/messages/test_examples.py $(ARGS)
