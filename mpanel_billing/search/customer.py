@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired
+from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.service import find_one
@@ -42,12 +43,14 @@ async def read_customer(
 
     NotFoundError if it finds nobody, ConflictError if it finds several; StripeError.
     """
-    found = (await find_one(pool, text, stripe)).customer
-    customer_id: UUID = found["joined_id"] or found["id"]
+    return await read_record(pool, (await find_one(pool, text, stripe)).customer["id"])
+
+
+async def read_record(pool: Pool, id_: UUID) -> CustomerPage:
+    """Return the page of a customer record, or of the one that it has joined; NotFoundError."""
     async with acquired(pool) as conn:
-        customer = await repository.show_customer(conn, customer_id)
-        if customer is None:
-            raise NotFoundError(f"Customer {customer_id} not found.")
+        customer = await _follow(conn, id_)
+        customer_id: UUID = customer["id"]
         subscriptions = await repository.list_customer_subscriptions(
             conn, customer_id, MOST_SUBSCRIPTIONS
         )
@@ -59,6 +62,15 @@ async def read_customer(
             await repository.list_customer_invoices(conn, customer_id, MOST_INVOICES),
             await repository.list_customer_changes(conn, targets, MOST_CHANGES),
         )
+
+
+async def _follow(conn: Connection, id_: UUID) -> Row:
+    customer = await repository.show_customer(conn, id_)
+    if customer is not None and customer["joined_id"] is not None:
+        customer = await repository.show_customer(conn, customer["joined_id"])
+    if customer is None:
+        raise NotFoundError(f"Customer {id_} not found.")
+    return customer
 
 
 @dataclass(frozen=True, slots=True)

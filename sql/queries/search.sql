@@ -462,7 +462,30 @@ ORDER BY h.stripe_created DESC, h.stripe_charge_id
 LIMIT :most;
 
 -- name: list_customer_returns(customer_id, most)
--- What was given back to them, the latest first: refunds, and credit notes with what they gave back.
+-- What was given back to them, the latest first: refunds, and credit notes with what they gave back. Of their invoices
+-- those of which something was, and the latest: a refund that failed gave nothing back.
+WITH billed AS MATERIALIZED (
+    SELECT
+        i.id,
+        i.stripe_invoice_id,
+        i.stripe_number
+    FROM invoices AS i
+    WHERE i.customer_id = :customer_id::uuid
+      AND i.stripe_invoice_id IS NOT NULL
+      AND (i.amount_refunded > 0 OR i.amount_credited > 0)
+    UNION
+    (
+        SELECT
+            i.id,
+            i.stripe_invoice_id,
+            i.stripe_number
+        FROM invoices AS i
+        WHERE i.customer_id = :customer_id::uuid
+          AND i.stripe_invoice_id IS NOT NULL
+        ORDER BY i.stripe_created DESC
+        LIMIT 200
+    )
+)
 SELECT
     'refund' AS kind,
     r.stripe_refund_id AS id,
@@ -471,14 +494,13 @@ SELECT
     r.currency,
     r.status,
     r.reason,
-    i.id AS invoice_id,
-    i.stripe_number
-FROM invoices AS i
+    billed.id AS invoice_id,
+    billed.stripe_number
+FROM billed
 JOIN invoice_payments AS p
-    ON p.stripe_invoice_id = i.stripe_invoice_id
+    ON p.stripe_invoice_id = billed.stripe_invoice_id
 JOIN stripe_refunds AS r
     ON r.stripe_payment_intent_id = p.stripe_payment_intent_id
-WHERE i.customer_id = :customer_id::uuid
 UNION ALL
 SELECT
     'credit_note',
@@ -488,11 +510,10 @@ SELECT
     n.currency,
     n.status,
     n.reason,
-    i.id,
-    i.stripe_number
-FROM invoices AS i
+    billed.id,
+    billed.stripe_number
+FROM billed
 JOIN stripe_credit_notes AS n
-    ON n.stripe_invoice_id = i.stripe_invoice_id
-WHERE i.customer_id = :customer_id::uuid
+    ON n.stripe_invoice_id = billed.stripe_invoice_id
 ORDER BY stripe_created DESC, id
 LIMIT :most;

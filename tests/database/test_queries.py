@@ -72,6 +72,7 @@ OF_BOTH_MODES = {
     "provisioning.list_due_work": "services have no mode; charges and trials look at the work's",
     "provisioning.list_undone_work": "as list_due_work",
     "provisioning.renew_edited": "as list_due_work",
+    "reconciliation.list_runs": "only shows them",
     "refetches.list_due_refetches": "Stripe has no object with an id of the other mode",
     "registrar.list_due": "asks a registrar, which has none of Stripe's modes",
     "revenue.fold_changes": "asks Stripe nothing",

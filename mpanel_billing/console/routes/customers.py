@@ -10,7 +10,7 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import operations
-from mpanel_billing.search.customer import CustomerPage, read_customer, read_money
+from mpanel_billing.search.customer import CustomerPage, read_money, read_record
 from mpanel_billing.search.notes import LONGEST as LONGEST_NOTE
 from mpanel_billing.search.notes import add_note, list_notes
 from mpanel_billing.subscriptions.disputes import list_latest
@@ -38,7 +38,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 async def show_customer(visit: Visit, given: Given) -> Page:
     """Show all of a customer; what they pay only to a key that may read it."""
     pool = visit.app[keys.POOL]
-    shown = await read_customer(pool, str(given.id))
+    shown = await read_record(pool, given.id)
     told = [row["subscription_id"] for row in shown.subscriptions[:MOST_TOLD]]
     values: dict[str, Any] = {
         "customer": shown.customer,

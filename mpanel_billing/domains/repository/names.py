@@ -240,7 +240,7 @@ async def note_not_given_back(
     )
 
 
-async def retry_refund(conn: Connection, name: DomainName, id_: UUID | None) -> UUID | None:
+async def retry_refund(conn: Connection, name: DomainName, id_: UUID | None = None) -> UUID | None:
     """Have the worker try again to refund a lost name; None if no refund of one has failed.
 
     `id_`: only if it is this row that could not have it.
