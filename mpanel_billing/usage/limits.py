@@ -32,14 +32,23 @@ async def free_limited(pool: Pool, most: int) -> int:
 async def lift_limits(pool: Pool, subscription_id: UUID, reason: str, by: Actor) -> list[str]:
     """Let a subscription go on for the rest of its term; return the meters whose limit it reached.
 
-    ConflictError if no limit suspends it.
+    Repeated, it has no further effect. ConflictError if no limit suspends it.
     """
     async with transaction(pool) as conn:
         meters = await repository.lift_limits(conn, subscription_id, by.name, reason)
         if not meters:
-            raise ConflictError("No limit of usage suspends this subscription.")
+            return await _require_lifted(conn, subscription_id)
         await follow_limits(conn, [subscription_id])
         details = {"meters": meters, "reason": reason}
         target = Target("subscription", str(subscription_id))
         await audit.record(conn, by, "usage.lift", target, details)
+    return meters
+
+
+async def _require_lifted(conn: Connection, subscription_id: UUID) -> list[str]:
+    meters = await repository.list_lifted(conn, subscription_id)
+    if not meters:
+        raise ConflictError(
+            "No limit of usage suspends this subscription.", code="no_limit_reached"
+        )
     return meters

@@ -163,6 +163,12 @@ async def lift_limits(conn: Connection, subscription_id: UUID, by: str, reason: 
     return sorted(row["meter"] for row in rows)
 
 
+async def list_lifted(conn: Connection, subscription_id: UUID) -> list[str]:
+    """Return the meters whose limit was reached and is lifted for the rest of the term."""
+    rows = await _queries.list_lifted.fetch(conn, subscription_id=subscription_id)
+    return sorted(row["meter"] for row in rows)
+
+
 async def list_current(conn: Connection, subscription_id: UUID) -> list[dict[str, Any]]:
     """Return the usage of a subscription in its present term, one for each meter."""
     rows = await _queries.list_current.fetch(conn, subscription_id=subscription_id)

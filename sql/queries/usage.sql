@@ -521,6 +521,15 @@ WHERE reached.subscription_id = :subscription_id::uuid
   AND t.lifted_at IS NULL
 RETURNING t.meter;
 
+-- name: list_lifted(subscription_id)
+-- The meters whose limit would suspend a subscription now, had nobody lifted it for the term.
+SELECT l.meter
+FROM billing_usage_limits AS l
+WHERE l.subscription_id = :subscription_id::uuid
+  AND l.is_reached
+  AND l.action = 'suspend'
+  AND l.lifted_at IS NOT NULL;
+
 -- name: list_current(subscription_id)
 SELECT
     u.meter,

@@ -38,6 +38,7 @@ BODIES: Mapping[str, Mapping[str, object]] = {
     },
     "/api/billing/subscriptions/{id}/change-plan": {"planId": "premium", "billingCycle": "monthly"},
     "/api/billing/subscriptions/{id}/trial": {"reason": "it was agreed"},
+    "/api/billing/subscriptions/{id}/lift-usage-limit": {"reason": "it was agreed"},
     "/api/billing/subscriptions/{id}/preview-charge": CHARGE,
     "/api/billing/subscriptions/{id}/charges": CHARGE,
     "/api/billing/invoices/{id}/mark-paid": {"reason": "by bank transfer"},

@@ -29,6 +29,7 @@ TRIED_ELSEWHERE = {
     ("POST", "/api/billing/subscriptions/{id}/end"),
     ("POST", "/api/billing/subscriptions/{id}/take-offer"),
     ("POST", "/api/billing/subscriptions/{id}/trial"),
+    ("POST", "/api/billing/subscriptions/{id}/lift-usage-limit"),
     *(
         ("POST", f"/api/billing/invoices/{{id}}/{verb}")
         for verb in ("finalize", "pay", "mark-paid", "void", "mark-uncollectible", "delete")
@@ -63,6 +64,7 @@ customers (tests/subscriptions/test_merging.py). Servers have accounts
 SCOPE_OF = {
     ("POST", "/api/billing/subscriptions/{id}/end"): "billing:refund",
     ("POST", "/api/billing/subscriptions/{id}/trial"): "billing:refund",
+    ("POST", "/api/billing/subscriptions/{id}/lift-usage-limit"): "billing:refund",
     ("POST", "/api/billing/invoices/{id}/mark-paid"): "billing:refund",
     ("POST", "/api/billing/invoices/{id}/mark-uncollectible"): "billing:refund",
     ("POST", "/api/billing/invoices/{id}/void"): "billing:refund",
@@ -147,6 +149,7 @@ REQUIRED = {
     ("POST", "/api/billing/domains/{id}/preview-replacement"): CHOSEN,
     ("POST", "/api/billing/domains/{id}/replace"): CHOSEN,
     ("POST", "/api/billing/subscriptions/{id}/trial"): {"reason": "it was agreed"},
+    ("POST", "/api/billing/subscriptions/{id}/lift-usage-limit"): {"reason": "it was agreed"},
     ("POST", "/api/billing/subscriptions/{id}/preview-apply-coupon"): REDEEMED,
     ("POST", "/api/billing/subscriptions/{id}/apply-coupon"): REDEEMED,
     ("POST", "/api/billing/subscriptions/{id}/preview-remove-coupon"): {"coupon": "WELCOME10"},

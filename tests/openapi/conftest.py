@@ -338,6 +338,7 @@ async def inhabited(service: Service, worker: InlineWorker, order_a: dict[str, A
         "/api/billing/invoices/{id}/pdf": {"id": invoice, "customerId": customer},
         "/api/billing/invoices/{id}/delete": {"id": draft, "body": {"reason": "a mistake"}},
         f"{billing}/usage": {"id": ids[0], "customerId": customer},
+        f"{billing}/lift-usage-limit": {"id": ids[0], "body": {"reason": "an upgrade follows"}},
         "/api/billing/usage": {"body": {"records": [used]}},
         f"{billing}/upcoming-invoice": {"id": ids[0], "customerId": customer},
         f"{billing}/preview-charge": {"id": ids[1], "body": one_off},

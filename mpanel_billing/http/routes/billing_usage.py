@@ -1,6 +1,6 @@
 """/api/billing/usage: what subscriptions have used."""
 
-from mpanel_billing.errors import NotFoundError
+from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.request import IdPath
@@ -8,11 +8,14 @@ from mpanel_billing.http.schemas.base import OwnerQuery
 from mpanel_billing.http.schemas.usage import (
     CurrentUsageResponse,
     CurrentUsageSchema,
+    LiftedLimitResponse,
+    LiftLimitRequest,
     UsageRequest,
     UsageResponse,
 )
 from mpanel_billing.subscriptions.lookup import get_subscription
 from mpanel_billing.usage.current import read_current
+from mpanel_billing.usage.limits import lift_limits
 from mpanel_billing.usage.records import take_records
 
 routes = Endpoints("billing")
@@ -48,3 +51,20 @@ async def get_usage(call: KeyedCall[IdPath, OwnerQuery]) -> CurrentUsageResponse
     held = await get_subscription(mirror, call.path.id, call.query.named)
     found = await read_current(mirror.pool, held.id)
     return CurrentUsageResponse(usage=tuple(map(CurrentUsageSchema.of, found)))
+
+
+@routes.endpoint(
+    "POST",
+    "/api/billing/subscriptions/{id}/lift-usage-limit",
+    scope="billing:refund",
+    refusals={
+        NotFoundError: ("unknown_customer", "unknown_subscription"),
+        ConflictError: ("no_limit_reached",),
+    },
+)
+async def post_lift(call: KeyedCall[IdPath, None, LiftLimitRequest]) -> LiftedLimitResponse:
+    """Let a subscription go on for the rest of its term, although its usage has reached a limit."""
+    mirror, body = call.app[keys.MIRROR], call.body
+    held = await get_subscription(mirror, call.path.id, body.named)
+    meters = await lift_limits(mirror.pool, held.id, body.reason, call.actor)
+    return LiftedLimitResponse(meters=tuple(meters))

@@ -13,6 +13,7 @@ from mpanel_billing.http.schemas.base import (
     Id,
     Moment,
     OwnerRequest,
+    Reason,
     Response,
     Schema,
     StrictRequest,
@@ -152,3 +153,17 @@ class CurrentUsageResponse(Response):
     """What a subscription has used in its present term, one for each meter."""
 
     usage: tuple[CurrentUsageSchema, ...]
+
+
+class LiftLimitRequest(OwnerRequest):
+    """Why a subscription may go on, for the record."""
+
+    reason: Reason
+
+
+class LiftedLimitResponse(Response):
+    """The meters whose limit does not suspend the subscription until its next term."""
+
+    meters: tuple[str, ...] = Field(
+        description="As the catalogue names them.", examples=[["traffic_gb"]]
+    )
