@@ -109,6 +109,7 @@ FAMILIES: Mapping[str, Family] = {
     "usage_waiting_oldest_seconds": Family(
         "How long ago the oldest of these was reported, 0 without one"
     ),
+    "merges": Family("Merges of two customers within the last day", ("state",)),
     "provisioning_troubled": Family("Subscriptions whose provisioning failed or needs a person"),
     "worker_swept_seconds": Family("Seconds since a worker last looked for due work"),
     "reconcile_finished_seconds": Family("Seconds since the latest reconcile ended"),

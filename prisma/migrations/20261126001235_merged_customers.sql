@@ -23,6 +23,7 @@ CREATE INDEX billing_merges_customer_idx ON billing_merges (customer_id);
 CREATE INDEX billing_merges_into_idx ON billing_merges (into_id);
 CREATE INDEX billing_merges_undoable_idx ON billing_merges (merged_at)
 WHERE former IS NOT NULL;
+CREATE INDEX billing_merges_merged_idx ON billing_merges (merged_at);
 COMMENT ON TABLE billing_merges IS 'Customer records of one person that were merged by command';
 COMMENT ON COLUMN billing_merges.id IS 'Our id';
 COMMENT ON COLUMN billing_merges.customer_id IS 'The record that has joined the other one';

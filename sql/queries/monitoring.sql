@@ -266,6 +266,20 @@ FROM billing_meter_events AS e
 WHERE e.state = 'waiting'
 UNION ALL
 SELECT
+    'merges',
+    ARRAY[known.state],
+    count(merged.state)::float8
+FROM unnest(ARRAY['standing', 'undone']) AS known (state)
+LEFT JOIN (
+    SELECT CASE WHEN m.undone_at IS NULL THEN 'standing' ELSE 'undone' END AS state
+    FROM billing_merges AS m
+    WHERE m.merged_at > now() - interval '1 day'
+    LIMIT 10000
+) AS merged
+    ON merged.state = known.state
+GROUP BY known.state
+UNION ALL
+SELECT
     'worker_swept_seconds',
     ARRAY[]::text[],
     extract(epoch FROM now() - max(coalesce(c.last_run, c.created)))::float8

@@ -104,6 +104,24 @@ async def test_a_paid_order_shows_until_it_is_provisioned(
     assert found.value("queue_jobs", job="provision", status="queued") >= 1
 
 
+async def test_merges_of_the_last_day_show(client: AppClient, pool: Pool) -> None:
+    await pool.execute(
+        """WITH made AS (
+               INSERT INTO customers SELECT FROM generate_series(1, 4) RETURNING id
+           ), numbered AS (
+               SELECT id, row_number() OVER (ORDER BY id) AS n FROM made
+           )
+           INSERT INTO billing_merges
+               (customer_id, into_id, merged_by, merged_at, undone_by, undone_at)
+           SELECT one.id, other.id, 'panel', now() - make_interval(hours => 8 * one.n::int),
+               CASE WHEN one.n = 2 THEN 'panel' END, CASE WHEN one.n = 2 THEN now() END
+           FROM numbered AS one JOIN numbered AS other ON other.n = 4 AND one.n < 4
+        """
+    )
+    found = await scrape(client)
+    assert [found.value("merges", state=state) for state in ("standing", "undone")] == [1, 1]
+
+
 async def test_requested_refetches_show(client: AppClient, pool: Pool) -> None:
     await pool.execute(
         """INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at,
@@ -160,6 +178,7 @@ OF_FIGURES = (
     "billing_subscriptions_attention_idx",
     "provisioning_work_pkey",
     "provisioning_work_troubled_idx",
+    "billing_merges_merged_idx",
 )
 
 
