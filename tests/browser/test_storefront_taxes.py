@@ -1,5 +1,7 @@
 """The shop says of each sum whether it contains the tax, and what that comes to."""
 
+from typing import Any
+
 import pytest
 
 from mpanel_billing.settings import Settings
@@ -70,3 +72,43 @@ async def test_a_buyer_sees_net_tax_and_gross_of_their_country(
         assert "zzgl. MwSt." in await browser.text_of(".plan .price")
     finally:
         browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})
+
+
+async def test_a_company_gives_its_tax_id_and_hears_what_is_wrong_with_it(
+    browser: Browser, shop: Shop, gateway: StripeGateway
+) -> None:
+    await sell(shop.pool, gateway, more=MORE)
+    await collect_taxes(gateway)
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.click("input[name=plan][value=starter]")
+    await browser.click("input[name=domainMode][value=later]")
+    await browser.fill("#name", "Konrad Zuse")
+    await browser.fill("#email", "konrad@example.com")
+    await browser.click("details summary")
+    await browser.fill("#company", "Zuse KG")
+    for country, sentence in (
+        ("", "Enter your country, too"),
+        ("BR", "the payment page asks for the tax ids of this country"),
+        ("DE", "This is not a tax id of its type"),
+    ):
+        await browser.fill("#country", country)
+        await browser.fill("#tax-id", "DE12")
+        await browser.click("#pay")
+        assert sentence in await browser.text_of("#tax-id-problem")
+    assert await bill_with(browser, "Due today $17.85"), "what it costs without"
+    await browser.fill("#tax-id", "DE123456789")
+    await browser.fill("#postcode", "10115")
+    await browser.run("document.activeElement.blur()")
+    assert {"Net $15.00", "Tax $0.00"} < set(await bill_with(browser, "Due today $15.00"))
+    await browser.click("#pay")
+    await browser.find("[name=cardNumber]")
+    row = await shop.pool.fetchrow(
+        "SELECT c.company_name, s.stripe_customer_id FROM customers c"
+        " JOIN subscriptions s ON s.customer_id = c.id AND s.stripe_customer_id IS NOT NULL"
+    )
+    assert row is not None
+    assert row["company_name"] == "Zuse KG"
+    owner: Any = {"owner": {"type": "customer", "customer": row["stripe_customer_id"]}}
+    held = await gateway.client.v1.tax_ids.list_async(owner)
+    assert [(one.type, one.value) for one in held.data] == [("eu_vat", "DE123456789")]

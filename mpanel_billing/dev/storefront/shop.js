@@ -12,7 +12,15 @@ const totalInSight = document.querySelector("#total-in-sight");
 const QUOTE_DELAY_MS = 200;
 const UNPAID = "mpanel-billing-unpaid"; // the payment page that this browser has open
 const ADDRESS = ["phone", "company", "address1", "address2", "city", "state", "postcode", "country"];
-const INPUT_OF = { "domain.value": "domain", couponCode: "coupon", place: "postcode" };
+const INPUT_OF = {
+  "domain.value": "domain", couponCode: "coupon", place: "postcode",
+  taxId: "tax-id", "customer.taxId": "tax-id", "taxId.value": "tax-id", "customer.taxId.value": "tax-id",
+};
+
+// The type of a company's tax id, in Stripe's words, by its country; of others the payment page asks.
+const TAX_ID_TYPES = { AU: "au_abn", CA: "ca_bn", CH: "ch_vat", GB: "gb_vat", NO: "no_vat", NZ: "nz_gst", US: "us_ein" };
+const EUROPEAN_UNION = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split(" ");
+for (const country of EUROPEAN_UNION) TAX_ID_TYPES[country] = "eu_vat";
 
 let extras;
 
@@ -194,8 +202,28 @@ function placeOf() {
   return country.length === 2 ? { country, state: state || null, postcode: postcode || null } : null;
 }
 
+// The tax id of the company, if there is one; throws if its country does not say of which type it is.
+function taxIdOf() {
+  const value = chosen("taxId").trim();
+  if (!value) return null;
+  const type = TAX_ID_TYPES[chosen("country").trim().toUpperCase()];
+  if (type) return { type, value };
+  const sentence = chosen("country").trim()
+    ? say("Leave this empty: the payment page asks for the tax ids of this country.")
+    : say("Enter your country, too: it says what kind of tax id this is.");
+  throw new Refused(422, { error: sentence, fields: { taxId: sentence } });
+}
+
+function taxIdIfClear() {
+  try {
+    return [taxIdOf()];
+  } catch (problem) {
+    return [null, problem];
+  }
+}
+
 function customerOf() {
-  const customer = { name: chosen("name"), email: chosen("email") };
+  const customer = { name: chosen("name"), email: chosen("email"), taxId: taxIdOf() };
   for (const name of ADDRESS) {
     if (chosen(name).trim()) customer[name] = chosen(name);
   }
@@ -278,7 +306,9 @@ function askForQuote() {
       return;
     }
     try {
-      const [priced, refusal] = await quoteOf({ ...orderOf(), place: placeOf() });
+      const place = placeOf();
+      const [taxId, unclear] = place ? taxIdIfClear() : [null];
+      const [priced, refusal = unclear] = await quoteOf({ ...orderOf(), place, taxId });
       if (turn !== asked) return;
       showQuote(priced);
       if (refusal) markInputs(refusal);
@@ -288,13 +318,13 @@ function askForQuote() {
   }, QUOTE_DELAY_MS);
 }
 
-// A coupon or a place that is refused does not hide what it costs without.
+// A coupon, a place or a tax id that is refused does not hide what it costs without.
 async function quoteOf(order) {
   try {
     return [await call("/api/checkout/quote", order)];
   } catch (problem) {
     const wrong = Object.keys(problem.fields ?? {}).map((path) => path.split(".")[0]);
-    const refused = ["couponCode", "place"].find((name) => order[name] && wrong.includes(name));
+    const refused = ["couponCode", "taxId", "place"].find((name) => order[name] && wrong.includes(name));
     if (!refused) throw problem;
     const [priced, another] = await quoteOf({ ...order, [refused]: null });
     return [priced, another ?? problem];

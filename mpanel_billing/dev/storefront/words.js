@@ -32,9 +32,14 @@ const GERMAN = {
   "You": "Sie",
   "Name": "Name",
   "E-mail": "E-Mail",
-  "Company, phone and address (a registrar needs phone and address)":
-    "Firma, Telefon und Anschrift (ein Registrar braucht Telefon und Anschrift)",
+  "Company, tax id, phone and address (a registrar needs phone and address)":
+    "Firma, Steuernummer, Telefon und Anschrift (ein Registrar braucht Telefon und Anschrift)",
   "Company": "Firma",
+  "Tax id of the company": "Umsatzsteuer-Id der Firma",
+  "Enter your country, too: it says what kind of tax id this is.":
+    "Geben Sie auch Ihr Land an: Es sagt, was für eine Nummer das ist.",
+  "Leave this empty: the payment page asks for the tax ids of this country.":
+    "Lassen Sie das leer: Nach den Steuernummern dieses Landes fragt die Zahlungsseite.",
   "Phone": "Telefon",
   "Street": "Straße",
   "Apartment, suite": "Adresszusatz",
