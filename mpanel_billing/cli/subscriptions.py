@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than mo
     from mpanel_billing.provisioning.drivers.registry import Drivers
     from mpanel_billing.subscriptions.change_plan import PlanChangePreview
     from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
+    from mpanel_billing.subscriptions.pausing import ResumePreview
 
 Result = TypeVar("Result")
 
@@ -128,9 +129,18 @@ def resume(
 
     if preview:
         found = run_for(subscription, key, pausing.preview_resume)
-        typer.echo(f"due now: {format_money(found.due_now, found.currency)}")
+        _print_resumption(found)
         return
     print_changed(run_for(subscription, key, lifecycle.resume))
+
+
+def _print_resumption(found: "ResumePreview") -> None:
+    typer.echo(f"due now: {format_money(found.due_now, found.currency)}")
+    for line in found.lines:
+        taxed = f", of it {format_money(line.tax, found.currency)} tax" if line.tax else ""
+        print_line(f"  {format_money(line.gross, found.currency)}{taxed}  {line.description}")
+    if found.balance:
+        print_line(f"  {format_money(found.balance, found.currency)}  the customer's balance")
 
 
 def asking_services(

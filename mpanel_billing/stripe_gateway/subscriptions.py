@@ -36,8 +36,9 @@ ENDED_AT_STRIPE = "invalid_canceled_subscription_fields"
 class PreviewLine:
     """A line of a previewed invoice; `amount` is in minor units, negative for a credit.
 
-    `product` is Stripe's id. `is_correction`: it takes back a credit (`billed.CORRECTION`).
-    `tax_behavior` says whether it contains its taxes; None: it has none.
+    It is before its `discount`; less that it contains `tax_included` of the `tax`. `product` is
+    Stripe's id. `is_correction`: it takes back a credit (`billed.CORRECTION`). `tax_behavior` says
+    whether it contains its taxes; None: it has none.
     """
 
     description: str
@@ -48,6 +49,19 @@ class PreviewLine:
     product: str | None
     is_correction: bool
     tax_behavior: str | None = None
+    discount: int = 0
+    tax: int = 0
+    tax_included: int = 0
+
+    @property
+    def net(self) -> int:
+        """What it comes to without taxes."""
+        return self.amount - self.discount - self.tax_included
+
+    @property
+    def gross(self) -> int:
+        """What it comes to with them: those of all lines are the total of the invoice."""
+        return self.net + self.tax
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +70,8 @@ class Preview:
 
     `total` is the sum of the lines less discounts, with the `added_tax` that prices do not contain,
     negative for a credit; `amount_due` is what the customer's card would be charged after their
-    balance is applied. `proration_date` is when the old terms end and the new ones begin, None if
-    nothing is prorated.
+    `balance` is applied (negative: a credit). `proration_date` is when the old terms end and the
+    new ones begin, None if nothing is prorated.
     """
 
     currency: str
@@ -66,6 +80,12 @@ class Preview:
     proration_date: datetime | None
     lines: tuple[PreviewLine, ...]
     added_tax: int = 0
+    balance: int = 0
+
+    @property
+    def tax(self) -> int:
+        """The taxes of all lines, whether their prices contain them or not."""
+        return sum(line.tax for line in self.lines)
 
 
 async def create_subscription(gateway: StripeGateway, params: Mapping[str, Any], key: str) -> str:
@@ -291,6 +311,7 @@ async def _previewed(gateway: StripeGateway, params: Mapping[str, Any]) -> Previ
         proration_date=_proration_date(invoice),
         lines=tuple(lines),
         added_tax=added_tax(invoice.to_dict().get("total_taxes")),
+        balance=invoice.starting_balance,
     )
 
 
@@ -304,6 +325,8 @@ def _line(line: "stripe.InvoiceLineItem") -> PreviewLine:
     fields = line.to_dict()
     parent = fields.get("parent") or {}
     origins = ("invoice_item_details", "subscription_item_details")
+    taxes = fields.get("taxes") or ()
+    tax = sum(one["amount"] for one in taxes)
     return PreviewLine(
         description=line.description or "",
         amount=line.amount,
@@ -312,5 +335,8 @@ def _line(line: "stripe.InvoiceLineItem") -> PreviewLine:
         period_end=datetime.fromtimestamp(line.period.end, UTC),
         product=((fields.get("pricing") or {}).get("price_details") or {}).get("product"),
         is_correction=CORRECTION in (fields.get("metadata") or {}),
-        tax_behavior=next((one["tax_behavior"] for one in fields.get("taxes") or ()), None),
+        tax_behavior=next((one["tax_behavior"] for one in taxes), None),
+        discount=sum(one["amount"] for one in fields.get("discount_amounts") or ()),
+        tax=tax,
+        tax_included=tax - added_tax(taxes),
     )

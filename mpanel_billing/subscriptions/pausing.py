@@ -14,8 +14,9 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.money import format_money
 from mpanel_billing.stripe_gateway.billed import list_billed
-from mpanel_billing.stripe_gateway.one_off_charges import list_made
+from mpanel_billing.stripe_gateway.one_off_charges import list_waiting
 from mpanel_billing.stripe_gateway.subscriptions import PreviewLine, preview_change
 from mpanel_billing.subscriptions.given_back import list_given_back
 from mpanel_billing.subscriptions.lifecycle import (
@@ -116,11 +117,14 @@ async def pause(
 class ResumePreview:
     """What a resumption charges now, in minor units of `currency`, and the lines of that invoice.
 
-    `due_now` is after the balance.
+    `due_now` is the `total` after the customer's `balance`; `tax` is part of the total.
     """
 
     currency: str
-    due_now: int
+    due_now: int = 0
+    total: int = 0
+    tax: int = 0
+    balance: int = 0
     lines: tuple[PreviewLine, ...] = ()
 
 
@@ -131,9 +135,16 @@ async def preview_resume(mirror: Mirror, request: ChangeRequest) -> ResumePrevie
         await require_changeable(conn, mirror, request)
     if held.stripe_status != "paused":
         require_resumable(held)
-        return ResumePreview(held.currency, 0)
+        return ResumePreview(held.currency)
     invoice = await preview_change(mirror.stripe, held.stripe_id or "", {"resume_at": "now"})
-    return ResumePreview(invoice.currency, invoice.amount_due, invoice.lines)
+    return ResumePreview(
+        currency=invoice.currency,
+        due_now=invoice.amount_due,
+        total=invoice.total,
+        tax=invoice.tax,
+        balance=invoice.balance,
+        lines=invoice.lines,
+    )
 
 
 def _pause_params(*, credits_time: bool) -> dict[str, Any]:
@@ -208,13 +219,20 @@ def _refuse_end(until: datetime | None) -> None:
 
 
 async def _require_none_waiting(mirror: Mirror, held: Subscription) -> None:
-    """Raise ConflictError if one-off charges wait for the next invoice, which is to be void."""
-    made = await list_made(mirror.stripe, held.stripe_customer_id or "", held.stripe_id or "")
-    waiting = [one.id for one in made if one.stripe_invoice_id is None]
+    """Raise ConflictError if something waits for the next invoice, which is to be void.
+
+    What is charged would be given away, and what is credited would be lost to the customer.
+    """
+    waiting = await list_waiting(mirror.stripe, held.stripe_customer_id or "", held.stripe_id or "")
     if waiting:
+        named = ", ".join(
+            f"{one.id} ({format_money(one.amount, one.currency)}, {one.description})"
+            for one in waiting
+        )
         raise ConflictError(
-            f"The next invoice would be void, and {', '.join(waiting)} with it. Withdraw what waits"
-            " for it before a pause, and bill it by an invoice of its own.",
+            f"The next invoice would be void, and with it {named}. Pause after an invoice has"
+            " billed what waits; or withdraw a one-off charge, and bill it by an invoice of its"
+            " own.",
             code="charges_waiting",
         )
 

@@ -417,6 +417,98 @@ async def test_a_collection_is_not_paused_while_a_charge_waits_for_its_next_invo
     assert (await backend.done(f"{path}/pause", until))["changed"]
 
 
+WAITING = {"planId": "premium", "billingCycle": "monthly", "prorationBehavior": "create_prorations"}
+
+
+async def sum_at_stripe(backend: Backend, id_: str) -> tuple[int, int]:
+    """Return what was paid for a subscription, and its customer's balance, as Stripe says."""
+    stripe_id, customer = await backend.stripe_ids(id_)
+    v1 = backend.worker.gateway.client.v1
+    paid = await v1.invoices.list_async({"subscription": stripe_id, "limit": 100})
+    balance = (await v1.customers.retrieve_async(customer)).balance
+    return sum(invoice.amount_paid for invoice in paid.data), int(balance or 0)
+
+
+async def test_a_collection_is_not_paused_while_prorations_wait_for_its_next_invoice(
+    backend: Backend, classic: str
+) -> None:
+    path, stripe = f"subscriptions/{classic}", backend.service.stripe
+    await stripe.advance_time(await stripe.now() + 10 * DAY)
+    await backend.done(f"{path}/change-plan", WAITING)
+    await backend.worker.catch_up()
+    end = unix((await backend.subscription(classic))["currentPeriodEnd"])
+    until = {"until": datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()}
+    for verb in ("preview-pause", "pause"):
+        refused = await backend.post(f"{path}/{verb}", until)
+        assert (refused.status, refused.body["code"]) == (409, "charges_waiting")
+        assert "Pause after an invoice has billed what waits" in refused.body["error"]
+    upcoming = (await backend.get(f"{path}/upcoming-invoice")).body["upcomingInvoice"]
+    assert sum(line["proration"] for line in upcoming["lines"]) == 2
+    await go_on(backend, end + 2 * 3600)
+    billed = (await backend.invoices(classic))[0]
+    assert billed["amountPaid"] == upcoming["amountDue"] > 0
+    end = unix((await backend.subscription(classic))["currentPeriodEnd"])
+    until = {"until": datetime.fromtimestamp(end + 10 * DAY, UTC).isoformat()}
+    assert (await backend.done(f"{path}/pause", until))["changed"]
+    before = await sum_at_stripe(backend, classic)
+    await go_on(backend, end + 2 * DAY)
+    assert await sum_at_stripe(backend, classic) == before, "nothing is charged of it"
+    await backend.done(f"{path}/resume")
+    await go_on(backend, end + 33 * DAY)
+    amount = (await backend.subscription(classic))["amount"]
+    assert await sum_at_stripe(backend, classic) == (before[0] + amount, before[1])
+
+
+@pytest.mark.parametrize("made", ["of it", "of nothing"])
+async def test_what_was_added_in_the_dashboard_waits_too(
+    backend: Backend, classic: str, made: str
+) -> None:
+    stripe_id, customer = await backend.stripe_ids(classic)
+    item: dict[str, Any] = {"customer": customer, "amount": 700, "currency": "usd"}
+    of_it = {"subscription": stripe_id} if made == "of it" else {}
+    await backend.worker.gateway.client.v1.invoice_items.create_async({**item, **of_it})
+    end = unix((await backend.subscription(classic))["currentPeriodEnd"])
+    until = {"until": datetime.fromtimestamp(end + 40 * DAY, UTC).isoformat()}
+    refused = await backend.post(f"subscriptions/{classic}/pause", until)
+    assert (refused.status, refused.body["code"]) == (409, "charges_waiting")
+    assert "$7.00" in refused.body["error"]
+
+
+@pytest.mark.parametrize("plan", ["premium", "starter"])
+async def test_prorations_wait_through_a_pause_for_the_invoice_of_the_resumption(
+    backend: Backend, order_a: dict[str, Any], plan: str
+) -> None:
+    """What is charged and credited of the term adds up to what was used of it."""
+    small = plan == "premium"
+    order = await backend.service.buy(order_a | {"planId": "starter" if small else "premium"})
+    await backend.worker.catch_up()
+    id_ = str(order["subscriptionId"])
+    path, stripe = f"subscriptions/{id_}", backend.service.stripe
+    bought = await backend.subscription(id_)
+    first, start = bought["amount"], unix(bought["currentPeriodStart"])
+    days = (unix(bought["currentPeriodEnd"]) - start) / DAY
+    await stripe.advance_time(start + 10 * DAY)
+    await backend.done(f"{path}/change-plan", WAITING | {"planId": plan, "when": "now"})
+    await stripe.advance_time(start + 20 * DAY)
+    await backend.worker.catch_up()
+    assert (await backend.done(f"{path}/preview-pause"))["creditsUnusedTime"]
+    await backend.done(f"{path}/pause")
+    await go_on(backend, start + 50 * DAY)
+    costs = await backend.done(f"{path}/preview-resume")
+    assert sum(line["proration"] for line in costs["lines"]) >= 3
+    assert sum(line["gross"] for line in costs["lines"]) == costs["total"]
+    await backend.done(f"{path}/resume")
+    await backend.worker.catch_up()
+    then = (await backend.subscription(id_))["amount"]
+    resumed = (await backend.invoices(id_))[0]
+    assert (resumed["total"], resumed["amountPaid"]) == (costs["total"], costs["dueNow"])
+    paid, balance = await sum_at_stripe(backend, id_)
+    assert sum(one["amountPaid"] for one in await backend.invoices(id_)) == paid
+    used = first * 10 / days + then * 10 / days + then
+    assert abs(paid + balance - used) <= 5, (paid, balance, used)
+    assert await backend.service.pool.fetch(TROUBLES) == []
+
+
 async def test_a_collection_is_not_paused_while_the_running_term_is_unpaid(
     backend: Backend, classic: str
 ) -> None:

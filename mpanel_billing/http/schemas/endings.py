@@ -117,10 +117,17 @@ class ResumeRequest(OwnerRequest):
 
 
 class ResumePreviewResponse(Response):
-    """What a resumption charges now, after the customer's balance; see docs/billing-api.md."""
+    """What a resumption charges now; see docs/billing-api.md.
+
+    `dueNow` is the `total` after the customer's `balance`, which is negative for a credit.
+    """
 
     currency: str
     due_now: int
+    total_excluding_tax: int
+    total_tax: int
+    total: int
+    balance: int
     lines: tuple[PreviewLineSchema, ...]
 
     @classmethod
@@ -129,6 +136,10 @@ class ResumePreviewResponse(Response):
         return cls(
             currency=preview.currency,
             due_now=preview.due_now,
+            total_excluding_tax=preview.total - preview.tax,
+            total_tax=preview.tax,
+            total=preview.total,
+            balance=preview.balance,
             lines=tuple(PreviewLineSchema.of(line) for line in preview.lines),
         )
 

@@ -136,10 +136,18 @@ class UndoChangeRequest(OwnerRequest):
 
 
 class PreviewLineSchema(Schema):
-    """A line of the upcoming invoice; credits are negative."""
+    """A line of the upcoming invoice; credits are negative.
+
+    `amount` is before its `discount`. `gross` is `net` and `tax`, whether the price contains that
+    or not; those of all lines are the total of the invoice.
+    """
 
     description: str
     amount: int
+    discount: int
+    net: int
+    tax: int
+    gross: int
     proration: bool
     period_start: Moment
     period_end: Moment
@@ -150,6 +158,10 @@ class PreviewLineSchema(Schema):
         return cls(
             description=line.description,
             amount=line.amount,
+            discount=line.discount,
+            net=line.net,
+            tax=line.tax,
+            gross=line.gross,
             proration=line.proration,
             period_start=line.period_start,
             period_end=line.period_end,
