@@ -47,7 +47,7 @@ def enable(
     """Have Stripe compute the taxes of subscriptions that there are (docs/taxes.md).
 
     Who pays as much as before is taxed at once. Others are told with --notice, and taxed by the
-    same command once their notice is over. Safe to repeat: it goes on where it ended.
+    worker, or this command, once their notice is over. Safe to repeat: it goes on where it ended.
     """
     if dry_run == yes:
         raise typer.BadParameter("pass one of the two", param_hint="--dry-run, --yes")

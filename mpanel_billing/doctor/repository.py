@@ -99,6 +99,6 @@ def _row(row: asyncpg.Record | None) -> asyncpg.Record:
 
 
 async def count_overdue_tax_notices(conn: Connection, *, livemode: bool) -> int:
-    """Count the notices of taxes that are over, of subscriptions that are not taxed."""
+    """Count the notices that have been over for an hour, of subscriptions that are not taxed."""
     query = _queries.count_overdue_tax_notices
     return int(await query.fetch_value(conn, livemode=livemode))

@@ -27,7 +27,8 @@ async def check_taxes(pool: Pool, gateway: StripeGateway, settings: Settings) ->
 def _judge_notices(overdue: int) -> Iterator[Finding]:
     if overdue:
         text = f"the notice of {overdue} subscriptions is over, and they are not taxed"
-        yield warning(_NAME, text, "run `mpanel-billing tax enable` again, or `tax withdraw`")
+        advice = "`mpanel-billing tax enable --all --dry-run` says why; or `tax withdraw`"
+        yield warning(_NAME, text, advice)
 
 
 def judge_taxes(catalogue: Catalogue, found: TaxSettings | None) -> Finding:

@@ -151,7 +151,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_server_changes": _words("product_type server"),
     "billing_server_places": _words("product_type server"),
     "billing_servers": _words("product_type name driver tags last_error drained_by"),
-    "billing_tax_notices": _words("currency"),
+    "billing_tax_notices": _words("currency told_by left_because"),
     "billing_takeovers": _words("reason settles"),
     "billing_trials": _words("matched_by"),
     "checkout_sessions": _words(

@@ -35,6 +35,9 @@ from mpanel_billing.subscriptions.schedules import releasing
 PAGE = 8
 """So many subscriptions are read, and asked about, at the same time."""
 
+TAXED = "taxed already"
+"""Why a subscription is left alone of which nothing is left to do."""
+
 _FIRST = UUID(int=0)
 
 
@@ -164,7 +167,8 @@ async def _do(mirror: Mirror, wanted: Enabling, one: Candidate, outcome: Outcome
         if not_before is None or not_before > datetime.now(UTC):
             return outcome
     if wanted.by:
-        await _enable(mirror, wanted.by, one.id, is_taxed=False)
+        needs_notice = outcome.effect is not None and outcome.effect.adds
+        await _enable(mirror, wanted.by, one.id, needs_notice=needs_notice)
     return replace(outcome, done="enabled")
 
 
@@ -174,7 +178,7 @@ async def _find_effect(mirror: Mirror, wanted: Enabling, one: Candidate) -> Effe
     terms = await get_tax_terms(mirror.stripe, stripe_id)
     if terms.automatic:
         await _settle(mirror, wanted, one)
-        raise _LeftAloneError("taxed already")
+        raise _LeftAloneError(TAXED)
     if why := one.why or _why_not(terms):
         raise _LeftAloneError(why)
     before = await preview_next(mirror.stripe, stripe_id, taxed=False)
@@ -220,6 +224,7 @@ async def _tell(
             total=after.total,
             tax=after.tax,
             notice_days=wanted.notice_days,
+            told_by=wanted.by.name,
         )
         if not_before is None:  # another run did, meanwhile
             raise _LeftAloneError("told, and the notice is not over")
@@ -240,7 +245,14 @@ async def _settle(mirror: Mirror, wanted: Enabling, one: Candidate) -> None:
         await _note_enabled(mirror, one.id)
 
 
-async def _enable(mirror: Mirror, by: Actor, subscription_id: UUID, *, is_taxed: bool) -> None:
+async def _enable(
+    mirror: Mirror,
+    by: Actor,
+    subscription_id: UUID,
+    *,
+    is_taxed: bool = False,
+    needs_notice: bool = False,
+) -> None:
     """Have Stripe tax a subscription; ConflictError if it cannot be changed now, StripeError."""
     request = ChangeRequest(by, subscription_id, CustomerRef())
 
@@ -250,6 +262,8 @@ async def _enable(mirror: Mirror, by: Actor, subscription_id: UUID, *, is_taxed:
             return None
         if held.to_come or held.will_end or held.pending_update:
             raise ConflictError("It was changed just now. Please try again.")
+        if needs_notice and not await repository.is_notice_over(conn, held.id):
+            raise ConflictError("Its notice was taken back just now.")
         return {"automatic_tax": {"enabled": True}, **releasing(held)}
 
     await make_change(mirror, request, "enable_tax", {}, decide)

@@ -30,6 +30,7 @@ from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from mpanel_billing.subscriptions.price_changes import make_price_changes
 from mpanel_billing.subscriptions.schedules import finish_planned
 from mpanel_billing.subscriptions.service_ends import finish_service_ends
+from mpanel_billing.subscriptions.tax_notices import tax_those_told
 from mpanel_billing.telemetry.counters import JobOutcome, begin_counting_jobs, count_job
 from mpanel_billing.webhooks.inbox import retry_event
 from mpanel_billing.worker.stall import Progress
@@ -105,6 +106,14 @@ def schedule_changes(queue: PgQueuer, mirror: Mirror, clock: Clock) -> None:
     @queue.schedule("planned_changes", _EVERY_MINUTE)
     async def settle_planned(_: Schedule) -> None:
         await finish_planned(mirror)
+
+
+def schedule_taxing(queue: PgQueuer, mirror: Mirror) -> None:
+    """Tax those whose notice is over, every minute."""
+
+    @queue.schedule("tax_notices", _EVERY_MINUTE)
+    async def tax(_: Schedule) -> None:
+        await tax_those_told(mirror)
 
 
 def schedule_ending_disputed(queue: PgQueuer, mirror: Mirror) -> None:

@@ -57,6 +57,7 @@ from mpanel_billing.worker.jobs import (
     schedule_ending_disputed,
     schedule_pruning,
     schedule_reconciling,
+    schedule_taxing,
 )
 from mpanel_billing.worker.outages import brief_outages
 from mpanel_billing.worker.stall import Progress, watch_queue
@@ -165,6 +166,8 @@ async def _open_queue(
         schedule_renewals(queue, provisioning.mirror, renewal_rules_of(settings), clock)
         schedule_proofs(queue, proof_checks_of(settings, pool))
         schedule_pruning(queue, pool, ages_of(settings))
+        if settings.tax == "automatic":
+            schedule_taxing(queue, provisioning.mirror)
         if settings.dispute_policy == "cancel":
             schedule_ending_disputed(queue, Mirror(pool, gateway, settings.livemode))
         stripe = PacedStripe(gateway, Pace(settings.reconcile_requests_per_second))

@@ -87,11 +87,14 @@ CREATE TABLE billing_tax_notices (
     total bigint NOT NULL,
     tax bigint NOT NULL,
     not_before timestamptz NOT NULL,
+    told_by text NOT NULL,
     told_at timestamptz NOT NULL DEFAULT now(),
+    next_attempt_at timestamptz NOT NULL,
+    left_because text,
     enabled_at timestamptz,
     CHECK (not_before >= told_at)
 );
-CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices (not_before)
+CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices (next_attempt_at)
 WHERE enabled_at IS NULL;
 COMMENT ON TABLE billing_tax_notices IS 'Subscriptions whose customers were told that taxes will be added to their prices';
 COMMENT ON COLUMN billing_tax_notices.subscription_id IS 'What is to be taxed';
@@ -100,7 +103,10 @@ COMMENT ON COLUMN billing_tax_notices.total_before IS 'Minor units of the next i
 COMMENT ON COLUMN billing_tax_notices.total IS 'Minor units of the same invoice with the taxes';
 COMMENT ON COLUMN billing_tax_notices.tax IS 'The taxes in it';
 COMMENT ON COLUMN billing_tax_notices.not_before IS 'The end of the notice: no invoice that is made before has the taxes';
+COMMENT ON COLUMN billing_tax_notices.told_by IS 'Who ordered it, and the taxes with it';
 COMMENT ON COLUMN billing_tax_notices.told_at IS 'When it was told';
+COMMENT ON COLUMN billing_tax_notices.next_attempt_at IS 'When the worker looks at it next; infinity: it has ended';
+COMMENT ON COLUMN billing_tax_notices.left_because IS 'Why the worker left it alone when it last looked; null: it has not';
 COMMENT ON COLUMN billing_tax_notices.enabled_at IS 'When Stripe was told to compute them; null: not yet';
 
 -- migrate:down

@@ -172,12 +172,12 @@ GROUP BY coming.stripe_price_id
 ORDER BY coming.stripe_price_id;
 
 -- name: count_overdue_tax_notices(livemode)$
--- Notices that are over, of what is not taxed.
+-- Notices that have been over for an hour, of what is not taxed.
 SELECT count(*)
 FROM billing_tax_notices AS n
 JOIN subscriptions AS s
     ON s.id = n.subscription_id
 WHERE n.enabled_at IS NULL
-  AND n.not_before < now()
+  AND n.not_before < now() - interval '1 hour'
   AND s.livemode = :livemode::boolean
   AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused');

@@ -9,14 +9,17 @@
 --     total bigint NOT NULL,
 --     tax bigint NOT NULL,
 --     not_before timestamp with time zone NOT NULL,
+--     told_by text NOT NULL,
 --     told_at timestamp with time zone DEFAULT now() NOT NULL,
+--     next_attempt_at timestamp with time zone NOT NULL,
+--     left_because text,
 --     enabled_at timestamp with time zone,
 --     CONSTRAINT billing_tax_notices_check CHECK ((not_before >= told_at)),
 --     CONSTRAINT billing_tax_notices_currency_check CHECK ((currency = lower(currency)))
 -- );
 -- ALTER TABLE ONLY billing_tax_notices ADD CONSTRAINT billing_tax_notices_pkey PRIMARY KEY (subscription_id);
 -- ALTER TABLE ONLY billing_tax_notices ADD CONSTRAINT billing_tax_notices_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE;
--- CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (not_before) WHERE (enabled_at IS NULL);
+-- CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (next_attempt_at) WHERE (enabled_at IS NULL);
 
 -- name: list_candidates(product, subscription_id, after, most, livemode)
 -- A page of what Stripe bills, by id: all, or those with a product, or one; with why one is left alone.
@@ -82,17 +85,20 @@ SELECT EXISTS (
       AND billing_is_wanted('tax.starting', r.types)
 );
 
--- name: tell(subscription_id, currency, total_before, total, tax, notice_days)^
+-- name: tell(subscription_id, currency, total_before, total, tax, notice_days, told_by)^
 -- Records the notice of a subscription, and tells of it; nothing if its customer was told before.
 WITH told AS (
-    INSERT INTO billing_tax_notices AS n (subscription_id, currency, total_before, total, tax, not_before)
+    INSERT INTO billing_tax_notices AS n
+        (subscription_id, currency, total_before, total, tax, not_before, next_attempt_at, told_by)
     VALUES (
         :subscription_id::uuid,
         :currency,
         :total_before::bigint,
         :total::bigint,
         :tax::bigint,
-        now() + make_interval(days => :notice_days::integer)
+        now() + make_interval(days => :notice_days::integer),
+        now() + make_interval(days => :notice_days::integer),
+        :told_by
     )
     ON CONFLICT (subscription_id) DO NOTHING
     RETURNING n.*
@@ -125,6 +131,47 @@ UPDATE billing_tax_notices
 SET enabled_at = now()
 WHERE subscription_id = :subscription_id::uuid
   AND enabled_at IS NULL;
+
+-- name: list_due(livemode, most)
+-- Of which subscriptions the notice is over, and who ordered it; those that were put off when they are due.
+SELECT
+    n.subscription_id,
+    n.told_by
+FROM billing_tax_notices AS n
+JOIN subscriptions AS s
+    ON s.id = n.subscription_id
+WHERE n.enabled_at IS NULL
+  AND n.next_attempt_at <= now()
+  AND s.livemode = :livemode::boolean
+ORDER BY n.next_attempt_at
+LIMIT :most;
+
+-- name: put_off(subscription_id, next_attempt_at, left_because)!
+-- Without a time it is not looked at again.
+UPDATE billing_tax_notices
+SET next_attempt_at = coalesce(:next_attempt_at::timestamptz, 'infinity'),
+    left_because = :left_because
+WHERE subscription_id = :subscription_id::uuid
+  AND enabled_at IS NULL;
+
+-- name: hold_notice(subscription_id)$
+-- Whether the notice of a subscription stands and is over; its row is locked, so that it is not taken back
+-- while Stripe is asked.
+SELECT n.not_before <= now()
+FROM billing_tax_notices AS n
+WHERE n.subscription_id = :subscription_id::uuid
+FOR UPDATE;
+
+-- name: lock_notices(livemode)!
+-- Waits for those who are about to ask Stripe: what they have begun is seen by the next statement.
+SELECT n.subscription_id
+FROM billing_tax_notices AS n
+JOIN subscriptions AS s
+    ON s.id = n.subscription_id
+WHERE n.enabled_at IS NULL
+  AND s.livemode = :livemode::boolean
+ORDER BY n.subscription_id
+FOR UPDATE OF n;
 
 -- name: withdraw(product, subscription_id, livemode)
 -- Takes back the notices of what is not taxed, and what Stripe was not asked to tax.

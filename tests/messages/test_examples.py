@@ -172,7 +172,9 @@ async def test_what_is_announced(life: Life, panel: Panel) -> None:
     subscription = await pool.fetchval("SELECT id FROM subscriptions")
     async with transaction(pool) as conn:
         sums = {"total_before": 1298, "total": 1405, "tax": 107}
-        await tax_notices.tell(conn, subscription, "usd", **sums, notice_days=30)
+        await tax_notices.tell(
+            conn, subscription, "usd", **sums, notice_days=30, told_by="cli:grace@panel"
+        )
     grace = {"email": "grace@example.com", "name": "Grace Hopper"}
     page = await service.order_elsewhere(life.order | {"trialActive": True, "customer": grace})
     await service.stripe.pay(page["url"], email=grace["email"])

@@ -196,7 +196,8 @@ async def _fill_tables(pool: Pool, order: UUID) -> None:
         ),
         (
             "INSERT INTO billing_tax_notices (subscription_id, currency, total_before, total, tax,"
-            " not_before) VALUES ($1, 'usd', 799, 951, 152, now())"
+            " not_before, next_attempt_at, told_by)"
+            " VALUES ($1, 'usd', 799, 951, 152, now(), now(), 'cli:grace@panel')"
         ),
         "INSERT INTO billing_adoptions (subscription_id, source) VALUES ($1, 'stripe')",
         (

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,10 @@ from mpanel_billing.errors import NotFoundError, StripeError
 from mpanel_billing.messages import receivers
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.operations import list_timeline
+from mpanel_billing.stripe_gateway.taxing import preview_next
+from mpanel_billing.subscriptions import taxing
 from mpanel_billing.subscriptions.repository.tax_notices import Chosen
+from mpanel_billing.subscriptions.tax_notices import tax_those_told
 from mpanel_billing.subscriptions.taxing import Enabling, Outcome, enable_taxes, withdraw_notices
 from tests.commands import Ended, run_command
 from tests.service import ORDER
@@ -23,7 +27,10 @@ from tests.taxed import FRANCE, GERMANY, MORE, PLAIN, TEXAS, collect_taxes, sell
 
 OPERATOR = Actor("cli:grace@panel")
 ALL = Chosen(livemode=False)
-IS_OVER = "UPDATE billing_tax_notices SET told_at = now() - interval '15 days', not_before = now()"
+IS_OVER = (
+    "UPDATE billing_tax_notices SET told_at = now() - interval '15 days',"
+    " not_before = now() - interval '61 minutes', next_attempt_at = now()"
+)
 COLLECTED = "SELECT count(*) FROM billing_changes WHERE kind = 'enable_tax' AND state = 'done'"
 
 
@@ -130,6 +137,103 @@ async def test_who_pays_as_much_is_taxed_at_once_and_others_are_told_before(
         renewal = (await shop.invoices(id_))[0]
         assert (renewal["total"], renewal["totalTax"]) == (total, tax)
         assert renewal["amountPaid"] == total
+
+
+def mirror_of(shop: Backend) -> Mirror:
+    return Mirror(shop.worker.provisioning.pool, shop.worker.gateway, livemode=False)
+
+
+async def test_a_worker_taxes_whose_notice_is_over_as_was_ordered(shop: Backend) -> None:
+    pool, mirror = shop.service.pool, mirror_of(shop)
+    id_, stripe_id = await buy(shop, TEXAS)
+    await told(shop)
+    await enable(shop, 14)
+    assert await tax_those_told(mirror) == 0
+    assert not await is_taxed(shop, stripe_id)
+    await pool.execute(IS_OVER)
+    assert [await tax_those_told(mirror) for _ in range(2)] == [1, 0]
+    assert await is_taxed(shop, stripe_id)
+    record = "SELECT actor, outcome FROM billing_audit_log WHERE action = 'subscription.enable_tax'"
+    assert [tuple(row) for row in await pool.fetch(record)] == [("cli:grace@panel", "done")]
+    await shop.service.stripe.advance_time(await shop.service.stripe.now() + 32 * 86_400)
+    await shop.worker.catch_up()
+    renewal = (await shop.invoices(id_))[0]
+    assert (renewal["amountPaid"], renewal["totalTax"]) == (1083, 83)
+    news = await pool.fetch("SELECT type FROM billing_messages WHERE type LIKE 'tax.%'")
+    assert [row["type"] for row in news] == ["tax.starting"]
+
+
+async def test_a_worker_looks_again_at_what_cannot_be_taxed_until_it_has_ended(
+    shop: Backend,
+) -> None:
+    pool, mirror = shop.service.pool, mirror_of(shop)
+    id_, stripe_id = await buy(shop, TEXAS)
+    await told(shop)
+    await enable(shop, 14)
+    await shop.done(f"subscriptions/{id_}/cancel")
+    await pool.execute(IS_OVER)
+    assert [await tax_those_told(mirror) for _ in range(2)] == [0, 0]
+    left = "SELECT left_because, next_attempt_at - now() FROM billing_tax_notices"
+    why, until = await shop.service.row(left)
+    assert why == "set to end"
+    assert timedelta(minutes=59) < until <= timedelta(hours=1)
+    settings = shop.service.settings.model_copy(update={"tax": "automatic"})
+    findings = await check_taxes(pool, shop.worker.gateway, settings)
+    assert "the notice of 1 subscriptions is over" in findings[1].detail
+    await shop.done(f"subscriptions/{id_}/resume")
+    await pool.execute(IS_OVER)
+    assert await tax_those_told(mirror) == 1
+    assert await is_taxed(shop, stripe_id)
+    other_id, _ = await buy(shop, TEXAS, plan="business")
+    await enable(shop, 14)
+    await shop.done(f"subscriptions/{other_id}/cancel", {"atPeriodEnd": False})
+    await shop.worker.catch_up()
+    await pool.execute(IS_OVER)
+    assert await tax_those_told(mirror) == 0
+    ended = "SELECT left_because, next_attempt_at = 'infinity' FROM billing_tax_notices"
+    assert tuple(await shop.service.row(f"{ended} WHERE enabled_at IS NULL")) == (
+        "it has ended",
+        True,
+    )
+
+
+async def test_what_is_taken_back_while_a_worker_asks_stripe_is_not_taxed(
+    shop: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, stripe_id = await buy(shop, TEXAS)
+    await told(shop)
+    await enable(shop, 14)
+    await shop.service.pool.execute(IS_OVER)
+    operators = Mirror(shop.service.pool, shop.worker.gateway, livemode=False)
+
+    async def taken_back_then(*asked: Any, taxed: bool) -> object:
+        found = await preview_next(*asked, taxed=taxed)
+        if taxed:
+            assert await withdraw_notices(operators, ALL, OPERATOR) == 1
+        return found
+
+    monkeypatch.setattr(taxing, "preview_next", taken_back_then)
+    assert await tax_those_told(mirror_of(shop)) == 0
+    assert not await is_taxed(shop, stripe_id)
+
+
+@pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])
+async def test_a_worker_goes_on_where_one_was_cut_off(shop: Backend, fault: dict[str, Any]) -> None:
+    """Stripe taxes it, and the worker has not heard of it."""
+    pool, mirror = shop.service.pool, mirror_of(shop)
+    _, stripe_id = await buy(shop, TEXAS)
+    await told(shop)
+    await enable(shop, 14)
+    await pool.execute(IS_OVER)
+    where = {"method": "POST", "path": f"/v1/subscriptions/{stripe_id}", "after_work": True}
+    await shop.service.stripe.inject_fault(**where, **fault, times=3)
+    assert await tax_those_told(mirror) == 0
+    assert await is_taxed(shop, stripe_id)
+    await shop.worker.catch_up()
+    await pool.execute(IS_OVER)
+    assert [await tax_those_told(mirror) for _ in range(2)] == [1, 0]
+    assert await pool.fetchval("SELECT enabled_at IS NOT NULL FROM billing_tax_notices")
+    assert await pool.fetchval(COLLECTED) == 1
 
 
 async def test_who_cannot_be_taxed_is_listed_and_left_alone(shop: Backend) -> None:

@@ -76,6 +76,7 @@ async def tell(
     total: int,
     tax: int,
     notice_days: int,
+    told_by: str,
 ) -> datetime | None:
     """Record a notice and its message; return when it is over, None if there is one already."""
     row = await _queries.tell.fetch_one(
@@ -86,6 +87,7 @@ async def tell(
         total=total,
         tax=tax,
         notice_days=notice_days,
+        told_by=told_by,
     )
     return row["not_before"] if row else None
 
@@ -95,8 +97,32 @@ async def note_enabled(conn: Connection, subscription_id: UUID) -> None:
     await _queries.note_enabled.execute(conn, subscription_id=subscription_id)
 
 
+async def list_due(conn: Connection, most: int, *, livemode: bool) -> list[tuple[UUID, str]]:
+    """Return the subscriptions whose notice is over, and who ordered it."""
+    rows = await _queries.list_due.fetch(conn, livemode=livemode, most=most)
+    return [(row["subscription_id"], row["told_by"]) for row in rows]
+
+
+async def put_off(
+    conn: Connection, subscription_id: UUID, next_attempt_at: datetime | None, left_because: str
+) -> None:
+    """Store why what was told is not taxed, and when the worker looks again (None: never)."""
+    await _queries.put_off.execute(
+        conn,
+        subscription_id=subscription_id,
+        next_attempt_at=next_attempt_at,
+        left_because=left_because,
+    )
+
+
+async def is_notice_over(conn: Connection, subscription_id: UUID) -> bool:
+    """Return whether a notice stands and is over; until the transaction ends it is kept."""
+    return bool(await _queries.hold_notice.fetch_value(conn, subscription_id=subscription_id))
+
+
 async def withdraw(conn: Connection, chosen: Chosen) -> list[UUID]:
     """Take back the notices of what is not taxed; return of which subscriptions."""
+    await _queries.lock_notices.execute(conn, livemode=chosen.livemode)
     rows = await _queries.withdraw.fetch(
         conn,
         product=chosen.product,
