@@ -40,6 +40,8 @@ from mpanel_billing.errors import (
     StripeUnavailableError,
 )
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.repository import lock_objects
+from mpanel_billing.mirror.service import lock_order
 from mpanel_billing.stripe_gateway.hosted_pages import (
     OpenedSession,
     create_checkout_session,
@@ -279,7 +281,9 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
         f"customer-{attempt.subscription_id}-{attempt.attempt}",
     )
     existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
-    async with acquired(checkout.mirror.pool) as conn:
+    async with transaction(checkout.mirror.pool) as conn:
+        if existing and purchase.buyer.tax_id:  # or the event that brings it misses whose it is
+            await lock_objects(conn, lock_order([("cus", customer_id)]))
         await orders.store_stripe_customer(conn, attempt, customer_id, existing)
     return customer_id
 

@@ -481,6 +481,7 @@ known AS (
 UPDATE customers AS c
 SET stripe_customer_id = :stripe_customer_id,
     stripe_customer_paid_at = NULL,
+    tax_id = billing_tax_id_of_v1(c.tax_id, c.stripe_customer_id, :stripe_customer_id),
     updated_at = now()
 FROM ordered
 WHERE c.id = ordered.customer_id

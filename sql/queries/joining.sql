@@ -148,6 +148,7 @@ WITH joined AS (
         joined_at = coalesce(c.joined_at, now()),
         stripe_customer_id = NULL,
         stripe_customer_paid_at = NULL,
+        tax_id = NULL,
         email = NULL,
         name = NULL,
         company_name = NULL,
@@ -263,6 +264,7 @@ WHERE customer_id = :customer_id::uuid;
 UPDATE customers AS c
 SET stripe_customer_id = :stripe_customer_id::text,
     stripe_customer_paid_at = :paid_at::timestamptz,
+    tax_id = billing_tax_id_of_v1(c.tax_id, c.stripe_customer_id, :stripe_customer_id::text),
     updated_at = now()
 WHERE c.id = :account_id::uuid
   AND (

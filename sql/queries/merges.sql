@@ -23,6 +23,7 @@
 -- ALTER TABLE ONLY billing_merges ADD CONSTRAINT billing_merges_into_id_fkey FOREIGN KEY (into_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_merges_customer_idx ON billing_merges USING btree (customer_id);
 -- CREATE INDEX billing_merges_into_idx ON billing_merges USING btree (into_id);
+-- CREATE INDEX billing_merges_merged_idx ON billing_merges USING btree (merged_at);
 -- CREATE UNIQUE INDEX billing_merges_standing_key ON billing_merges USING btree (customer_id) WHERE (undone_at IS NULL);
 -- CREATE INDEX billing_merges_undoable_idx ON billing_merges USING btree (merged_at) WHERE (former IS NOT NULL);
 
@@ -70,6 +71,7 @@ WITH noted AS (
                 'user_id', gone.user_id,
                 'stripe_customer_id', gone.stripe_customer_id,
                 'stripe_customer_paid_at', gone.stripe_customer_paid_at,
+                'tax_id', gone.tax_id,
                 'email', gone.email,
                 'name', gone.name,
                 'company_name', gone.company_name,
@@ -118,6 +120,7 @@ blanked AS (
         user_id = NULL,
         stripe_customer_id = NULL,
         stripe_customer_paid_at = NULL,
+        tax_id = NULL,
         email = NULL,
         name = NULL,
         company_name = NULL,
@@ -214,6 +217,11 @@ SET user_id = CASE
         WHEN m.moved -> 'stripe_customers' ? kept.stripe_customer_id THEN was.stripe_customer_paid_at
         ELSE kept.stripe_customer_paid_at
     END,
+    tax_id = CASE
+        WHEN m.moved -> 'stripe_customers' ? kept.stripe_customer_id
+            THEN billing_tax_id_of_v1(kept.tax_id, kept.stripe_customer_id, was.stripe_customer_id)
+        ELSE kept.tax_id
+    END,
     updated_at = now()
 FROM billing_merges AS m
 CROSS JOIN LATERAL jsonb_to_record(m.former -> 'into') AS was (
@@ -252,6 +260,7 @@ restored AS (
         user_id = was.user_id,
         stripe_customer_id = was.stripe_customer_id,
         stripe_customer_paid_at = was.stripe_customer_paid_at,
+        tax_id = billing_tax_id_of_v1(was.tax_id, NULL, was.stripe_customer_id),
         email = was.email,
         name = was.name,
         company_name = was.company_name,
@@ -268,6 +277,7 @@ restored AS (
         user_id uuid,
         stripe_customer_id text,
         stripe_customer_paid_at timestamptz,
+        tax_id text,
         email text,
         name text,
         company_name text,

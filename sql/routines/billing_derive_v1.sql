@@ -391,14 +391,7 @@ BEGIN
         SET stripe_customer_id = paid.stripe_customer_id,
             stripe_customer_paid_at = paid.first_paid_at,
             -- one that came with the order was told before it was known whose it is
-            tax_id = coalesce(c.tax_id, (
-                SELECT left(t.value, 100)
-                FROM stripe_tax_ids AS t
-                WHERE t.stripe_customer_id = paid.stripe_customer_id
-                  AND NOT t.deleted
-                ORDER BY t.stripe_created DESC, t.stripe_tax_id_id DESC
-                LIMIT 1
-            )),
+            tax_id = billing_tax_id_of_v1(c.tax_id, c.stripe_customer_id, paid.stripe_customer_id),
             (
                 name, company_name, phone, address_line1, address_line2, city, state, postal_code, country
             ) = (

@@ -79,6 +79,68 @@ async def test_two_records_of_one_person_become_one_and_apart_again(
     assert await backend.audit() == [("customer.merge", "done"), ("customer.unmerge", "done")]
 
 
+async def tax_ids(backend: Backend, *customers: str) -> list[str | None]:
+    """Return the tax ids of records, in mPanel's column."""
+    rows = await backend.service.pool.fetch("SELECT id::text, tax_id FROM customers")
+    found = {row["id"]: row["tax_id"] for row in rows}
+    return [found[id_] for id_ in customers]
+
+
+async def give_tax_id(backend: Backend, id_: str, value: str) -> str:
+    """Give the Stripe customer of a subscription a tax id, and return Stripe's id of that."""
+    _, customer = await backend.stripe_ids(id_)
+    made = await backend.worker.gateway.client.v1.tax_ids.create_async(
+        {
+            "type": "eu_vat",
+            "value": value,
+            "owner": {"type": "customer", "customer": customer},
+        }
+    )
+    await backend.worker.catch_up()
+    return made.id
+
+
+async def test_a_tax_id_goes_with_its_principal_stripe_customer_and_back(
+    backend: Backend, bought: str, second: str
+) -> None:
+    first_id, other_id = await backend.customer_of(bought), await backend.customer_of(second)
+    pool, v1 = backend.service.pool, backend.worker.gateway.client.v1
+    former = await give_tax_id(backend, second, "DE111111111")
+    assert await tax_ids(backend, first_id, other_id) == [None, "DE111111111"]
+    merge = (f"customers/{other_id}/merge", {"intoCustomerId": first_id})
+    await backend.done(*merge)
+    assert await tax_ids(backend, first_id, other_id) == [None, None], "the first one's principal"
+    await give_tax_id(backend, second, "DE222222222")
+    await v1.tax_ids.delete_async(former)
+    await backend.worker.catch_up()
+    await backend.done(f"customers/{other_id}/undo-merge")
+    assert await tax_ids(backend, first_id, other_id) == [None, "DE222222222"]
+
+    await pool.execute(
+        "UPDATE customers SET stripe_customer_id = NULL, stripe_customer_paid_at = NULL"
+        " WHERE id::text = $1",
+        first_id,
+    )
+    await backend.done(*merge)
+    assert await tax_ids(backend, first_id, other_id) == ["DE222222222", None]
+    await backend.done(f"customers/{other_id}/undo-merge")
+    assert await tax_ids(backend, first_id, other_id) == [None, "DE222222222"]
+
+
+async def test_a_tax_id_that_mpanel_has_of_a_customer_stays_theirs(
+    backend: Backend, bought: str, second: str
+) -> None:
+    first_id, other_id = await backend.customer_of(bought), await backend.customer_of(second)
+    await give_tax_id(backend, second, "DE111111111")
+    typed = "UPDATE customers SET tax_id = $2 WHERE id::text = $1"
+    for id_, value in ((first_id, "FR-TYPED"), (other_id, "DE-TYPED")):
+        await backend.service.pool.execute(typed, id_, value)
+    await backend.done(f"customers/{other_id}/merge", {"intoCustomerId": first_id})
+    assert await tax_ids(backend, first_id, other_id) == ["FR-TYPED", None]
+    await backend.done(f"customers/{other_id}/undo-merge")
+    assert await tax_ids(backend, first_id, other_id) == ["FR-TYPED", "DE-TYPED"]
+
+
 async def test_what_has_come_since_for_their_stripe_customer_goes_back_too(
     backend: Backend, bought: str, second: str
 ) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mpanel_billing.settings import Settings
+from tests.commands import run_command
 from tests.service import ORDER
-from tests.subscriptions.conftest import Backend
+from tests.subscriptions.conftest import BEARER, Backend
 from tests.taxed import GERMANY, MORE, PLAIN, TEXAS, collect_taxes, sell, typed
 
 DAY = 86_400
@@ -90,6 +91,16 @@ async def check_books(backend: Backend) -> int:
     return len(listed.data)
 
 
+def check_lines(lines: list[dict[str, Any]], total: int) -> None:
+    """Each line is net and tax, of which it may contain some, and all of them are the total."""
+    assert len(lines) > 1
+    for line in lines:
+        assert line["gross"] == line["net"] + line["tax"]
+        assert line["amount"] - line["discount"] in {line["net"], line["gross"]}
+        assert (line["tax"] < 0) is (line["net"] < 0)
+    assert sum(line["gross"] for line in lines) == total
+
+
 @IN_BOTH
 async def test_renewal_upgrade_quantity_charge_downgrade_and_pause_are_taxed(
     backend: Backend, where: str
@@ -101,6 +112,7 @@ async def test_renewal_upgrade_quantity_charge_downgrade_and_pause_are_taxed(
     upgrade = await change(backend, id_, BUSINESS)
     assert (upgrade["tax"] > 0) is added
     assert upgrade["dueNow"] == sum(one["amount"] for one in upgrade["lines"]) + upgrade["tax"]
+    check_lines(upgrade["lines"], upgrade["dueNow"])
     assert (await backend.invoices(id_))[0]["amountPaid"] == upgrade["dueNow"]
     more = await change(
         backend, id_, BUSINESS | {"addonIds": ["backups"], "quantities": {"backups": 3}}
@@ -129,10 +141,25 @@ async def test_renewal_upgrade_quantity_charge_downgrade_and_pause_are_taxed(
     await wait_days(backend, 10)
     await backend.done(f"{path}/pause", {"reason": "no season"})
     await wait_days(backend, 40)
+    payer = {"customerId": await backend.customer_of(id_), "currency": WHERE[where][1]}
+    credit = {"move": "add", "amount": 100, "reason": "an outage"}
+    await backend.done("balance", payer | credit)
     costs = await backend.done(f"{path}/preview-resume")
+    check_lines(costs["lines"], costs["total"])
+    sums = [sum(line[name] for line in costs["lines"]) for name in ("net", "tax")]
+    assert sums == [costs["totalExcludingTax"], costs["totalTax"]]
+    assert costs["total"] + costs["balance"] == costs["dueNow"] == costs["total"] - 100
+    stripe_url = str(backend.service.settings.stripe_api_base)
+    url = backend.service.settings.database_url.get_secret_value()
+    told = await run_command(url, "resume", id_, "--preview", stripe_url=stripe_url)
+    assert told.out.count(", of it ") == 2, told.err
+    assert "the customer's balance" in told.out
     await backend.done(f"{path}/resume")
     await backend.worker.catch_up()
-    assert (await backend.invoices(id_))[0]["amountPaid"] == costs["dueNow"]
+    resumed = (await backend.invoices(id_))[0]
+    assert resumed["amountPaid"] == costs["dueNow"]
+    sums_of_invoice = ("totalExcludingTax", "totalTax", "total")
+    assert [resumed[name] for name in sums_of_invoice] == [costs[name] for name in sums_of_invoice]
     assert await check_books(backend) == 6
     assert await backend.service.pool.fetch("SELECT trouble FROM billing_trouble") == []
 
@@ -169,3 +196,26 @@ async def test_an_end_gives_back_unused_time_with_its_tax(backend: Backend, wher
     )
     assert sums is not None
     assert max(sums) <= 3
+
+
+GERMAN_VAT = {"type": "eu_vat", "value": "DE123456789"}
+
+
+@pytest.mark.parametrize("first", ["the order", "the event"])
+async def test_an_order_by_mpanel_gives_its_customer_the_tax_id(
+    backend: Backend, first: str
+) -> None:
+    """Stripe tells of it while the order is stored: in the same moment, before or after."""
+    gateway, pool = backend.worker.gateway, backend.service.pool
+    await sell(pool, gateway)
+    await collect_taxes(gateway)
+    customer = str(await pool.fetchval("INSERT INTO customers DEFAULT VALUES RETURNING id"))
+    if first == "the event":
+        await backend.service.stripe.inject_fault(
+            "hang", method="POST", path="/v1/customers", after_work=True, seconds=1
+        )
+    company = {"name": "Zuse KG", "email": "konrad@example.com", "taxId": GERMAN_VAT}
+    order = PLAIN | {"customerId": customer, "customer": company}
+    await backend.service.order(order, **BEARER)
+    await backend.service.stripe.wait_idle()
+    assert await pool.fetchval("SELECT tax_id FROM customers") == GERMAN_VAT["value"]
