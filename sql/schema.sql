@@ -1322,14 +1322,7 @@ BEGIN
         SET stripe_customer_id = paid.stripe_customer_id,
             stripe_customer_paid_at = paid.first_paid_at,
             -- one that came with the order was told before it was known whose it is
-            tax_id = coalesce(c.tax_id, (
-                SELECT left(t.value, 100)
-                FROM stripe_tax_ids AS t
-                WHERE t.stripe_customer_id = paid.stripe_customer_id
-                  AND NOT t.deleted
-                ORDER BY t.stripe_created DESC, t.stripe_tax_id_id DESC
-                LIMIT 1
-            )),
+            tax_id = billing_tax_id_of_v1(c.tax_id, c.stripe_customer_id, paid.stripe_customer_id),
             (
                 name, company_name, phone, address_line1, address_line2, city, state, postal_code, country
             ) = (
@@ -3677,6 +3670,28 @@ CREATE FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) RETURNS 
 $$;
 COMMENT ON FUNCTION billing_taken_back_v1(stripe_payment_intent_ids text[]) IS 'What refunds, and disputes that are open or lost, have taken back of payments, in minor units';
 
+CREATE FUNCTION billing_tax_id_of_v1(held text, former text, principal text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE
+        WHEN billing_tax_id_of_v1.held IS NULL OR EXISTS (
+            SELECT 1
+            FROM stripe_tax_ids AS t
+            WHERE t.stripe_customer_id IN (billing_tax_id_of_v1.former, billing_tax_id_of_v1.principal)
+              AND left(t.value, 100) = billing_tax_id_of_v1.held
+        ) THEN (
+            SELECT left(t.value, 100)
+            FROM stripe_tax_ids AS t
+            WHERE t.stripe_customer_id = billing_tax_id_of_v1.principal
+              AND NOT t.deleted
+            ORDER BY t.stripe_created DESC, t.stripe_tax_id_id DESC
+            LIMIT 1
+        )
+        ELSE billing_tax_id_of_v1.held
+    END
+$$;
+COMMENT ON FUNCTION billing_tax_id_of_v1(held text, former text, principal text) IS 'The tax id of a customer record that gets another principal Stripe customer';
+
 CREATE FUNCTION billing_tell_credit_note() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
@@ -3793,14 +3808,21 @@ CREATE FUNCTION billing_tell_invoice() RETURNS trigger
     SET search_path TO 'pg_catalog'
     AS $$
 DECLARE
+    is_first boolean := TG_OP = 'INSERT';
     status_before text := 'draft';
     attempts_before integer := 0;
 BEGIN
+    IF NEW.stripe_subscription_id IS NOT NULL AND NEW.subscription_id IS NULL THEN
+        RETURN NULL;
+    END IF;
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
         RETURN NULL; -- nobody is told: each renewal comes here
     END IF;
-    IF TG_OP = 'UPDATE' THEN
+    IF NOT is_first THEN
+        is_first := OLD.stripe_subscription_id IS NOT NULL AND OLD.subscription_id IS NULL;
+    END IF;
+    IF NOT is_first THEN
         status_before := OLD.stripe_status;
         attempts_before := OLD.attempt_count;
     END IF;
@@ -3845,7 +3867,7 @@ BEGIN
                 NEW.stripe_status = 'open' AND NEW.attempt_count > coalesce(attempts_before, 0),
                 NEW.attempt_count::text,
                 -- what is first seen may have failed long ago
-                CASE WHEN TG_OP = 'INSERT' THEN coalesce(NEW.finalized_at, NEW.stripe_created) ELSE now() END
+                CASE WHEN is_first THEN coalesce(NEW.finalized_at, NEW.stripe_created) ELSE now() END
             )
     ) AS told (type, happened, version, occurred)
     WHERE told.happened;
@@ -10033,7 +10055,10 @@ CREATE TABLE billing_tax_notices (
     total bigint NOT NULL,
     tax bigint NOT NULL,
     not_before timestamp with time zone NOT NULL,
+    told_by text NOT NULL,
     told_at timestamp with time zone DEFAULT now() NOT NULL,
+    next_attempt_at timestamp with time zone NOT NULL,
+    left_because text,
     enabled_at timestamp with time zone,
     CONSTRAINT billing_tax_notices_check CHECK ((not_before >= told_at)),
     CONSTRAINT billing_tax_notices_currency_check CHECK ((currency = lower(currency)))
@@ -10045,7 +10070,10 @@ COMMENT ON COLUMN billing_tax_notices.total_before IS 'Minor units of the next i
 COMMENT ON COLUMN billing_tax_notices.total IS 'Minor units of the same invoice with the taxes';
 COMMENT ON COLUMN billing_tax_notices.tax IS 'The taxes in it';
 COMMENT ON COLUMN billing_tax_notices.not_before IS 'The end of the notice: no invoice that is made before has the taxes';
+COMMENT ON COLUMN billing_tax_notices.told_by IS 'Who ordered it, and the taxes with it';
 COMMENT ON COLUMN billing_tax_notices.told_at IS 'When it was told';
+COMMENT ON COLUMN billing_tax_notices.next_attempt_at IS 'When the worker looks at it next; infinity: it has ended';
+COMMENT ON COLUMN billing_tax_notices.left_because IS 'Why the worker left it alone when it last looked; null: it has not';
 COMMENT ON COLUMN billing_tax_notices.enabled_at IS 'When Stripe was told to compute them; null: not yet';
 
 CREATE VIEW billing_trouble_kinds AS
@@ -10969,6 +10997,8 @@ CREATE INDEX billing_merges_customer_idx ON billing_merges USING btree (customer
 
 CREATE INDEX billing_merges_into_idx ON billing_merges USING btree (into_id);
 
+CREATE INDEX billing_merges_merged_idx ON billing_merges USING btree (merged_at);
+
 CREATE UNIQUE INDEX billing_merges_standing_key ON billing_merges USING btree (customer_id) WHERE (undone_at IS NULL);
 
 CREATE INDEX billing_merges_undoable_idx ON billing_merges USING btree (merged_at) WHERE (former IS NOT NULL);
@@ -11061,7 +11091,7 @@ CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial
 
 CREATE INDEX billing_subscriptions_trialed_idx ON subscriptions USING btree (trial_end) WHERE (trial_end IS NOT NULL);
 
-CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (not_before) WHERE (enabled_at IS NULL);
+CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (next_attempt_at) WHERE (enabled_at IS NULL);
 
 CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
 
@@ -11293,7 +11323,7 @@ CREATE TRIGGER billing_tell_dispute AFTER UPDATE ON stripe_disputes FOR EACH ROW
 
 CREATE TRIGGER billing_tell_domain AFTER UPDATE ON billing_domains FOR EACH ROW WHEN (((new.state = 'expired'::text) AND (old.state <> 'expired'::text))) EXECUTE FUNCTION billing_tell_domain();
 
-CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices FOR EACH ROW WHEN (((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text])) AND ((old.stripe_status IS DISTINCT FROM new.stripe_status) OR (old.attempt_count IS DISTINCT FROM new.attempt_count)))) EXECUTE FUNCTION billing_tell_invoice();
+CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices FOR EACH ROW WHEN (((new.stripe_status = ANY (ARRAY['open'::text, 'paid'::text, 'uncollectible'::text])) AND (((old.stripe_status IS DISTINCT FROM new.stripe_status) OR (old.attempt_count IS DISTINCT FROM new.attempt_count)) OR ((old.subscription_id IS NULL) IS DISTINCT FROM (new.subscription_id IS NULL))))) EXECUTE FUNCTION billing_tell_invoice();
 
 CREATE TRIGGER billing_tell_new_credit_note AFTER INSERT ON stripe_credit_notes FOR EACH ROW EXECUTE FUNCTION billing_tell_credit_note();
 

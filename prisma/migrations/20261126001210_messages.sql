@@ -362,18 +362,26 @@ COMMENT ON FUNCTION billing_tell_subscription() IS 'Records the transitions of a
 CREATE TRIGGER billing_tell_subscription AFTER UPDATE ON subscriptions
 FOR EACH ROW EXECUTE FUNCTION billing_tell_subscription();
 
--- One function for new and for changed rows: an invoice that is first seen paid was issued too.
+-- One function for new and for changed rows: an invoice that is first seen paid was issued too. One of a subscription
+-- is told once that is known, so that its messages say of which: Stripe often tells of the invoice first.
 CREATE FUNCTION billing_tell_invoice() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 DECLARE
+    is_first boolean := TG_OP = 'INSERT';
     status_before text := 'draft';
     attempts_before integer := 0;
 BEGIN
+    IF NEW.stripe_subscription_id IS NOT NULL AND NEW.subscription_id IS NULL THEN
+        RETURN NULL;
+    END IF;
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
     IF NOT EXISTS (SELECT 1 FROM billing_receivers AS r WHERE r.livemode = NEW.livemode) THEN
         RETURN NULL; -- nobody is told: each renewal comes here
     END IF;
-    IF TG_OP = 'UPDATE' THEN
+    IF NOT is_first THEN
+        is_first := OLD.stripe_subscription_id IS NOT NULL AND OLD.subscription_id IS NULL;
+    END IF;
+    IF NOT is_first THEN
         status_before := OLD.stripe_status;
         attempts_before := OLD.attempt_count;
     END IF;
@@ -418,7 +426,7 @@ BEGIN
                 NEW.stripe_status = 'open' AND NEW.attempt_count > coalesce(attempts_before, 0),
                 NEW.attempt_count::text,
                 -- what is first seen may have failed long ago
-                CASE WHEN TG_OP = 'INSERT' THEN coalesce(NEW.finalized_at, NEW.stripe_created) ELSE now() END
+                CASE WHEN is_first THEN coalesce(NEW.finalized_at, NEW.stripe_created) ELSE now() END
             )
     ) AS told (type, happened, version, occurred)
     WHERE told.happened;
@@ -432,7 +440,8 @@ EXECUTE FUNCTION billing_tell_invoice();
 CREATE TRIGGER billing_tell_invoice AFTER UPDATE ON invoices
 FOR EACH ROW WHEN (
     NEW.stripe_status IN ('open', 'paid', 'uncollectible')
-    AND (OLD.stripe_status, OLD.attempt_count) IS DISTINCT FROM (NEW.stripe_status, NEW.attempt_count)
+    AND (OLD.stripe_status, OLD.attempt_count, OLD.subscription_id IS NULL)
+        IS DISTINCT FROM (NEW.stripe_status, NEW.attempt_count, NEW.subscription_id IS NULL)
 ) EXECUTE FUNCTION billing_tell_invoice();
 
 -- Stripe's event is all there is of an invoice that is to come: it has no object to be mirrored. Whatever

@@ -62,7 +62,26 @@ async def test_an_invoice_that_is_first_seen_paid_was_issued_too(pool: Pool, inb
     await inbox.deliver("invoice.paid", invoice("paid", attempt_count=2), created=NOW + 3)
     await inbox.deliver("invoice.payment_failed", invoice("open", attempt_count=1), created=NOW)
     await inbox.deliver("invoice.created", invoice("draft"), created=NOW)
+    await inbox.deliver("customer.subscription.created", subscription(), created=NOW)
     assert sorted(await told(pool)) == ["invoice.created", "invoice.paid"]
+
+
+async def test_an_invoice_is_told_once_it_is_known_of_which_subscription(
+    pool: Pool, inbox: Inbox
+) -> None:
+    """Stripe tells of the first invoice before the subscription, and a message is sent at once."""
+    await inbox.deliver("invoice.payment_failed", invoice("open", attempt_count=1), created=NOW)
+    assert await told(pool) == []
+    await inbox.deliver("customer.subscription.created", subscription(), created=NOW)
+    await inbox.deliver("invoice.paid", invoice("paid", attempt_count=2), created=NOW + 3)
+    assert sorted(await told(pool)) == ["invoice.created", "invoice.failed", "invoice.paid"]
+    assert (
+        await pool.fetchval("SELECT count(*) FROM billing_messages WHERE subscription_id IS NULL")
+        == 0
+    )
+    await pool.execute("UPDATE invoices SET subscription_id = NULL")
+    await pool.execute("UPDATE invoices SET subscription_id = (SELECT id FROM subscriptions)")
+    assert len(await told(pool)) == 3, "what is linked again was told"
 
 
 async def test_what_happened_long_ago_is_not_told(pool: Pool, inbox: Inbox) -> None:
@@ -78,6 +97,7 @@ async def test_what_happened_long_ago_is_not_told(pool: Pool, inbox: Inbox) -> N
 
 
 async def test_a_transaction_can_ask_for_silence(pool: Pool, inbox: Inbox) -> None:
+    await inbox.deliver("customer.subscription.created", subscription(), created=NOW)
     await inbox.deliver("invoice.created", invoice("draft"), created=NOW)
     async with transaction(pool) as conn:
         await conn.execute("SELECT set_config('mpanel_billing.messages', 'off', TRUE)")
