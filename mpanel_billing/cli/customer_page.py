@@ -106,14 +106,18 @@ def _at_stripe(row: Row) -> str:
     return f"{row['stripe_subscription_id']} {row['stripe_status']}"
 
 
+_TERMS = {"trialing": "on trial to", "past_due": "not paid, to", "unpaid": "not paid, to"}
+
+
 def _term(row: Row) -> str:
     end = row["current_period_end"]
     if end is None:
         return ""
+    until = f"{_TERMS.get(row['stripe_status'], 'paid to')} {_day(end)}"
     if row["will_end"]:
-        return f"paid to {_day(end)}, then ends"
+        return f"{until}, then ends"
     charge = _amount(row, "next_charge")
-    return f"paid to {_day(end)}, then {charge}" if charge else f"paid to {_day(end)}"
+    return f"{until}, then {charge}" if charge else until
 
 
 def _invoice(row: Row) -> str:
