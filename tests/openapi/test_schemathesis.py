@@ -42,14 +42,15 @@ ELSEWHERE = {
     ("POST", "/api/billing/customers/{id}/link-user"),
     ("POST", "/api/billing/customers/{id}/merge"),
     ("POST", "/api/billing/customers/{id}/undo-merge"),
+    ("POST", "/api/billing/subscriptions/{id}/lift-usage-limit"),
     *(
         ("POST", f"/api/admin/subscriptions/{{id}}/services/{{product_type}}/{verb}")
         for verb in ("move", "moved", "stay")
     ),
 }
-"""What succeeds only for Stripe, with a registrar, nameservers or several servers:
+"""What succeeds only for Stripe, with a registrar, nameservers, several servers or usage:
 tests/checkout/test_registered_domains.py, test_domain_proofs.py and test_servers_http.py of
-tests/provisioning.
+tests/provisioning, tests/usage/test_limits.py.
 """
 
 
