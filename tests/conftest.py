@@ -11,13 +11,14 @@ from tests.inbox import Inbox
 
 pytest_plugins = [
     *("tests.garbage", "tests.hanging", "tests.known_types"),
-    *("tests.postgres", "tests.service", "tests.inline_worker"),
+    *("tests.sessions", "tests.postgres", "tests.service", "tests.inline_worker"),
     *("tests.nameservers", "tests.sold", "tests.spending"),
 ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pm2: runs the service under PM2; skipped where it is not")
+    config.addinivalue_line("markers", "own_database: gets a database that no test has used")
     config.addinivalue_line("markers", "equipment: needs a Debian package; skipped where it is not")
     # how long an example takes says how busy the machine is
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

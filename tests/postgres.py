@@ -1,4 +1,4 @@
-"""One PostgreSQL server for the whole run, and a migrated database of its own for each test."""
+"""One PostgreSQL server for the whole run, and a migrated database as new for each test."""
 
 import asyncio
 import fcntl
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import defaultdict
 from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ import pytest
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.data import exclusively
 from mpanel_billing.dev.postgres import SUPERUSER, EmbeddedPostgres
+from tests.pristine import Pristine
 from tests.roles import GRANTED_TEMPLATES, create_roles, grant_to_roles, note_granted
+from tests.sessions import end_sessions_of, keep_sessions_of, kept_sessions_of
 
 _RUN_DIR = pytest.StashKey[Path]()
 _HOLD = pytest.StashKey[IO[str]]()
@@ -81,9 +84,18 @@ def postgres(run_dir: Path) -> EmbeddedPostgres:
     with exclusively(run_dir / "lock"):
         server.start()
         if not (run_dir / "roles").exists():
-            asyncio.run(create_roles(server.url("postgres")))
+            asyncio.run(_set_up(server.url("postgres")))
             (run_dir / "roles").touch()
     return server
+
+
+async def _set_up(url: str) -> None:
+    """Create the roles; let nothing run but what tests ask for."""
+    await create_roles(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("ALTER SYSTEM SET autovacuum = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +130,31 @@ def stocked_of(request: pytest.FixtureRequest) -> Stocked | None:
     return request.getfixturevalue(name) if name else None
 
 
+@dataclass(frozen=True)
+class _Lent:
+    """A database that is lent to one test after the other."""
+
+    name: str
+    pristine: Pristine
+
+    @classmethod
+    async def opened(cls, name: str, url: str) -> "_Lent":
+        pristine = Pristine(await asyncpg.connect(url))
+        await pristine.note()
+        return cls(name, pristine)
+
+    async def close(self) -> None:
+        end_sessions_of(self.name)
+        self.pristine.connection.terminate()
+
+    async def restore(self) -> bool:
+        """Make it as it was; False if that is not possible."""
+        try:
+            return await self.pristine.restore(kept_sessions_of(self.name))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            return False  # a test has ended this session too, or has left a lock
+
+
 class Databases:
     """Creates and drops databases over one connection: a process for each costs twice as much."""
 
@@ -125,6 +162,7 @@ class Databases:
         self._postgres = postgres
         self._prefix = worker_id
         self._numbers = itertools.count(1)
+        self._used: defaultdict[str, list[_Lent]] = defaultdict(list)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -139,23 +177,53 @@ class Databases:
         read_only: bool = False,
     ) -> Iterator[str]:
         """Copy a database, and drop the copy afterwards; yields its URL."""
-        name = f"{self._prefix}_{next(self._numbers)}"
-        copied = f"TEMPLATE {template} OWNER {owner} STRATEGY file_copy"
-        self.execute(f"CREATE DATABASE {name} {copied}")
+        name = self._copy(template, owner)
         if read_only:
             self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        if template in GRANTED_TEMPLATES:
-            note_granted(self._postgres.url(name))
         try:
             yield self._postgres.url(name)
         finally:
             self.execute(f"DROP DATABASE {name} (FORCE)")
+
+    @contextmanager
+    def lent(self, template: str) -> Iterator[str]:
+        """Lend a copy that earlier tests have used, and that is as it was; yields its URL.
+
+        It is restored when it is lent again: then nothing of the earlier test runs any more.
+        """
+        lent = self._lend(template)
+        try:
+            yield self._postgres.url(lent.name)
+        finally:
+            self._used[template].append(lent)
+
+    def _lend(self, template: str) -> "_Lent":
+        while self._used[template]:
+            lent = self._used[template].pop()
+            if self._run(lent.restore()):
+                return lent
+            self._run(lent.close())
+            self.execute(f"DROP DATABASE {lent.name} (FORCE)")
+        name = self._copy(template)
+        lent = self._run(_Lent.opened(name, self._postgres.url(name)))
+        keep_sessions_of(name)
+        return lent
+
+    def _copy(self, template: str, owner: str = SUPERUSER) -> str:
+        name = f"{self._prefix}_{next(self._numbers)}"
+        copied = f"TEMPLATE {template} OWNER {owner} STRATEGY file_copy"
+        self.execute(f"CREATE DATABASE {name} {copied}")
+        if template in GRANTED_TEMPLATES:
+            note_granted(self._postgres.url(name))
+        return name
 
     def execute(self, statement: str) -> None:
         """Run a statement as the server's superuser."""
         self._run(self._connection.execute(statement))
 
     def close(self) -> None:
+        for lent in itertools.chain.from_iterable(self._used.values()):
+            self._run(lent.close())
         self._run(self._connection.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -177,9 +245,14 @@ def databases(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[Databases]
 def database_url(
     databases: Databases, template: str, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """The URL of a migrated database of this test alone: no rows, or `offers`, or `sold_once`."""
+    """The URL of a migrated database of this test alone: no rows, or `offers`, or `sold_once`.
+
+    Earlier tests have had it, unless the test is marked with `own_database`: nothing else tells.
+    """
     stocked = stocked_of(request)
-    with databases.opened(stocked.template if stocked else template) as url:
+    used = stocked.template if stocked else template
+    own = request.node.get_closest_marker("own_database")
+    with databases.opened(used) if own else databases.lent(used) as url:
         yield url
 
 

@@ -19,6 +19,8 @@ NAMED = {"server_settings": {"application_name": "one of several"}}
 OPEN = "SELECT count(*) = $1 FROM pg_stat_activity WHERE application_name = 'one of several'"
 REFUSED = "127.0.0.1", "1"
 
+pytestmark = pytest.mark.own_database  # whose sessions end with their connections
+
 
 @pytest.fixture(autouse=True)
 def head_start(monkeypatch: pytest.MonkeyPatch) -> None:
