@@ -37,7 +37,7 @@ from tests.worlds.happenings import (
 from tests.worlds.stage import Stage, Steps, Story
 from tests.worlds.town import Town, prices_by_key
 
-EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", "3"))
 
 
 def _steps(happenings: tuple[Happening, ...], least: int, most: int) -> st.SearchStrategy[Steps]:
