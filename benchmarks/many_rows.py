@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +13,7 @@ from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.resources import ROOT
-from mpanel_billing.revenue.repository import fold_movements
+from mpanel_billing.revenue.repository import fold_cash, fold_movements
 
 SETTINGS = (
     "shared_buffers = '4GB'",
@@ -153,6 +154,8 @@ async def fill(conn: Connection, subscriptions: int, *, seed: int | None = None)
     await conn.execute("DROP TABLE made")
     while (await fold_movements(conn, _FOLDED))[1]:
         pass
+    today = datetime.now(UTC).date()
+    await fold_cash(conn, today - timedelta(days=365), today - timedelta(days=3), _FOLDED)
     await run(conn, "VACUUM ANALYZE")
 
 

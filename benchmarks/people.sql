@@ -45,7 +45,8 @@ SELECT 'ch_' || p.n, p.livemode, 'pi_' || p.n, 'cus_' || p.n, i.amount_due, i.am
     CASE p.kind WHEN 1 THEN 'failed' ELSE 'succeeded' END,
     CASE p.kind WHEN 1 THEN 'card_declined' END, CASE p.kind WHEN 1 THEN p.decline_code END,
     CASE p.kind WHEN 1 THEN 'Your card was declined (' || replace(p.decline_code, '_', ' ') || ').' END,
-    p.brand, lpad(pg_temp.pick(p.n, 'last4', 10000)::text, 4, '0'), i.stripe_created + interval '1 minute', now(), now()
+    p.brand, lpad(pg_temp.pick(p.n, 'last4', 10000)::text, 4, '0'),
+    now() - p.n * (interval '30 days' / current_setting('billing.subscriptions')::integer), now(), now()
 FROM people AS p JOIN invoices AS i ON i.stripe_invoice_id = 'in_' || p.n || '_3';
 
 INSERT INTO invoice_payments (stripe_invoice_payment_id, stripe_invoice_id, livemode, stripe_payment_intent_id, amount_paid,

@@ -774,6 +774,106 @@ CREATE FUNCTION billing_cancellation_message(s subscriptions) RETURNS jsonb
 $$;
 COMMENT ON FUNCTION billing_cancellation_message(s subscriptions) IS 'Why a subscription ends, as messages tell it';
 
+CREATE FUNCTION billing_cash_by_day_v1(begins_on date, ends_on date) RETURNS TABLE(day date, livemode boolean, currency text, kind text, number bigint, amount bigint)
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+    WITH asked AS MATERIALIZED (
+        SELECT
+            each.at::date AS day,
+            EXISTS (
+                SELECT 1
+                FROM billing_cash_folds AS f
+                WHERE f.day = each.at::date
+            ) AND NOT EXISTS (
+                SELECT 1
+                FROM billing_cash_changes AS c
+                WHERE c.day = each.at::date
+            ) AS is_kept
+        FROM generate_series(begins_on::timestamp, ends_on::timestamp - interval '1 day', interval '1 day') AS each (at)
+    )
+    SELECT
+        asked.day,
+        k.livemode,
+        k.currency,
+        k.kind,
+        k.number,
+        k.amount
+    FROM asked
+    JOIN billing_cash_days AS k
+        ON k.day = asked.day
+    WHERE asked.is_kept
+    UNION ALL
+    SELECT
+        asked.day,
+        of_day.livemode,
+        of_day.currency,
+        of_day.kind,
+        of_day.number,
+        of_day.amount
+    FROM asked
+    CROSS JOIN LATERAL billing_cash_of_day_v1(asked.day) AS of_day
+    WHERE NOT asked.is_kept
+$$;
+COMMENT ON FUNCTION billing_cash_by_day_v1(begins_on date, ends_on date) IS 'What came and went by day, mostly from what is kept';
+
+CREATE FUNCTION billing_cash_of_day_v1(of_day date) RETURNS TABLE(livemode boolean, currency text, kind text, number bigint, amount bigint)
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+    SELECT
+        line.livemode,
+        line.currency,
+        line.kind,
+        count(*),
+        sum(line.amount)::bigint
+    FROM billing_cash_lines AS line
+    WHERE line.at >= of_day::timestamp AT TIME ZONE 'UTC'
+      AND line.at < (of_day + 1)::timestamp AT TIME ZONE 'UTC'
+    GROUP BY line.livemode, line.currency, line.kind
+    UNION ALL
+    SELECT
+        f.livemode,
+        f.currency,
+        k.kind,
+        count(*),
+        sum(f.amount)::bigint
+    FROM (
+        SELECT DISTINCT ON (c.stripe_payment_intent_id)
+            c.livemode,
+            c.currency,
+            c.amount,
+            EXISTS (
+                SELECT 1
+                FROM stripe_charges AS later
+                WHERE later.stripe_payment_intent_id = c.stripe_payment_intent_id
+                  AND later.status = 'succeeded'
+            ) AS recovered
+        FROM stripe_charges AS c
+        WHERE c.status = 'failed'
+          AND c.stripe_created >= of_day::timestamp AT TIME ZONE 'UTC'
+          AND c.stripe_created < (of_day + 1)::timestamp AT TIME ZONE 'UTC'
+          AND NOT EXISTS (
+              SELECT 1
+              FROM stripe_charges AS earlier
+              WHERE earlier.stripe_payment_intent_id = c.stripe_payment_intent_id
+                AND earlier.status = 'failed'
+                AND earlier.stripe_created < of_day::timestamp AT TIME ZONE 'UTC'
+          )
+        ORDER BY c.stripe_payment_intent_id, c.stripe_created
+    ) AS f
+    CROSS JOIN LATERAL (
+        SELECT 'failed'
+        UNION ALL
+        SELECT 'recovered'
+        WHERE f.recovered
+    ) AS k (kind)
+    GROUP BY f.livemode, f.currency, k.kind
+$$;
+COMMENT ON FUNCTION billing_cash_of_day_v1(of_day date) IS 'What came and went on a day, and the payments that first failed on it';
+
 CREATE FUNCTION billing_chargeable_v1(of_amount numeric, in_currency text) RETURNS numeric
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -1968,6 +2068,28 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION billing_net_amounts_v1(of_subscription uuid, due uuid[], charged_at timestamp with time zone, with_once boolean, with_amounts boolean) IS 'What items of a subscription are charged at a time, in minor units after discounts';
+
+CREATE FUNCTION billing_note_cash() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog'
+    AS $$
+BEGIN
+    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
+    INSERT INTO billing_cash_changes (day)
+    SELECT (changed.at AT TIME ZONE 'UTC')::date
+    FROM unnest(ARRAY[OLD.stripe_created, NEW.stripe_created]) AS changed (at)
+    WHERE changed.at < now() - interval '1 day'
+    UNION
+    -- a payment that had failed before has succeeded
+    SELECT (failed.stripe_created AT TIME ZONE 'UTC')::date
+    FROM stripe_charges AS failed
+    WHERE failed.stripe_payment_intent_id IN (OLD.stripe_payment_intent_id, NEW.stripe_payment_intent_id)
+      AND failed.status = 'failed'
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION billing_note_cash() IS 'Notes the day of a payment, refund or dispute that is known or changed late, with the rights of its owner';
 
 CREATE FUNCTION billing_note_move() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6765,6 +6887,39 @@ COMMENT ON COLUMN billing_cash.refunded IS 'What was refunded in the month, of p
 COMMENT ON COLUMN billing_cash.disputed IS 'What banks took back by disputes of the month that are open or lost';
 COMMENT ON COLUMN billing_cash.tax IS 'The taxes of invoices of the month, less those of credit notes and refunds';
 
+CREATE TABLE billing_cash_changes (
+    day date NOT NULL,
+    changed_in xid8 DEFAULT pg_current_xact_id() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+COMMENT ON TABLE billing_cash_changes IS 'Days of which billing_cash_days may say something else than the rows do now';
+COMMENT ON COLUMN billing_cash_changes.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_cash_changes.changed_in IS 'The transaction that changed it: no two share a row, so none waits and none is overlooked';
+
+CREATE TABLE billing_cash_days (
+    day date NOT NULL,
+    livemode boolean NOT NULL,
+    currency text NOT NULL,
+    kind text NOT NULL,
+    number bigint NOT NULL,
+    amount bigint NOT NULL
+);
+COMMENT ON TABLE billing_cash_days IS 'What billing_cash_of_day_v1 says of the days of billing_cash_folds';
+COMMENT ON COLUMN billing_cash_days.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_cash_days.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_cash_days.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_cash_days.kind IS 'collected, refunded, disputed or tax; failed: payments that first failed on this day; recovered: those of them that have succeeded since';
+COMMENT ON COLUMN billing_cash_days.number IS 'How many payments, refunds, disputes, or taxes of documents';
+COMMENT ON COLUMN billing_cash_days.amount IS 'Minor units';
+
+CREATE TABLE billing_cash_folds (
+    day date NOT NULL,
+    folded_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_cash_folds IS 'The days that billing_cash_days has: none of the latest, which still change';
+COMMENT ON COLUMN billing_cash_folds.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_cash_folds.folded_at IS 'When it was computed; each is again, in turn';
+
 CREATE TABLE billing_changes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     subscription_id uuid,
@@ -10541,6 +10696,15 @@ ALTER TABLE ONLY billing_audit_entries
 ALTER TABLE ONLY billing_audit_unsettled
     ADD CONSTRAINT billing_audit_unsettled_pkey PRIMARY KEY (entry_id);
 
+ALTER TABLE ONLY billing_cash_changes
+    ADD CONSTRAINT billing_cash_changes_pkey PRIMARY KEY (day, changed_in);
+
+ALTER TABLE ONLY billing_cash_days
+    ADD CONSTRAINT billing_cash_days_pkey PRIMARY KEY (day, livemode, currency, kind);
+
+ALTER TABLE ONLY billing_cash_folds
+    ADD CONSTRAINT billing_cash_folds_pkey PRIMARY KEY (day);
+
 ALTER TABLE ONLY billing_changes
     ADD CONSTRAINT billing_changes_pkey PRIMARY KEY (id);
 
@@ -10878,6 +11042,8 @@ CREATE INDEX billing_audit_entries_entry_idx ON billing_audit_entries USING btre
 CREATE INDEX billing_audit_entries_person_idx ON billing_audit_entries USING btree (person, entry_id) WHERE (person IS NOT NULL);
 
 CREATE INDEX billing_audit_entries_target_idx ON billing_audit_entries USING btree (target_id, entry_id);
+
+CREATE INDEX billing_cash_folds_folded_idx ON billing_cash_folds USING btree (folded_at);
 
 CREATE UNIQUE INDEX billing_changes_asking_key ON billing_changes USING btree (subject_id) WHERE (state = 'asking'::text);
 
@@ -11281,6 +11447,14 @@ CREATE TRIGGER billing_close_proof AFTER UPDATE ON billing_domains FOR EACH ROW 
 
 CREATE TRIGGER billing_keep_deleted_subscription BEFORE DELETE ON subscriptions FOR EACH ROW WHEN ((old.billing_provider = 'stripe'::text)) EXECUTE FUNCTION billing_keep_deleted_subscription();
 
+CREATE TRIGGER billing_note_cash AFTER INSERT ON stripe_charges FOR EACH ROW WHEN ((new.stripe_created < (now() - '02:00:00'::interval))) EXECUTE FUNCTION billing_note_cash();
+
+CREATE TRIGGER billing_note_cash AFTER INSERT OR DELETE OR UPDATE ON stripe_disputes FOR EACH ROW EXECUTE FUNCTION billing_note_cash();
+
+CREATE TRIGGER billing_note_cash AFTER INSERT OR DELETE OR UPDATE ON stripe_refunds FOR EACH ROW EXECUTE FUNCTION billing_note_cash();
+
+CREATE TRIGGER billing_note_changed_cash AFTER UPDATE ON stripe_charges FOR EACH ROW WHEN ((((((((old.livemode IS DISTINCT FROM new.livemode) OR (old.stripe_created IS DISTINCT FROM new.stripe_created)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.status IS DISTINCT FROM new.status)) OR (old.amount IS DISTINCT FROM new.amount)) OR (old.amount_captured IS DISTINCT FROM new.amount_captured)) OR (old.stripe_payment_intent_id IS DISTINCT FROM new.stripe_payment_intent_id))) EXECUTE FUNCTION billing_note_cash();
+
 CREATE TRIGGER billing_note_changed_move AFTER UPDATE ON billing_moves FOR EACH ROW WHEN (((((old.product_type IS DISTINCT FROM new.product_type) OR (old.from_server IS DISTINCT FROM new.from_server)) OR (old.to_server IS DISTINCT FROM new.to_server)) OR (old.state IS DISTINCT FROM new.state))) EXECUTE FUNCTION billing_note_move();
 
 CREATE TRIGGER billing_note_changed_mrr AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((old.id IS DISTINCT FROM new.id) OR (old.customer_id IS DISTINCT FROM new.customer_id))) EXECUTE FUNCTION billing_note_mrr();
@@ -11292,6 +11466,8 @@ CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_discoun
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((((COALESCE((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false) IS DISTINCT FROM COALESCE((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false)) OR (old.id IS DISTINCT FROM new.id)) OR (old.livemode IS DISTINCT FROM new.livemode)) OR (old.currency IS DISTINCT FROM new.currency))) EXECUTE FUNCTION billing_note_revenue();
+
+CREATE TRIGGER billing_note_lost_cash AFTER DELETE ON stripe_charges FOR EACH ROW EXECUTE FUNCTION billing_note_cash();
 
 CREATE TRIGGER billing_note_lost_place AFTER DELETE ON tenant_services FOR EACH ROW WHEN ((old.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
 

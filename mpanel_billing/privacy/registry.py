@@ -98,6 +98,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_api_keys": _words("id name key_hash scopes created_by networks replaced_by"),
     "billing_changes": _words("kind request_hash state stripe_id end_service"),
     # operators: who works here, not who buys
+    "billing_cash_days": _words("currency kind"),
     "billing_console_sessions": _words(
         "token_hash key_id key_proof key_name person language time_zone"
     ),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
+from mpanel_billing.revenue import figures
 from mpanel_billing.revenue.movements import KINDS, Movements, apportion, rounded
 from mpanel_billing.revenue.periods import Period
 from mpanel_billing.revenue.rates import Rates
@@ -69,7 +70,7 @@ class Sums:
 
 
 COHORTS = Sums(("cohort", "month"), {"began_with": "cohort", "amount": "month"})
-CASH = Sums(("month",), dict.fromkeys(("collected", "refunded", "disputed", "tax"), "month"))
+CASH = Sums(("month",), dict.fromkeys(figures.CASH, "month"))
 FAILED = Sums(("month",), dict.fromkeys(("amount", "amount_recovered"), "month"))
 TRIALS = Sums(("month",), {})
 

@@ -13,6 +13,7 @@ _taxes = load_queries("taxes")
 _figures = load_queries("figures")
 _movements = load_queries("movements")
 _rates = load_queries("exchange_rates")
+_cash = load_queries("cash_days")
 
 WHOLE_LEDGER_SECONDS = 600.0
 """It takes seconds to compute all of it, a minute for millions of subscriptions."""
@@ -104,22 +105,27 @@ async def list_cohorts(
     )
 
 
-async def list_cash(
-    conn: Connection, begins_at: datetime, ends_at: datetime, *, livemode: bool
+async def list_cash_days(
+    conn: Connection, begins_on: date, ends_on: date, *, livemode: bool
 ) -> Sequence[asyncpg.Record]:
-    """Return what was collected and given back in whole months, as `billing_cash` has it."""
-    return await _figures.list_cash.fetch(
-        conn, livemode=livemode, begins_at=begins_at, ends_at=ends_at
+    """Return what came and went by month, currency and kind."""
+    return await _cash.list_cash_days.fetch(
+        conn, livemode=livemode, begins_on=begins_on, ends_on=ends_on
     )
 
 
-async def list_failed_payments(
-    conn: Connection, begins_at: datetime, ends_at: datetime, *, livemode: bool
-) -> Sequence[asyncpg.Record]:
-    """Return payments by the month in which they first failed, and what of them came back."""
-    return await _figures.list_failed_payments.fetch(
-        conn, livemode=livemode, begins_at=begins_at, ends_at=ends_at
-    )
+async def try_lock_cash(conn: Connection) -> bool:
+    """Take the right to fold days until the transaction ends; False if another has it."""
+    return bool(await _cash.try_lock_cash.fetch_value(conn))
+
+
+async def fold_cash(
+    conn: Connection, first_day: date, last_day: date, most: int
+) -> tuple[int, bool]:
+    """Compute some of these days again; return how many, and whether there may be more."""
+    row = await _cash.fold_cash.fetch_one(conn, first_day=first_day, last_day=last_day, most=most)
+    assert row is not None  # noqa: S101 - a query without FROM returns a row
+    return row["folded"], row["has_more"]
 
 
 async def list_trials(

@@ -25,7 +25,7 @@ from mpanel_billing.provisioning.repository.runs import (
     renew_edited,
 )
 from mpanel_billing.reconciliation.repository import list_stopped_runs
-from mpanel_billing.revenue.folding import fold_movements
+from mpanel_billing.revenue.folding import fold_cash, fold_movements
 from mpanel_billing.revenue.service import fold_revenue
 from mpanel_billing.subscriptions.joining import join_accounts
 from mpanel_billing.subscriptions.merging import forget_former
@@ -63,6 +63,7 @@ async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:
     counts["limits"] = await free_limited(pool, MOST)
     await fold_revenue(pool)
     await fold_movements(pool)
+    await fold_cash(pool)
     await record_trial_endings(pool)
     await forget_former(pool)
     if any(counts.values()):

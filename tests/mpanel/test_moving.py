@@ -61,7 +61,13 @@ async def test_the_orders_of_test_mode_go_without_a_trace(
     async with connected(database_url) as connection:
         columns = await columns_of(connection)
         # the worker deletes what it has folded
-        for kept in ("pgqueuer", "pgqueuer_log", "billing_revenue_changes", "billing_mrr_changes"):
+        for kept in (
+            "pgqueuer",
+            "pgqueuer_log",
+            "billing_revenue_changes",
+            "billing_mrr_changes",
+            "billing_cash_changes",
+        ):
             columns.pop(kept)
         before = await rows_of(connection, columns)
         await buy(pool, inbox)

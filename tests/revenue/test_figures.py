@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.database.queries import load_queries
+from mpanel_billing.database.queries import Connection, load_queries
+from mpanel_billing.resources import ROOT
 from mpanel_billing.revenue.movements import KINDS, movements_of
 from mpanel_billing.revenue.periods import Period, begin_of, midnight, periods_of, shift
 from tests import stripe_objects as made
@@ -153,24 +154,22 @@ SET LOCAL enable_seqscan = off
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "index"),
-    [
-        ("list_cash", "stripe_charges_created_idx"),
-        ("list_failed_payments", "stripe_charges_created_idx"),
-        ("list_trials", "billing_subscriptions_trialed_idx"),
-    ],
-)
-async def test_a_month_is_read_by_index(inbox: Inbox, name: str, index: str) -> None:
-    query = load_queries("figures").by_name[name]
-    begins_at, ends_at = midnight(date(2026, 10, 1)), midnight(date(2026, 11, 1))
-    given = {"livemode": False, "begins_at": begins_at, "ends_at": ends_at}
+async def plan_of(conn: Connection, sql: str, *given: object) -> str:
+    plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {sql}", *given))
+    return plan.replace("Seq Scan on stripe_tax_rates", "")
+
+
+async def test_trials_and_the_payments_of_a_day_are_read_by_index(inbox: Inbox) -> None:
+    trials = load_queries("figures").by_name["list_trials"].sql
+    month = (midnight(date(2026, 10, 1)), midnight(date(2026, 11, 1)), False)
+    of_day = (ROOT / "sql/routines/billing_cash_of_day_v1.sql").read_text().split("$$")[1]
     async with inbox.pool.acquire() as conn, conn.transaction():
         await conn.execute(MANY_CHARGES)
-        lines = await conn.fetch(f"EXPLAIN {query.sql}", *(given[of] for of in query.parameters))
-    plan = "\n".join(row[0] for row in lines)
-    assert index in plan
-    assert "Seq Scan" not in plan.replace("Seq Scan on stripe_tax_rates", "")
+        ended = await plan_of(conn, trials, *month)
+        paid = await plan_of(conn, of_day.replace("of_day", "date '2026-10-01'"))
+    assert "billing_subscriptions_trialed_idx" in ended
+    assert paid.count("stripe_charges_created_idx") >= 2
+    assert "Seq Scan" not in ended + paid
 
 
 def test_a_month_begins_at_midnight() -> None:

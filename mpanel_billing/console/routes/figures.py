@@ -94,8 +94,7 @@ async def _read(pool: Pool, span: Span, months: Span, period: Period, *, livemod
     return _Shown(
         await figures.read_movements(pool, span, period, livemode=livemode),
         await figures.read_cohorts(pool, months, livemode=livemode),
-        await figures.read_cash(pool, months, livemode=livemode),
-        await figures.read_failed_payments(pool, months, livemode=livemode),
+        *await figures.read_payments(pool, months, livemode=livemode),
     )
 
 
