@@ -1,8 +1,8 @@
 """Figures about the work, read from the database: what waits, what fails, and for how long.
 
 One statement reads all of them, at most every FRESH_SECONDS however often monitoring asks; the
-kinds of trouble and the load of servers have their own, which are dearer and so less frequent.
-While the database is down, `Figures.up` is false and there are no values.
+kinds of trouble, the load of servers and the revenue have their own, which are dearer and so less
+frequent. While the database is down, `Figures.up` is false and there are no values.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ FRESH_SECONDS = 4.0
 """How long figures are reused; shorter than any scrape interval."""
 
 DEAR_FRESH_SECONDS = 30.0
-"""How long the number of troubles and the load of servers are reused."""
+"""How long the number of troubles, the load of servers and the revenue are reused."""
 
 READ_SECONDS = 3.0
 """Prometheus gives a scrape 10 s by default; it must not hang while the database is down."""
@@ -82,6 +82,22 @@ FAMILIES: Mapping[str, Family] = {
         ("product_type", "server"),
     ),
     "moves": Family("Moves of accounts between servers that are not over", ("state",)),
+    "mrr": Family("Monthly recurring revenue, in minor units", ("currency", "livemode")),
+    "mrr_customers": Family("Customers who pay every month", ("currency", "livemode")),
+    "mrr_moved": Family(
+        "Movements of the monthly recurring revenue of 30 days, in minor units",
+        ("currency", "livemode", "kind"),
+    ),
+    "mrr_moved_customers": Family(
+        "Customers of whom these movements are", ("currency", "livemode", "kind")
+    ),
+    "payments": Family(
+        "Payments of 30 days: collected, refunded, disputed, failed, and of the failed recovered",
+        ("currency", "livemode", "kind"),
+    ),
+    "payments_amount": Family(
+        "What these payments are, in minor units", ("currency", "livemode", "kind")
+    ),
     "refetches": Family("Objects to refetch from Stripe, now or later", ("state",)),
     "refetches_due_oldest_seconds": Family("How long the oldest refetch has been due"),
     "refetches_failing": Family("Refetches that have failed and are retried"),

@@ -15,9 +15,10 @@ async def read_figures(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...]
 
 
 async def read_dear(conn: Connection) -> Mapping[str, Mapping[tuple[str, ...], float]]:
-    """Return what is dearer to count: rows of billing_trouble, by kind, and accounts by server."""
+    """Return what is dearer to count: troubles by kind, accounts by server, and revenue."""
     trouble = await _queries.read_trouble.fetch(conn)
-    return _by_figure([*trouble, *await _queries.read_servers.fetch(conn)])
+    servers = await _queries.read_servers.fetch(conn)
+    return _by_figure([*trouble, *servers, *await _queries.read_money.fetch(conn)])
 
 
 def _by_figure(rows: Iterable[asyncpg.Record]) -> Mapping[str, Mapping[tuple[str, ...], float]]:

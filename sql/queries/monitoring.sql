@@ -418,6 +418,90 @@ LEFT JOIN billing_moves AS m
     AND m.finished_at IS NULL
 GROUP BY known.state;
 
+-- name: read_money()
+-- What the business earns, by currency and mode, of the currencies in which something has recurred; movements and payments of
+-- the last 30 days, today included (UTC). From what is kept, and the rows of the latest days.
+WITH earning AS MATERIALIZED (
+    SELECT
+        m.currency,
+        m.livemode,
+        sum(CASE WHEN m.kind IN ('new', 'reactivation') THEN m.customers WHEN m.kind = 'churn' THEN -m.customers END) AS customers
+    FROM billing_mrr_movements AS m
+    WHERE m.period = 'month'
+    GROUP BY m.currency, m.livemode
+),
+moved AS (
+    SELECT
+        e.currency,
+        e.livemode,
+        known.kind,
+        coalesce(sum(m.customers), 0) AS customers,
+        coalesce(sum(m.amount), 0) AS amount
+    FROM earning AS e
+    CROSS JOIN unnest(ARRAY['new', 'expansion', 'reactivation', 'contraction', 'churn']) AS known (kind)
+    LEFT JOIN (
+        SELECT
+            d.currency,
+            d.livemode,
+            d.kind,
+            d.customers,
+            d.amount
+        FROM billing_mrr_movements AS d
+        WHERE d.period = 'day'
+          AND d.starts_on > (now() AT TIME ZONE 'UTC')::date - 30
+    ) AS m
+        ON m.currency = e.currency
+        AND m.livemode = e.livemode
+        AND m.kind = known.kind
+    GROUP BY e.currency, e.livemode, known.kind
+),
+paid AS (
+    SELECT
+        e.currency,
+        e.livemode,
+        known.kind,
+        coalesce(sum(d.number), 0) AS number,
+        coalesce(sum(d.amount), 0) AS amount
+    FROM earning AS e
+    CROSS JOIN unnest(ARRAY['collected', 'refunded', 'disputed', 'failed', 'recovered']) AS known (kind)
+    LEFT JOIN billing_cash_by_day_v1(
+        (now() AT TIME ZONE 'UTC')::date - 29, (now() AT TIME ZONE 'UTC')::date + 1
+    ) AS d
+        ON d.currency = e.currency
+        AND d.livemode = e.livemode
+        AND d.kind = known.kind
+    GROUP BY e.currency, e.livemode, known.kind
+)
+SELECT
+    figures.figure,
+    ARRAY[e.currency, e.livemode::text] AS labels,
+    figures.value
+FROM earning AS e
+LEFT JOIN billing_mrr AS r
+    ON r.currency = e.currency
+    AND r.livemode = e.livemode
+CROSS JOIN LATERAL (
+    VALUES ('mrr', coalesce(r.mrr, 0)::float8), ('mrr_customers', coalesce(e.customers, 0)::float8)
+) AS figures (figure, value)
+UNION ALL
+SELECT
+    figures.figure,
+    ARRAY[moved.currency, moved.livemode::text, moved.kind],
+    figures.value
+FROM moved
+CROSS JOIN LATERAL (
+    VALUES ('mrr_moved', moved.amount::float8), ('mrr_moved_customers', moved.customers::float8)
+) AS figures (figure, value)
+UNION ALL
+SELECT
+    figures.figure,
+    ARRAY[paid.currency, paid.livemode::text, paid.kind],
+    figures.value
+FROM paid
+CROSS JOIN LATERAL (
+    VALUES ('payments', paid.number::float8), ('payments_amount', paid.amount::float8)
+) AS figures (figure, value);
+
 -- name: has_waiting_jobs(seconds)$
 -- Whether a job has been due for so many seconds, in a database that takes writes.
 SELECT current_setting('transaction_read_only') = 'off'

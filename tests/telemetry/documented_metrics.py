@@ -9,6 +9,7 @@ from typing import Any, get_args
 import yaml
 
 from mpanel_billing.provisioning.service_state import RESULTING
+from mpanel_billing.revenue.movements import KINDS
 from mpanel_billing.telemetry import counters
 from mpanel_billing.telemetry.figures import FAMILIES
 from mpanel_billing.usage.records import OUTCOMES
@@ -36,6 +37,14 @@ KNOWN_VALUES.update(
         (f"{OURS}services_unsettled", "state"): frozenset({"due", "waiting", "refused", "skipped"}),
         (f"{OURS}reconcile", "kind"): frozenset(
             {"objects", "events", "accounts", "drift", "repaired"}
+        ),
+        (f"{OURS}mrr_moved", "kind"): frozenset(KINDS),
+        (f"{OURS}mrr_moved_customers", "kind"): frozenset(KINDS),
+        (f"{OURS}payments", "kind"): frozenset(
+            {"collected", "refunded", "disputed", "failed", "recovered"}
+        ),
+        (f"{OURS}payments_amount", "kind"): frozenset(
+            {"collected", "refunded", "disputed", "failed", "recovered"}
         ),
         (f"{OURS}inbox_events", "status"): frozenset(
             {"received", "applied", "stale", "ignored", "failed"}

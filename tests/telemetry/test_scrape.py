@@ -1,5 +1,6 @@
 """The metrics of one process: read from the database, counted, and how many series there are."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,12 +11,14 @@ from mpanel_billing.database.queries import load_queries
 from mpanel_billing.errors import StripeError
 from mpanel_billing.http import keys
 from mpanel_billing.http.routes.webhooks import count_event
+from mpanel_billing.revenue.folding import fold_movements
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway
 from mpanel_billing.stripe_gateway.hosted_pages import create_customer, expire_checkout_session
 from mpanel_billing.telemetry.counters import REFUSALS
 from mpanel_billing.telemetry.figures import FigureReader
 from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
+from tests.inbox import Inbox
 from tests.mpanel.databases import HERE
 from tests.provisioning.conftest import ProvisioningSystem, system, world
 from tests.service import WEBHOOK_SECRET, AppClient, make_app, make_settings
@@ -241,6 +244,21 @@ async def test_figures_are_reported_while_the_troubles_cannot_be_read(
     await pool.execute("DROP VIEW billing_trouble_kinds")
     found = await scrape(client)
     assert (found.value("database_up"), found.all("trouble")) == (1, [])
+
+
+async def test_the_revenue_is_shown_by_currency_with_what_has_not_moved(
+    client: AppClient, pool: Pool, inbox: Inbox
+) -> None:
+    now = int(time.time())
+    about = made.subscription(start=now) | {"start_date": now, "created": now}
+    await inbox.deliver("customer.subscription.created", about, created=now)
+    await fold_movements(pool)
+    found = await scrape(client)
+    usd = {"currency": "usd", "livemode": "false"}
+    assert (found.value("mrr", **usd), found.value("mrr_customers", **usd)) == (799, 1)
+    assert found.value("mrr_moved", **usd, kind="new") == 799
+    assert found.value("mrr_moved_customers", **usd, kind="churn") == 0
+    assert found.value("payments", **usd, kind="recovered") == 0
 
 
 async def test_odd_requests_create_no_series_of_their_own(client: AppClient) -> None:
