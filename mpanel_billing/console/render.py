@@ -75,6 +75,13 @@ _SETTLED_BY: Mapping[str, str] = {
 }
 """The action that a kind of trouble begins with; the others have a command."""
 
+_SEEN_AT: Mapping[str, str] = {
+    **dict.fromkeys(("domain_stuck", "domain_needs", "domain_not_refunded"), "domains"),
+    **dict.fromkeys(("server_left", "server_failing", "move_failed", "move_waits"), "servers"),
+    "drift": "reconcile",
+}
+"""The page on which a kind of trouble is settled, by its name in the navigation."""
+
 
 _NUMBERS = frozenset(
     f"col.{name}"
@@ -101,6 +108,7 @@ def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
     environment.globals["numbers"] = _NUMBERS
     environment.globals["places"] = PLACES
     environment.globals["settled_by"] = _SETTLED_BY
+    environment.globals["seen_at"] = _SEEN_AT
     environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
     environment.filters["money"] = _money
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")

@@ -88,10 +88,17 @@ class Hands:
         return await self.browser.find(f"#{await asyncio.to_thread(found.get_attribute, 'for')}")
 
     async def _press(self, xpath: str) -> None:
-        """Click, and wait until that has led to another page."""
+        """Click, and wait until that has led to another page.
+
+        A page that looks again may replace what was found before it is clicked: it is found again.
+        """
+
+        def click(driver: WebDriver) -> bool:
+            driver.find_element(By.XPATH, xpath).click()
+            return True
+
         before = await self.browser.find("html")
-        element = await self.browser.until(lambda driver: driver.find_element(By.XPATH, xpath))
-        await asyncio.to_thread(element.click)
+        await self.browser.until(click)
         await self._left(before)
 
     async def _left(self, page: WebElement) -> None:

@@ -237,11 +237,14 @@ async def test_the_keyboard_alone_finds_a_customer_and_shows_the_keys(desk: Desk
     await desk.open("/console/trouble")
     body = await desk.browser.find("body")
     await asyncio.to_thread(body.send_keys, "?")
-    assert "Find" in await desk.browser.text_of("dialog[open]")
+    assert "g n\nDomains" in await desk.browser.text_of("dialog[open]")
     await asyncio.to_thread(body.send_keys, Keys.ESCAPE)
     await desk.browser.until(
         lambda driver: not driver.find_elements(By.CSS_SELECTOR, "dialog[open]")
     )
+    await asyncio.to_thread(body.send_keys, "gn")
+    await desk.browser.until(lambda driver: driver.current_url.endswith("/console/domains"))
+    body = await desk.browser.find("body")
     await asyncio.to_thread(body.send_keys, "/")
     assert await desk.browser.run("return document.activeElement.id") == "q"
     box = await desk.browser.find("#q")
