@@ -18,6 +18,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
+from tests.browser.accessibility import violations
 from tests.browser.conftest import Browser
 from tests.console.conftest import KEY, Ids, make_console
 from tests.console.planted import plant_domains, plant_merge, plant_servers
@@ -189,7 +190,7 @@ async def test_every_page_fits_every_screen_and_is_accessible(desk: Desk) -> Non
                 if (size, scheme) not in looks:
                     continue
                 await _show_in(browser, scheme)
-                assert await _violations(browser, rules) == [], (path, size, scheme)
+                assert await violations(browser, rules) == [], (path, size, scheme)
                 if SCREENSHOTS:
                     await _picture(browser, f"{number:02}-{size}-{scheme}.png", width)
 
@@ -197,15 +198,6 @@ async def test_every_page_fits_every_screen_and_is_accessible(desk: Desk) -> Non
 async def _show_in(browser: Browser, scheme: str) -> None:
     features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     await asyncio.to_thread(browser.driver.execute_cdp_cmd, "Emulation.setEmulatedMedia", features)
-
-
-async def _violations(browser: Browser, rules: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the rules of axe-core that the page breaks, and where: of those named, or of all."""
-    from axe_core_python import selenium as axe
-
-    options = {"runOnly": list(rules)} if rules else None
-    found = await asyncio.to_thread(axe.Axe().run, browser.driver, options=options)
-    return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
 
 
 async def _picture(browser: Browser, name: str, width: int) -> None:

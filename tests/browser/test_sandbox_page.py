@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 
 from stripe_sandbox import Sandbox, SandboxConfig, running_sandbox
 from stripe_sandbox.client import SandboxClient
+from tests.browser.accessibility import violations
 from tests.browser.conftest import Browser
 from tests.stripe_sandbox.test_fixtures import SHOP
 
@@ -45,22 +46,16 @@ def pages(filled: Filled) -> list[str]:
 async def test_every_page_fits_a_small_screen_and_is_accessible(
     browser: Browser, filled: Filled
 ) -> None:
-    from axe_core_python import selenium as axe
-
-    checker = axe.Axe()
     await browser.resize(360, 740)
     for path in pages(filled):
         await browser.open(filled.sandbox.url + path)
         assert await browser.run("return document.documentElement.scrollWidth") <= 360, path
-        found = await asyncio.to_thread(checker.run, browser.driver)
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == [], path
+        assert await violations(browser) == [], path
 
 
 async def test_the_customer_portal_fits_a_small_screen_and_is_accessible(
     browser: Browser, filled: Filled
 ) -> None:
-    from axe_core_python import selenium as axe
-
     headers = {"Authorization": "Bearer sk_test_x"}
     asked = {"customer": filled.made["ada"]["id"], "return_url": "https://panel.test/"}
     async with (
@@ -68,12 +63,10 @@ async def test_the_customer_portal_fits_a_small_screen_and_is_accessible(
         session.post("/v1/billing_portal/sessions", data=asked) as answer,
     ):
         portal = await answer.json()
-    checker = axe.Axe()
     await browser.resize(360, 740)
     await browser.open(portal["url"])
     assert await browser.run("return document.documentElement.scrollWidth") <= 360
-    found = await asyncio.to_thread(checker.run, browser.driver)
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert await violations(browser) == []
 
 
 async def test_a_keyboard_alone_moves_the_clock_and_finds_an_object(
