@@ -9,7 +9,7 @@ from pgqueuer import Job, RetryRequested
 
 from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.jobs.queue import PROVISION
-from mpanel_billing.worker import process
+from mpanel_billing.worker import jobs
 from mpanel_billing.worker.stall import Progress
 from tests.provisioning.conftest import ProvisioningSystem
 
@@ -35,9 +35,9 @@ async def test_a_job_that_finds_the_database_unavailable_is_tried_again(
     async def fail(*_: object) -> None:
         raise DatabaseUnavailableError("The database is temporarily unavailable.")
 
-    monkeypatch.setattr(process, "provision_tenant_for_subscription", fail)
+    monkeypatch.setattr(jobs, "provision_tenant_for_subscription", fail)
     entrypoints = Entrypoints()
-    process.register(entrypoints, system.provisioning, Progress())  # type: ignore[arg-type]
+    jobs.register(entrypoints, system.provisioning, Progress())  # type: ignore[arg-type]
     job = Job.model_construct(payload=str(uuid4()).encode())
     with pytest.raises(RetryRequested) as retried:
         await entrypoints.jobs[PROVISION](job)
