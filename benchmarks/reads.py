@@ -128,6 +128,7 @@ def lists(places: Mapping[str, Any]) -> Iterator[Read]:
                 custom=True,
                 target_id=target and str(target),
                 actor=None,
+                person=None,
                 before=before,
                 most=50,
             )

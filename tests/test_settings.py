@@ -3,7 +3,7 @@
 import pytest
 
 from mpanel_billing.errors import SettingsError
-from mpanel_billing.settings import load_database_settings, load_settings
+from mpanel_billing.settings import Settings, load_database_settings, load_settings
 
 GOOD = {
     "DATABASE_URL": "postgresql://panel@127.0.0.1/panel",
@@ -86,3 +86,40 @@ def test_an_address_of_a_database_may_be_written_in_every_way(monkeypatch, tmp_p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", url)
     assert load_database_settings().database_url.get_secret_value() == url
+
+
+LISTS = {
+    "STRIPE_WEBHOOK_SECRET": ("whsec_a", "whsec_b"),
+    "ENCRYPTION_KEYS": ("A" * 43 + "=", "B" * 43 + "="),
+    "CHECKOUT_PAYMENT_METHODS": ("card", "sepa_debit"),
+    "ADMIN_API_KEYS": ("a" * 24, "b" * 24),
+    "BILLING_API_KEYS": ("a" * 24, "b" * 24),
+    "CORS_ORIGIN": ("https://a.example", "https://b.example"),
+    "TRUSTED_PROXIES": ("10.0.0.0/8", "::1"),
+    "DOMAIN_NAMESERVERS": ("ns1.example.net", "ns2.example.net"),
+    "DOMAIN_DNS_ROOTS": ("127.0.0.1", "127.0.0.2"),
+}
+
+
+def test_every_list_is_separated_by_commas(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in (GOOD | {name: ", ".join(of) for name, of in LISTS.items()}).items():
+        monkeypatch.setenv(name, value)
+    tuples = {
+        name.upper() for name, field in Settings.model_fields.items() if "tuple" in str(field)
+    }
+    assert tuples == LISTS.keys()
+    settings = load_settings()
+    for name, parts in LISTS.items():
+        read = [
+            getattr(part, "get_secret_value", lambda part=part: part)()
+            for part in getattr(settings, name.lower())
+        ]
+        assert tuple(read) == parts
+
+
+def test_no_check_of_a_group_of_settings_replaces_one_of_another():
+    found = Settings.__pydantic_decorators__
+    checks = {*found.field_validators, *found.model_validators}
+    names = [name for kind in Settings.__mro__ for name in vars(kind) if name in checks]
+    assert sorted(names) == sorted(checks)

@@ -3,11 +3,11 @@
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mpanel_billing.settings.environment import Commas, EnvironmentSettings, split_commas
+from mpanel_billing.settings.environment import CommaSeparated, EnvironmentSettings
 
 FEWEST_NAMESERVERS = 2
 _HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
@@ -20,16 +20,11 @@ class DomainSettings(EnvironmentSettings):
     reserved_domains: Path | None = None
     domain_proof: Literal["off", "txt", "nameservers"] | None = None
     domain_proof_days: int = Field(default=14, ge=1, le=90)
-    domain_nameservers: Annotated[tuple[str, ...], Commas] = ()
-    domain_dns_roots: Annotated[tuple[str, ...], Commas] = ()
+    domain_nameservers: CommaSeparated[str] = ()
+    domain_dns_roots: CommaSeparated[str] = ()
     domain_dns_port: int = Field(default=53, ge=1, le=65535)
     domain_renewal_days: int = Field(default=30, ge=2, le=90)
     domains_after_end: Literal["renew", "release"] = "renew"
-
-    @field_validator("domain_nameservers", "domain_dns_roots", mode="before")
-    @classmethod
-    def _are_lists(cls, value: object) -> object:
-        return split_commas(value)
 
     @field_validator("domain_nameservers")
     @classmethod

@@ -1,13 +1,14 @@
 """Where settings come from, and how those that are lists and secrets are read."""
 
-from pydantic import SecretStr
+from typing import Annotated, TypeVar
+
+from pydantic import BeforeValidator, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Part = TypeVar("Part")
 
 _PLACEHOLDER = "_replace_me"
 """The suffix of the secrets in .env.example."""
-
-Commas = NoDecode
-"""Marks a list separated by commas, not JSON."""
 
 
 class EnvironmentSettings(BaseSettings):
@@ -18,11 +19,14 @@ class EnvironmentSettings(BaseSettings):
     )
 
 
-def split_commas(value: object) -> object:
-    """Return the parts of a list separated by commas; anything else as it is."""
+def _split_commas(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+CommaSeparated = Annotated[tuple[Part, ...], NoDecode, BeforeValidator(_split_commas)]
+"""A list separated by commas, not JSON."""
 
 
 def refuse_placeholder(value: SecretStr) -> None:

@@ -13,7 +13,7 @@ from mpanel_billing.settings.console import ConsoleSettings
 from mpanel_billing.settings.database import DatabaseSettings
 from mpanel_billing.settings.domains import DomainSettings
 from mpanel_billing.settings.endpoints import ServiceSettings
-from mpanel_billing.settings.environment import Commas, refuse_placeholder, split_commas
+from mpanel_billing.settings.environment import CommaSeparated, refuse_placeholder
 from mpanel_billing.settings.stripe import StripeSettings
 
 SHORTEST_API_KEY = 24
@@ -29,18 +29,18 @@ _ENCRYPTION_KEY = re.compile(r"[0-9A-Za-z_-]{43}=")
 class Settings(DatabaseSettings, StripeSettings, DomainSettings, ConsoleSettings):
     """All settings."""
 
-    stripe_webhook_secret: Annotated[tuple[SecretStr, ...], Commas]
+    stripe_webhook_secret: CommaSeparated[SecretStr]
     person_hash_key: SecretStr | None = None
-    encryption_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
-    checkout_payment_methods: Annotated[tuple[str, ...], Commas, Field(min_length=1)] = ("card",)
+    encryption_keys: CommaSeparated[SecretStr] = ()
+    checkout_payment_methods: Annotated[CommaSeparated[str], Field(min_length=1)] = ("card",)
     checkout_adaptive_pricing: bool = False
 
-    admin_api_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
-    billing_api_keys: Annotated[tuple[SecretStr, ...], Commas] = ()
+    admin_api_keys: CommaSeparated[SecretStr] = ()
+    billing_api_keys: CommaSeparated[SecretStr] = ()
 
     app_url: AnyHttpUrl
-    cors_origin: Annotated[tuple[str, ...], Commas] = ()
-    trusted_proxies: Annotated[tuple[str, ...], Commas] = ("127.0.0.1", "::1")
+    cors_origin: CommaSeparated[str] = ()
+    trusted_proxies: CommaSeparated[str] = ("127.0.0.1", "::1")
     rate_limit_orders: str = "30/minute"
     rate_limit_lookups: str = "300/minute"
     rate_limit_wrong_keys: str = "20/minute"
@@ -74,20 +74,6 @@ class Settings(DatabaseSettings, StripeSettings, DomainSettings, ConsoleSettings
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
 
     demo: bool = Field(default=False, alias="MPANEL_BILLING_DEMO")
-
-    @field_validator(
-        "stripe_webhook_secret",
-        "cors_origin",
-        "checkout_payment_methods",
-        "admin_api_keys",
-        "billing_api_keys",
-        "encryption_keys",
-        "trusted_proxies",
-        mode="before",
-    )
-    @classmethod
-    def _are_lists(cls, value: object) -> object:
-        return split_commas(value)
 
     @field_validator("stripe_webhook_secret")
     @classmethod
