@@ -64,7 +64,9 @@ def test_what_was_written_is_gone_and_the_session_is_reset(
 async def settings_of(url: str) -> tuple[str, int]:
     async with await create_pool(settings_under(make_settings(database_url=url), WEB_ROLE)) as pool:
         zone: str = await pool.fetchval("SELECT current_setting('timezone')")
-        held: int = await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        held: int = await pool.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
         return zone, held
 
 

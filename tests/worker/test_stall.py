@@ -102,7 +102,10 @@ async def test_a_worker_continues_after_its_connections_were_silent(
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}{parts.path}?sslmode=disable"
         stop = asyncio.Event()
         working = asyncio.create_task(work(make_settings(database_url=url), stop))
-        listens = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN%')"
+        listens = (
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE query LIKE 'LISTEN%' AND datname = current_database())"
+        )
         await until_true(system.pool, listens)
         proxy.silent = True
         await system.deliver_subscription("active")
