@@ -12,6 +12,7 @@ from billing_client.api.billing import (
     billing_subscriptions_get_all,
     billing_subscriptions_get_one,
     billing_usage_get_usage,
+    billing_usage_post_lift,
     billing_usage_post_usage,
 )
 from customer import Customer
@@ -43,6 +44,13 @@ def report_usage(customer: Customer, metered: str) -> str:
     assert statuses == ["stored", "duplicate"]
     (used,) = customer.ask(billing_usage_get_usage, id=UUID(metered)).usage
     assert (used.meter, used.quantity) == ("traffic_gb", 30)
+    more = models.UsageRecordRequest.from_dict(
+        record.to_dict() | {"id": "life-2", "quantity": 4970}
+    )
+    customer.ask(billing_usage_post_usage, body=models.UsageRequest(records=[more]))
+    reason = models.LiftLimitRequest(reason="a launch")
+    lifted = customer.ask(billing_usage_post_lift, id=UUID(metered), body=reason)
+    assert lifted.meters == ["traffic_gb"]
     return metered
 
 

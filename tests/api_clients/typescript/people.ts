@@ -22,6 +22,11 @@ async function reportUsage(metered: string) {
   const params = { path: { id: metered } };
   const { usage } = done(await api.GET("/api/billing/subscriptions/{id}/usage", { params }));
   assert.deepEqual(usage.map((each) => [each.meter, each.quantity]), [["traffic_gb", 30]]);
+  const more = { ...record, id: "life-2", quantity: 4970 };
+  done(await api.POST("/api/billing/usage", { body: { records: [more] } }));
+  const path = "/api/billing/subscriptions/{id}/lift-usage-limit";
+  const lifted = done(await api.POST(path, { params, body: { reason: "a launch" } }));
+  assert.deepEqual(lifted.meters, ["traffic_gb"]);
   return metered;
 }
 
