@@ -191,13 +191,8 @@ async def get_run(conn: Connection, run_id: UUID) -> asyncpg.Record | None:
     return await _queries.get_run.fetch_one(conn, run_id=run_id)
 
 
-async def get_latest_run(conn: Connection) -> asyncpg.Record | None:
-    """Return the latest run and its counts."""
-    return await _queries.get_latest_run.fetch_one(conn)
-
-
 async def list_runs(conn: Connection, most: int) -> Sequence[asyncpg.Record]:
-    """Return the latest runs and their counts."""
+    """Return the latest runs and their counts, the latest first."""
     return await _queries.list_runs.fetch(conn, most=most)
 
 

@@ -217,8 +217,8 @@ async def latest_run(conn: Connection) -> Mapping[str, Any] | None:
     id, started_by, livemode, dry_run, since_days, started_at, finished_at and outcome (None while
     unfinished), running, last_error; counts: objects, events, accounts, drift, repaired.
     """
-    row = await repository.get_latest_run(conn)
-    return None if row is None else dict(row)
+    rows = await repository.list_runs(conn, 1)
+    return dict(rows[0]) if rows else None
 
 
 async def show_latest_run(pool: Pool) -> Mapping[str, Any] | None:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 PAGE = 1_000
 MOST_PAGES = 50
-"""The rest waits a minute for the next sweep; the views calculate it meanwhile."""
+"""The rest waits for the next sweep, a minute later; until then the views calculate it."""
 
 DAYS = 20
 PAGES_OF_DAYS = 5
@@ -49,7 +49,7 @@ async def fold_movements(pool: Pool) -> int:
 async def fold_cash(pool: Pool) -> int:
     """Keep what came and went on each day of a year, in short transactions; return how many days.
 
-    The latest days are not kept: they still change. Whoever reads looks at their rows.
+    The latest days are not kept: they still change. Figures read their rows.
     """
     today = datetime.now(UTC).date()
     days = (shift(begin_of(today, "month"), "month", -KEPT_MONTHS), today - STILL_CHANGING)
@@ -68,7 +68,7 @@ async def fold_cash(pool: Pool) -> int:
 async def rebuild_movements(pool: Pool) -> int:
     """Compute all that is kept from the ledger, in one transaction; return of how many customers.
 
-    Who reads meanwhile sees what was kept before.
+    Until it commits, readers see what was kept before.
     """
     folded, has_more = 0, True
     async with transaction(pool) as conn:
@@ -88,6 +88,9 @@ async def find_differences(pool: Pool) -> Sequence[Row]:
 
 
 async def find_wrong_totals(pool: Pool) -> Sequence[Row]:
-    """Return the currencies whose movements do not add up to the ledger; cheap, names no day."""
+    """Return the currencies whose movements do not add up to the ledger.
+
+    It reads the whole ledger once, and names no day: `find_differences` does.
+    """
     async with acquired(pool) as conn:
         return [dict(row) for row in await repository.list_totals(conn)]

@@ -360,27 +360,6 @@ SELECT
 FROM billing_reconcile_runs AS r
 WHERE r.id = :run_id::uuid;
 
--- name: get_latest_run()^
-SELECT
-    r.id,
-    r.started_by,
-    r.livemode,
-    r.dry_run,
-    r.since_days,
-    r.started_at,
-    r.finished_at,
-    r.outcome,
-    coalesce(r.leased_until > now(), FALSE) AS running,
-    r.last_error,
-    r.objects,
-    r.events,
-    r.accounts,
-    r.drift,
-    r.repaired
-FROM billing_reconcile_runs AS r
-ORDER BY r.started_at DESC
-LIMIT 1;
-
 -- name: list_runs(most)
 -- The latest first.
 SELECT
