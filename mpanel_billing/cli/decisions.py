@@ -8,7 +8,7 @@ import typer
 from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.options import Operator, Reason, Subscription, change_subscription
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency, operations
 
 app = typer.Typer()
 
@@ -45,7 +45,7 @@ def lenient(
     subscription: Subscription,
     reason: Reason,
     grace_days: Annotated[
-        int | None, typer.Option(min=0, max=3650, help="Instead of GRACE_DAYS.")
+        int | None, typer.Option(min=0, max=leniency.MOST_GRACE_DAYS, help="Instead of GRACE_DAYS.")
     ] = None,
     not_before: Annotated[
         datetime | None,
@@ -61,10 +61,10 @@ def lenient(
     if grace_days is None and not_before is None:
         raise typer.BadParameter("pass --grace-days, --not-before or both")
     day = None if not_before is None else not_before.replace(tzinfo=UTC)
-    agreement = operations.Agreement(reason, grace_days, day, whole_customer)
+    agreement = leniency.Agreement(reason, grace_days, day, whole_customer)
     change_subscription(
         subscription,
-        lambda pool, id_, by: operations.agree_leniency(
+        lambda pool, id_, by: leniency.agree_leniency(
             pool, id_, agreement, operator=operator, by=by
         ),
     )
@@ -82,7 +82,7 @@ def strict(
     """Return from what was agreed to the host's rules."""
     reason = change_subscription(
         subscription,
-        lambda pool, id_, by: operations.end_leniency(
+        lambda pool, id_, by: leniency.end_leniency(
             pool, id_, whole_customer=whole_customer, by=by
         ),
     )

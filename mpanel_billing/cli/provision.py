@@ -17,7 +17,7 @@ from mpanel_billing.cli.options import Subscription, change_subscription, of_sub
 from mpanel_billing.cli.output import moment_text, print_line
 from mpanel_billing.database.pool import Pool, create_pool, transaction
 from mpanel_billing.encryption import Vault
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.settings import load_settings
 
 app = typer.Typer(help="Inspect provisioning, and get it unstuck.", no_args_is_help=True)
@@ -47,7 +47,7 @@ def show(subscription: Subscription) -> None:
     """Show the actual and the desired state of a subscription's services, and what was agreed."""
     for row in of_subscription(subscription, operations.list_services):
         print_line(_service_line(row))
-    for row in of_subscription(subscription, operations.list_leniency):
+    for row in of_subscription(subscription, leniency.list_leniency):
         print_line(_leniency_line(row))
 
 

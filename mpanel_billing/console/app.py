@@ -10,6 +10,7 @@ from mpanel_billing.console.examining import EXAMINER, Examiner
 from mpanel_billing.console.pages import RENDER, Done, Pages, redirect
 from mpanel_billing.console.render import error_page, prepare
 from mpanel_billing.console.routes import (
+    agreements,
     audit,
     catalogue,
     coupons,
@@ -49,6 +50,7 @@ MODULES: tuple[Pages, ...] = (
     subscriptions.pages,
     plans.pages,
     endings.pages,
+    agreements.pages,
     disputes.pages,
     figures.pages,
     invoice_acts.pages,

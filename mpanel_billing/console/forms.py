@@ -37,10 +37,10 @@ def write_amount(minor: int, currency: str) -> str:
     return f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
 
 
-def read_moment(text: str, zone: ZoneInfo) -> datetime:
+def read_moment(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
     """Return the time of a date or a date with a time, in UTC; InvalidRequestError.
 
-    They are of the zone; a date is its end.
+    They are of the zone; a date is its end, or its start.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -48,6 +48,6 @@ def read_moment(text: str, zone: ZoneInfo) -> datetime:
         raise InvalidRequestError(
             "Please enter a date like 2027-01-31.", fields={"ends": "is not a date"}
         ) from None
-    if "T" not in text:
+    if "T" not in text and not is_start:
         moment = moment.replace(hour=23, minute=59, second=59)
     return moment.replace(tzinfo=zone).astimezone(UTC)

@@ -217,7 +217,7 @@ def _verdict(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdi
         return _Verdict(Phase.ENDED, "ended")
     if (reason := _suspension(subscription, policy)) is not None:
         return _Verdict(Phase.SUSPENDED, reason)
-    if status in _IN_DEBT:
+    if is_in_debt(subscription):
         return _verdict_on_debt(subscription, policy, now)
     return _Verdict(Phase.ACTIVE)
 
@@ -265,7 +265,20 @@ def _is_paused(subscription: Entitlement, policy: Policy) -> bool:
 
 
 def _verdict_on_debt(subscription: Entitlement, policy: Policy, now: datetime) -> _Verdict:
-    """Return the verdict on a subscription that Stripe calls unpaid in some way.
+    """Return the verdict on a subscription that Stripe calls unpaid in some way."""
+    ends_at = debt_suspends_at(subscription, policy)
+    if ends_at is not None and ends_at > now:
+        return _Verdict(Phase.ACTIVE, ends_at=ends_at)
+    return _Verdict(Phase.SUSPENDED, "unpaid")
+
+
+def is_in_debt(subscription: Entitlement) -> bool:
+    """Return whether Stripe calls it unpaid in some way, so that a debt may suspend it."""
+    return subscription.stripe_status in _IN_DEBT
+
+
+def debt_suspends_at(subscription: Entitlement, policy: Policy) -> datetime | None:
+    """Return from when on a debt suspends it, as things are; None: at once.
 
     With nothing owed, the grace period runs from the start of the first such term: a contradiction
     that nobody settles does not end in endless free service. Stripe's `unpaid` says that every
@@ -276,10 +289,7 @@ def _verdict_on_debt(subscription: Entitlement, policy: Policy, now: datetime) -
     grace = grace if subscription.leniency.grace is None else subscription.leniency.grace
     since = subscription.owed_since or contradicted_since(subscription)
     ends_at = None if since is None else since + grace
-    ends_at = max((m for m in (ends_at, subscription.leniency.not_before) if m), default=None)
-    if ends_at is not None and ends_at > now:
-        return _Verdict(Phase.ACTIVE, ends_at=ends_at)
-    return _Verdict(Phase.SUSPENDED, "unpaid")
+    return max((m for m in (ends_at, subscription.leniency.not_before) if m), default=None)
 
 
 @dataclass(frozen=True, slots=True)

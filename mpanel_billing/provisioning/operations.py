@@ -1,12 +1,10 @@
-"""An operator's actions on provisioning: list, retry, suspend, lift, skip, agree on leniency.
+"""An operator's actions on provisioning: list, retry, suspend, lift, skip, adopt.
 
 Each only changes the desired state or resets attempts, and triggers the worker. `by` is who asked
 for it, for the audit log; None: the service itself.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from uuid import UUID
@@ -18,27 +16,11 @@ from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pages import FIRST_ID, PAGE, read_pages
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
+from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.repository import moves, takeovers
 from mpanel_billing.provisioning.repository import operations as repository
 from mpanel_billing.provisioning.timeline import TimelineEntry, read_entry
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """What an operator agrees with a customer about suspension for a debt, and why.
-
-    `grace_days` replaces GRACE_DAYS; before `not_before` (UTC) a debt suspends nothing; None is the
-    host's rule. `whole_customer`: for all subscriptions of the customer; one of a subscription's
-    own goes before it.
-    """
-
-    reason: str
-    grace_days: int | None = None
-    not_before: datetime | None = None
-    whole_customer: bool = False
-
 
 _PAGE = 500
 """Subscriptions that are triggered in one transaction."""
@@ -116,7 +98,7 @@ async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> N
     async with transaction(pool) as conn:
         await repository.release_services(conn, subscription_id)
         await moves.release_moves(conn, subscription_id)
-        await _trigger(conn, subscription_id)
+        await trigger(conn, subscription_id)
         await audit.record(conn, by, "subscription.retry", _target(subscription_id))
 
 
@@ -137,7 +119,7 @@ async def suspend(
     async with transaction(pool) as conn:
         if not await repository.place_hold(conn, subscription_id, reason=reason, operator=operator):
             raise ConflictError("An operator has already suspended this subscription.")
-        await _trigger(conn, subscription_id)
+        await trigger(conn, subscription_id)
         details = {"reason": reason, "operator": operator}
         await audit.record(conn, by, "subscription.suspend", _target(subscription_id), details)
 
@@ -148,74 +130,9 @@ async def lift(pool: Pool, subscription_id: UUID, *, operator: str, by: Actor | 
         reason = await repository.lift_hold(conn, subscription_id, operator=operator)
         if reason is None:
             raise ConflictError("No operator has suspended this subscription.")
-        await _trigger(conn, subscription_id)
+        await trigger(conn, subscription_id)
         details = {"reason": reason, "operator": operator}
         await audit.record(conn, by, "subscription.lift", _target(subscription_id), details)
-    return reason
-
-
-async def list_leniency(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
-    """Return the agreements that apply to a subscription: its own, then its customer's."""
-    async with acquired(pool) as conn:
-        return await repository.list_leniency(conn, subscription_id)
-
-
-async def agree_leniency(
-    pool: Pool,
-    subscription_id: UUID,
-    agreement: Agreement,
-    *,
-    operator: str,
-    by: Actor | None = None,
-) -> None:
-    """Agree on when a debt suspends, instead of what was agreed before.
-
-    InvalidRequestError if nothing is agreed; ConflictError if the subscription has no customer yet,
-    or another operator is agreeing at the same time.
-    """
-    if agreement.grace_days is None and agreement.not_before is None:
-        raise InvalidRequestError("Name the days of grace, a date, or both.")
-    async with transaction(pool) as conn:
-        whole_customer = agreement.whole_customer
-        await repository.end_leniency(conn, subscription_id, whole_customer=whole_customer)
-        added = await repository.add_leniency(
-            conn,
-            subscription_id,
-            whole_customer=whole_customer,
-            grace_days=agreement.grace_days,
-            not_before=agreement.not_before,
-            reason=agreement.reason,
-            set_by=operator,
-        )
-        if not added:
-            raise ConflictError(
-                "Nothing was agreed: this subscription has no customer yet, or another operator "
-                "agreed on something at the same time. Look, and try again."
-            )
-        await _trigger_agreed(conn, subscription_id, whole_customer=whole_customer)
-        details = {
-            "reason": agreement.reason,
-            "graceDays": agreement.grace_days,
-            "notBefore": agreement.not_before and agreement.not_before.isoformat(),
-            "wholeCustomer": whole_customer,
-        }
-        await audit.record(conn, by, "subscription.lenient", _target(subscription_id), details)
-
-
-async def end_leniency(
-    pool: Pool, subscription_id: UUID, *, whole_customer: bool, by: Actor | None = None
-) -> str:
-    """Return to the host's rules; returns the agreement's reason.
-
-    ConflictError if nothing was agreed.
-    """
-    async with transaction(pool) as conn:
-        reason = await repository.end_leniency(conn, subscription_id, whole_customer=whole_customer)
-        if reason is None:
-            raise ConflictError("Nothing was agreed with this subscription or customer.")
-        await _trigger_agreed(conn, subscription_id, whole_customer=whole_customer)
-        details = {"reason": reason, "wholeCustomer": whole_customer}
-        await audit.record(conn, by, "subscription.strict", _target(subscription_id), details)
     return reason
 
 
@@ -269,7 +186,7 @@ async def skip(
     async with transaction(pool) as conn:
         if not await repository.skip_service(conn, subscription_id, product_type):
             raise NotFoundError(f"This subscription has no service {product_type}.")
-        await _trigger(conn, subscription_id)
+        await trigger(conn, subscription_id)
         details = {"service": product_type}
         await audit.record(conn, by, "subscription.skip", _target(subscription_id), details)
 
@@ -292,7 +209,7 @@ async def adopt(
         predecessor_id = found["predecessor_id"]
         if not await takeovers.plan_takeover(conn, subscription_id, predecessor_id, "adopted"):
             raise ConflictError("This subscription or this tenant has been taken over before.")
-        await _trigger(conn, subscription_id)
+        await trigger(conn, subscription_id)
         details = {"tenant": str(tenant_id), "predecessor": str(predecessor_id)}
         await audit.record(conn, by, "subscription.adopt", _target(subscription_id), details)
 
@@ -322,15 +239,8 @@ def _target(subscription_id: UUID) -> Target:
     return Target("subscription", str(subscription_id))
 
 
-async def _trigger_agreed(conn: Connection, subscription_id: UUID, *, whole_customer: bool) -> None:
-    if whole_customer:
-        works = await repository.renew_works_of_customer(conn, subscription_id)
-        await enqueue_provisioning(conn, works)
-    else:
-        await _trigger(conn, subscription_id)
-
-
-async def _trigger(conn: Connection, subscription_id: UUID) -> None:
+async def trigger(conn: Connection, subscription_id: UUID) -> None:
+    """Have the worker look at a subscription; ConflictError if Stripe has not reported it yet."""
     version = await repository.renew_work(conn, subscription_id)
     if version is None:
         raise ConflictError("Stripe has not reported this subscription yet.")

@@ -49,13 +49,37 @@ async def link_user(pool: Pool, request: CustomerRequest, user_id: UUID) -> None
             raise _unknown()
         account = await repository.find_of_user(conn, user_id)
         if account is None:
-            raise NotFoundError("mPanel has no such account.", code="unknown_user")
+            raise _no_account()
         if record["user_id"] == user_id:
             return
         _refuse_link(record, account)
         await repository.link_user(conn, customer_id, user_id)
         details = {"userId": str(user_id)}
         await audit.record(conn, by, "customer.link_user", _target(customer_id), details)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A record, and the account that is to be its own; `account` is None until one is named."""
+
+    record: asyncpg.Record
+    account: asyncpg.Record | None
+
+
+async def preview_link(pool: Pool, customer_id: UUID, user_id: UUID | None) -> Link:
+    """Return what `link_user` would link, and raise what it raises."""
+    async with acquired(pool) as conn:
+        record = await repository.preview_link(conn, customer_id)
+        account = await repository.find_of_user(conn, user_id) if user_id else None
+    if record is None:
+        raise _unknown()
+    if record["joined_id"] is not None:
+        raise _joined(record["joined_id"])
+    if user_id is not None and account is None:
+        raise _no_account()
+    if account is not None:
+        _refuse_link(record, account)
+    return Link(record, account)
 
 
 def _refuse_link(record: asyncpg.Record, account: asyncpg.Record) -> None:
@@ -78,10 +102,7 @@ async def merge_customers(pool: Pool, request: CustomerRequest, into_id: UUID) -
     NotFoundError; ConflictError if one of them has joined another record, or both have accounts.
     """
     customer_id, by = request.customer_id, request.by
-    if customer_id == into_id:
-        raise InvalidRequestError(
-            "A customer cannot be merged with itself.", fields={"intoCustomerId": "is the same"}
-        )
+    _refuse_itself(customer_id, into_id)
     async with _both(pool, customer_id, into_id) as conn:
         await _require_named(conn, request)
         pair = await repository.get_pair(conn, customer_id, into_id)
@@ -93,6 +114,24 @@ async def merge_customers(pool: Pool, request: CustomerRequest, into_id: UUID) -
         await repository.merge(conn, customer_id, into_id, by.name)
         details = {"into": str(into_id)}
         await audit.record(conn, by, "customer.merge", _target(customer_id), details)
+
+
+async def preview_merge(pool: Pool, customer_id: UUID, into_id: UUID) -> asyncpg.Record:
+    """Return both records and how much of each kind would move; raises what the merge raises."""
+    _refuse_itself(customer_id, into_id)
+    async with acquired(pool) as conn:
+        pair = await repository.preview_merge(conn, customer_id, into_id)
+    if pair is None:
+        raise _unknown()
+    _refuse_merge(pair)
+    return pair
+
+
+def _refuse_itself(customer_id: UUID, into_id: UUID) -> None:
+    if customer_id == into_id:
+        raise InvalidRequestError(
+            "A customer cannot be merged with itself.", fields={"intoCustomerId": "is the same"}
+        )
 
 
 def _refuse_merge(pair: asyncpg.Record) -> None:
@@ -185,6 +224,10 @@ async def _require_named(conn: Connection, request: CustomerRequest) -> None:
 
 def _unknown() -> NotFoundError:
     return NotFoundError("Customer not found.", code="unknown_customer")
+
+
+def _no_account() -> NotFoundError:
+    return NotFoundError("mPanel has no such account.", code="unknown_user")
 
 
 def _not_merged() -> NotFoundError:

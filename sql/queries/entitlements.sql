@@ -73,3 +73,41 @@ CROSS JOIN LATERAL (
 LEFT JOIN tenants AS t
     ON t.billing_subscription_id = page.id
 ORDER BY page.created_at DESC, page.id DESC;
+
+-- name: list_concerned(subscription_id, whole_customer, most)
+-- The subscription that an agreement about debts is for, or all of its customer that have not ended; whether each has
+-- an agreement of its own, and what its customer has.
+WITH concerned AS (
+    SELECT s.id
+    FROM subscriptions AS s
+    WHERE s.id = :subscription_id::uuid
+    UNION
+    SELECT other.id
+    FROM subscriptions AS s
+    JOIN subscriptions AS other
+        ON other.customer_id = s.customer_id
+    WHERE s.id = :subscription_id::uuid
+      AND :whole_customer::boolean
+      AND other.stripe_status NOT IN ('canceled', 'incomplete_expired')
+)
+SELECT
+    e.*,
+    own.id IS NOT NULL AS has_own,
+    agreed.grace_days AS customers_grace_days,
+    agreed.not_before AS customers_not_before
+FROM concerned
+JOIN subscriptions AS s
+    ON s.id = concerned.id
+LEFT JOIN billing_leniency AS own
+    ON own.subscription_id = s.id
+LEFT JOIN billing_leniency AS agreed
+    ON agreed.customer_id = s.customer_id
+-- of each, as above
+CROSS JOIN LATERAL (
+    SELECT of_one.*
+    FROM billing_entitlement_inputs AS of_one
+    WHERE of_one.subscription_id = s.id
+    OFFSET 0
+) AS e
+ORDER BY s.id = :subscription_id::uuid DESC, s.created_at DESC, s.id
+LIMIT :most;

@@ -52,6 +52,28 @@ JOIN locked AS kept
     ON kept.id = :into_id::uuid
 WHERE gone.id = :customer_id::uuid;
 
+-- name: preview_merge(customer_id, into_id)^
+-- Both records as they are, and how much of each kind moves. Nothing is locked.
+SELECT
+    gone.id AS customer_id,
+    coalesce(gone.company_name, gone.name, gone.email) AS customer,
+    gone.email,
+    gone.user_id,
+    gone.joined_id,
+    kept.id AS into_id,
+    coalesce(kept.company_name, kept.name, kept.email) AS into_customer,
+    kept.email AS into_email,
+    kept.user_id AS into_user_id,
+    kept.joined_id AS into_joined_id,
+    (SELECT count(*) FROM subscriptions AS s WHERE s.customer_id = gone.id) AS subscriptions,
+    (SELECT count(*) FROM invoices AS i WHERE i.customer_id = gone.id) AS invoices,
+    (SELECT count(*) FROM stripe_customers AS k WHERE k.customer_id = gone.id) AS stripe_customers,
+    (SELECT count(*) FROM billing_domains AS d WHERE d.customer_id = gone.id) AS domains
+FROM customers AS gone
+JOIN customers AS kept
+    ON kept.id = :into_id::uuid
+WHERE gone.id = :customer_id::uuid;
+
 -- name: list_buyers(ids)
 SELECT DISTINCT c.email
 FROM customers AS c
@@ -370,6 +392,7 @@ FOR NO KEY UPDATE;
 -- Whether mPanel has the account, and the record that it has.
 SELECT
     u.id AS user_id,
+    u.email,
     (
         SELECT held.id
         FROM customers AS held
@@ -384,4 +407,15 @@ WHERE u.id = :user_id::uuid;
 UPDATE customers AS c
 SET user_id = :user_id::uuid,
     updated_at = now()
+WHERE c.id = :customer_id::uuid;
+
+-- name: preview_link(customer_id)^
+-- The record as it is; not locked.
+SELECT
+    c.id AS customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer,
+    c.email,
+    c.user_id,
+    c.joined_id
+FROM customers AS c
 WHERE c.id = :customer_id::uuid;

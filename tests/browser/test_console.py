@@ -151,6 +151,8 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/reconcile/start?days=30",
         "/console/coupons",
         "/console/coupons/code?code=welcome10",
+        f"{desk.subscription}/lenient?grace_days=30",
+        f"/console/customers/{desk.ids.customer}/merge?who=ada",
         f"{desk.subscription}/coupon?code=welcome10",
         "/console/merges",
         f"/console/customers/{merged}/undo-merge",

@@ -43,9 +43,12 @@ def test_what_could_be_read_in_two_ways_is_refused(text, currency):
         read_amount(text, currency)
 
 
-def test_a_day_ends_in_the_zone_of_the_person():
+def test_a_day_begins_and_ends_in_the_zone_of_the_person():
     assert read_moment("2027-01-31", ZoneInfo("Europe/Berlin")) == datetime(
         2027, 1, 31, 22, 59, 59, tzinfo=UTC
+    )
+    assert read_moment("2027-01-31", ZoneInfo("Europe/Berlin"), is_start=True) == datetime(
+        2027, 1, 30, 23, tzinfo=UTC
     )
     with pytest.raises(InvalidRequestError):
         read_moment("31.01.2027", ZoneInfo("UTC"))

@@ -264,3 +264,62 @@ async def test_the_audit_log_goes_on_where_a_page_ends(console: Console, ids: Id
     assert found
     earlier = await console.open(found[1].replace("&amp;", "&"))
     assert earlier.html.count("<tr>") == 11
+
+
+async def test_two_records_of_one_person_are_merged_as_it_was_shown(
+    console: Console, ids: Ids
+) -> None:
+    service = console.service
+    other = await service.pool.fetchval(
+        "INSERT INTO customers (name, email) VALUES ('Ada L.', 'ada@example.com') RETURNING id"
+    )
+    path = f"/console/customers/{other}/merge"
+    desk = await signed_in(service, "admin", "billing:read", "billing:any-customer")
+    assert path not in (await desk.open(f"/console/customers/{other}")).links
+    assert path in (await console.open(f"/console/customers/{other}")).links
+    alike = await console.open(path)  # of the same address
+    assert f'"{path}?into={ids.customer}&amp;who=ada%40example.com"' in alike.html
+    assert f"into={other}" not in alike.html
+    shown = await console.open(f"{path}?into={ids.customer}")
+    assert "Ada L. becomes a part of Ada Lovelace." in shown.text
+    assert "subscriptions 0, invoices 0, customers at Stripe 0, domains 0" in shown.text
+    back = await console.open(f"/console/customers/{ids.customer}/merge?into={other}")
+    assert "subscriptions 1, invoices 1" in back.text
+    itself = await console.open(f"{path}?into={other}")
+    assert (itself.status, "with itself" in itself.text) == (422, True)
+    assert (await console.open(f"{path}?into=nobody")).status == 422
+    for _ in range(2):  # sent twice, it is done once
+        done = await console.post(path, shown, into=ids.customer)
+        assert done.headers["Location"] == f"/console/customers/{ids.customer}?done=merged"
+    assert await audited(service, "customer.merge") == [("ada.lovelace", str(other), "done")]
+    assert f"/console/customers/{other}/undo-merge" in (await console.open("/console/merges")).links
+
+
+async def test_two_records_with_an_account_each_are_not_merged(console: Console, ids: Ids) -> None:
+    pool = console.service.pool
+    first, second = [
+        await pool.fetchval(
+            "INSERT INTO users (email, password_hash) VALUES ($1, 'x') RETURNING id",
+            f"{name}@mpanel.example",
+        )
+        for name in ("ada", "grace")
+    ]
+    linking = f"/console/customers/{ids.customer}/link-user"
+    assert linking in (await console.open(f"/console/customers/{ids.customer}")).links
+    shown = await console.open(f"{linking}?account={first}")
+    assert "The customer has the account ada@mpanel.example." in shown.text
+    done = await console.post(linking, shown, account=str(first))
+    assert done.headers["Location"] == f"/console/customers/{ids.customer}?done=linked"
+    assert await audited(console.service, "customer.link_user") == [
+        ("ada.lovelace", ids.customer, "done")
+    ]
+    refused = await console.open(f"{linking}?account={second}")
+    assert (refused.status, f"has the account {first} already" in refused.text) == (409, True)
+    assert (await console.open(f"{linking}?account={ids.customer}")).status == 404
+    other = await pool.fetchval(
+        "INSERT INTO customers (name, user_id) VALUES ('Grace', $1) RETURNING id", second
+    )
+    merging = f"/console/customers/{other}/merge"
+    both = await console.open(f"{merging}?into={ids.customer}")
+    assert (both.status, "Both have an account in mPanel" in both.text) == (409, True)
+    assert (await console.post(merging, shown, into=ids.customer)).status == 409

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mpanel_billing.errors import StripeBusyError, StripeError, StripeObjectMissingError
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
 from mpanel_billing.provisioning.repository import money
 from mpanel_billing.provisioning.stripe_turns import REQUESTS_PER_SECOND
@@ -207,8 +207,8 @@ async def test_days_of_grace_that_were_agreed_hold_when_stripe_gives_up(
     system: ProvisioningSystem,
 ) -> None:
     subscription = await system.sell()
-    agreement = operations.Agreement("pays by cheque", grace_days=OVERDUE + 1)
-    await operations.agree_leniency(system.pool, subscription, agreement, operator="grace")
+    agreement = leniency.Agreement("pays by cheque", grace_days=OVERDUE + 1)
+    await leniency.agree_leniency(system.pool, subscription, agreement, operator="grace")
     await owe(system)
     await system.deliver_subscription("unpaid")
     assert (await system.run()).done

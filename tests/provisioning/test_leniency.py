@@ -6,7 +6,7 @@ import pytest
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.errors import ConflictError, InvalidRequestError
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency, operations
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
 from tests.provisioning.test_cli import run
 from tests.provisioning.test_entitlement import ago, finalized
@@ -34,11 +34,11 @@ async def test_more_days_of_grace_end_and_begin_with_the_agreement(
     subscription = await system.sell()
     await owe(system, GRACE_DAYS + 1)
     assert await state(system) == "suspended"
-    agreement = operations.Agreement("pays by cheque", grace_days=GRACE_DAYS + 7)
-    await operations.agree_leniency(system.pool, subscription, agreement, operator="grace")
+    agreement = leniency.Agreement("pays by cheque", grace_days=GRACE_DAYS + 7)
+    await leniency.agree_leniency(system.pool, subscription, agreement, operator="grace")
     assert await state(system) == "active"
     assert (
-        await operations.end_leniency(system.pool, subscription, whole_customer=False)
+        await leniency.end_leniency(system.pool, subscription, whole_customer=False)
         == "pays by cheque"
     )
     assert await state(system) == "suspended"
@@ -47,8 +47,8 @@ async def test_more_days_of_grace_end_and_begin_with_the_agreement(
 async def test_no_debt_suspends_before_the_agreed_day(system: ProvisioningSystem) -> None:
     subscription = await system.sell()
     day = datetime.now(UTC) + timedelta(days=3)
-    agreement = operations.Agreement("bank holiday", not_before=day)
-    await operations.agree_leniency(system.pool, subscription, agreement, operator="grace")
+    agreement = leniency.Agreement("bank holiday", not_before=day)
+    await leniency.agree_leniency(system.pool, subscription, agreement, operator="grace")
     await owe(system, GRACE_DAYS + 30)
     assert await state(system) == "active"
     assert (await system.work())["wake_at"] == day
@@ -66,11 +66,11 @@ async def test_an_agreement_with_the_customer_is_for_all_subscriptions_but_those
     for id_ in ("sub_1", "sub_2"):
         await owe(system, GRACE_DAYS + 1, id_)
     day = datetime.now(UTC) + timedelta(days=3)
-    for_all = operations.Agreement("old customer", GRACE_DAYS + 7, day, whole_customer=True)
-    await operations.agree_leniency(system.pool, first, for_all, operator="grace")
+    for_all = leniency.Agreement("old customer", GRACE_DAYS + 7, day, whole_customer=True)
+    await leniency.agree_leniency(system.pool, first, for_all, operator="grace")
     assert [await state(system, id_) for id_ in ("sub_1", "sub_2")] == ["active", "active"]
-    own = operations.Agreement("misused", grace_days=0)
-    await operations.agree_leniency(system.pool, second, own, operator="grace")
+    own = leniency.Agreement("misused", grace_days=0)
+    await leniency.agree_leniency(system.pool, second, own, operator="grace")
     assert [await state(system, id_) for id_ in ("sub_1", "sub_2")] == ["active", "suspended"]
 
 
@@ -79,11 +79,11 @@ async def test_an_agreement_about_nothing_and_the_end_of_none_are_refused(
 ) -> None:
     subscription = await system.sell()
     with pytest.raises(InvalidRequestError):
-        await operations.agree_leniency(
-            system.pool, subscription, operations.Agreement("?"), operator="grace"
+        await leniency.agree_leniency(
+            system.pool, subscription, leniency.Agreement("?"), operator="grace"
         )
     with pytest.raises(ConflictError):
-        await operations.end_leniency(system.pool, subscription, whole_customer=True)
+        await leniency.end_leniency(system.pool, subscription, whole_customer=True)
 
 
 async def test_it_is_agreed_on_the_command_line_shown_and_audited(

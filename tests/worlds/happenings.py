@@ -11,7 +11,7 @@ from typing import Any
 import stripe
 
 from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError, StripeError
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.reconciliation import deleted
 from mpanel_billing.subscriptions.drafts import collect_draft
 from tests.provisioning.mirror_model import TYPES
@@ -386,11 +386,9 @@ async def hold_or_lift(town: Town, number: int) -> None:
 async def be_lenient(town: Town, number: int) -> None:
     chosen = _chosen(town, number)
     if chosen in town.ids and chosen not in town.commands.deleted:
-        agreement = operations.Agreement("a promise", grace_days=30)
+        agreement = leniency.Agreement("a promise", grace_days=30)
         with suppress(ConflictError):
-            await operations.agree_leniency(
-                town.pool, town.ids[chosen], agreement, operator="grace"
-            )
+            await leniency.agree_leniency(town.pool, town.ids[chosen], agreement, operator="grace")
             town.commands.lenient.add(chosen)
 
 

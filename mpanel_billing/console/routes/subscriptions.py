@@ -11,7 +11,7 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.provisioning.moves import list_moves_of
 from mpanel_billing.search.customer import read_trouble
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, Feedback, cancel
@@ -29,7 +29,10 @@ _TRIAL_DAYS = 7
 """What an extension of a trial is proposed to be."""
 
 _WORKER_DOES = frozenset(
-    {"retried", "suspended", "lifted", "plan_changed", "usage_lifted", "moving", "moved", "stays"}
+    {
+        *("retried", "suspended", "lifted", "plan_changed", "usage_lifted"),
+        *("moving", "moved", "stays", "agreed", "agreement_ended"),
+    }
 )
 _MOST_LOOKS = 10
 """One a second."""
@@ -74,7 +77,7 @@ async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
         "subscription": await _subscription(visit, given),
         "services": await operations.list_services(pool, given.id),
         "hold": await operations.get_hold(pool, given.id),
-        "leniency": await operations.list_leniency(pool, given.id),
+        "leniency": await leniency.list_leniency(pool, given.id),
         "trouble": await read_trouble(pool, given.id),
         "retention_days": visit.app[keys.SETTINGS].retention_days,
     }

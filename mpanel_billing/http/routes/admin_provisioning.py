@@ -31,7 +31,7 @@ from mpanel_billing.http.schemas.provisioning import (
     TimelineEntrySchema,
     TimelineResponse,
 )
-from mpanel_billing.provisioning import operations
+from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.provisioning.late_payments import keep_payments
 from mpanel_billing.subscriptions.drafts import collect_draft
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
@@ -72,12 +72,12 @@ async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
     subscription_id = await _subscription(call)
     pool = call.app[keys.POOL]
     services = await operations.list_services(pool, subscription_id)
-    leniency = await operations.list_leniency(pool, subscription_id)
+    agreed = await leniency.list_leniency(pool, subscription_id)
     timeline = await operations.list_timeline(pool, subscription_id)
     return TimelineResponse(
         subscription_id=subscription_id,
         services=tuple(ServiceSchema.of_row(row) for row in services),
-        leniency=tuple(LeniencySchema.of_row(row) for row in leniency),
+        leniency=tuple(LeniencySchema.of_row(row) for row in agreed),
         timeline=tuple(TimelineEntrySchema.of(entry) for entry in timeline),
     )
 
@@ -136,10 +136,10 @@ async def post_lenient(
     It replaces what was agreed before.
     """
     subscription_id = await _subscription(call)
-    agreement = operations.Agreement(
+    agreement = leniency.Agreement(
         call.body.reason, call.body.grace_days, call.body.not_before, call.body.whole_customer
     )
-    await operations.agree_leniency(
+    await leniency.agree_leniency(
         call.app[keys.POOL],
         subscription_id,
         agreement,
@@ -169,7 +169,7 @@ async def post_strict(
 ) -> SubscriptionDoneResponse:
     """Return from what was agreed to the host's rules."""
     subscription_id = await _subscription(call)
-    await operations.end_leniency(
+    await leniency.end_leniency(
         call.app[keys.POOL],
         subscription_id,
         whole_customer=call.body.whole_customer,

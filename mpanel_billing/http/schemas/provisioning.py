@@ -14,6 +14,7 @@ from mpanel_billing.http.schemas.base import (
     Schema,
     StrictRequest,
 )
+from mpanel_billing.provisioning.leniency import MOST_GRACE_DAYS
 from mpanel_billing.provisioning.timeline import TimelineEntry
 
 
@@ -30,7 +31,7 @@ class LeniencyRequest(StrictRequest):
     """
 
     reason: Reason
-    grace_days: Annotated[int, Field(ge=0, le=3650), ONLY_NUMBERS] | None = None
+    grace_days: Annotated[int, Field(ge=0, le=MOST_GRACE_DAYS), ONLY_NUMBERS] | None = None
     not_before: GivenMoment | None = None
     whole_customer: StrictBool = False
 

@@ -50,6 +50,20 @@ class Held:
     is_served: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """A subscription that an agreement about debts is for; `plan` is that of the catalogue.
+
+    `has_own`: something was agreed for it alone. `of_customer`: what was agreed for its customer.
+    """
+
+    subscription_id: UUID
+    plan: str | None
+    entitlement: Entitlement
+    has_own: bool
+    of_customer: Leniency
+
+
 async def get_of_tenant(conn: Connection, tenant_id: UUID, *, livemode: bool) -> Held | None:
     """Return what a tenant's subscription has; None if Stripe bills none for it in our mode."""
     row = await _queries.get_of_tenant.fetch_one(conn, tenant_id=tenant_id, livemode=livemode)
@@ -80,8 +94,29 @@ async def list_of_customer(
     return [_held_of(row) for row in rows]
 
 
+async def list_concerned(
+    conn: Connection, subscription_id: UUID, most: int, *, whole_customer: bool
+) -> Sequence[Concerned]:
+    """Return the subscription, or all of its customer that have not ended, itself first."""
+    rows = await _queries.list_concerned.fetch(
+        conn, subscription_id=subscription_id, whole_customer=whole_customer, most=most
+    )
+    return [_concerned_of(row) for row in rows]
+
+
+def _concerned_of(row: asyncpg.Record) -> Concerned:
+    plans = [one["name"] for one in row["products"] if one["kind"] == "plan"]
+    return Concerned(
+        subscription_id=row["subscription_id"],
+        plan=plans[0] if plans else None,
+        entitlement=entitlement_of(row, _services_of(row)),
+        has_own=row["has_own"],
+        of_customer=_leniency_of(row["customers_grace_days"], row["customers_not_before"]),
+    )
+
+
 def _held_of(row: asyncpg.Record) -> Held:
-    services = {service["product_type"]: service_of(service) for service in row["services"]}
+    services = _services_of(row)
     return Held(
         subscription_id=row["subscription_id"],
         customer_id=row["customer_id"],
@@ -102,13 +137,20 @@ def _held_of(row: asyncpg.Record) -> Held:
     )
 
 
+def _services_of(row: asyncpg.Record) -> Mapping[str, Service]:
+    return {service["product_type"]: service_of(service) for service in row["services"]}
+
+
+def _leniency_of(grace_days: int | None, not_before: datetime | None) -> Leniency:
+    return Leniency(None if grace_days is None else timedelta(days=grace_days), not_before)
+
+
 def entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Entitlement:
     """Read a row of `billing_entitlement_inputs`.
 
     What Stripe says is read from `inputs` alone: whatever is in there triggers a run.
     """
     inputs = row["inputs"]
-    grace_days = row["grace_days"]
     return Entitlement(
         stripe_status=inputs["stripeStatus"],
         settled=inputs["settled"],
@@ -124,9 +166,7 @@ def entitlement_of(row: asyncpg.Record, services: Mapping[str, Service]) -> Enti
         held_for_pause=row["held_for_pause"],
         used_up=row["used_up"],
         paid_after_end=inputs["paidAfterEnd"] is not None,
-        leniency=Leniency(
-            None if grace_days is None else timedelta(days=grace_days), row["not_before"]
-        ),
+        leniency=_leniency_of(row["grace_days"], row["not_before"]),
         items_unplaced=row["items_unplaced"],
         items=tuple(
             Included(tuple(p["product_types"] or ()), p["resources"] or {}, p["quantity"])

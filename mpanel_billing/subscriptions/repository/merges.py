@@ -16,6 +16,18 @@ async def get_pair(conn: Connection, customer_id: UUID, into_id: UUID) -> asyncp
     return await _queries.get_pair.fetch_one(conn, customer_id=customer_id, into_id=into_id)
 
 
+async def preview_merge(
+    conn: Connection, customer_id: UUID, into_id: UUID
+) -> asyncpg.Record | None:
+    """Return two records and how much of each kind would move; None without both."""
+    return await _queries.preview_merge.fetch_one(conn, customer_id=customer_id, into_id=into_id)
+
+
+async def preview_link(conn: Connection, customer_id: UUID) -> asyncpg.Record | None:
+    """Return a record as it is; None if there is none."""
+    return await _queries.preview_link.fetch_one(conn, customer_id=customer_id)
+
+
 async def list_buyers(conn: Connection, ids: Sequence[UUID]) -> list[str]:
     """Return the addresses of records, by which orders of theirs are locked."""
     return [row["email"] for row in await _queries.list_buyers.fetch(conn, ids=list(ids))]

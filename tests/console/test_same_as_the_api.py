@@ -1,0 +1,131 @@
+"""What the API can do the console can, under the same scope; what it cannot is named here.
+
+A new route of /api/billing or /api/admin fails this until it has an action, or a reason.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pkgutil import iter_modules
+
+from mpanel_billing.console.app import MODULES
+from mpanel_billing.http import routes
+from mpanel_billing.http.operation import Operation, operation_of
+
+ACTIONS = {name: action for pages in MODULES for name, action in pages.actions.items()}
+
+SUBSCRIPTION = "/api/billing/subscriptions/{id}"
+OPERATED = "/api/admin/subscriptions/{id}"
+INVOICE = "/api/billing/invoices/{id}"
+CUSTOMER = "/api/billing/customers/{id}"
+DOMAIN = "/api/billing/domains/{id}"
+SERVICE = f"{OPERATED}/services/{{product_type}}"
+
+DONE_BY: Mapping[str, str] = {
+    "/api/admin/customers/{id}/notes": "note",
+    "/api/admin/events/replay-failed": "replay_failed",
+    "/api/admin/events/{id}/replay": "replay",
+    "/api/admin/reconcile": "reconcile",
+    "/api/admin/servers/{name}/drain": "drain",
+    "/api/admin/servers/{name}/drained": "all_moved",
+    "/api/admin/servers/{name}/fill": "fill",
+    f"{OPERATED}/lenient": "lenient",
+    f"{OPERATED}/lift": "lift",
+    f"{OPERATED}/retry": "retry",
+    f"{OPERATED}/strict": "strict",
+    f"{OPERATED}/suspend": "suspend",
+    f"{SERVICE}/move": "move",
+    f"{SERVICE}/moved": "moved",
+    f"{SERVICE}/stay": "stay",
+    "/api/billing/balance": "balance",
+    f"{CUSTOMER}/link-user": "link_user",
+    f"{CUSTOMER}/merge": "merge",
+    f"{CUSTOMER}/undo-merge": "undo_merge",
+    "/api/billing/disputes/{id}/evidence": "evidence",
+    f"{INVOICE}/credit-notes": "credit_note",
+    f"{INVOICE}/delete": "delete_invoice",
+    f"{INVOICE}/finalize": "finalize_invoice",
+    f"{INVOICE}/mark-paid": "mark_paid",
+    f"{INVOICE}/mark-uncollectible": "write_off",
+    f"{INVOICE}/pay": "pay_invoice",
+    f"{INVOICE}/refund": "refund",
+    f"{INVOICE}/void": "void_invoice",
+    f"{SUBSCRIPTION}/apply-coupon": "apply_coupon",
+    f"{SUBSCRIPTION}/cancel": "cancel",
+    f"{SUBSCRIPTION}/change-plan": "change_plan",
+    f"{SUBSCRIPTION}/charges": "charge",
+    f"{SUBSCRIPTION}/end": "end",
+    f"{SUBSCRIPTION}/lift-usage-limit": "lift_usage",
+    f"{SUBSCRIPTION}/remove-coupon": "remove_coupon",
+    f"{SUBSCRIPTION}/resume": "resume",
+    f"{SUBSCRIPTION}/trial": "extend_trial",
+}
+"""The action of the console for each route that changes something."""
+
+_BY_COMMAND = "rare, and told step by step by the command line"
+NOT_IN_THE_CONSOLE: Mapping[str, str] = {
+    "/api/admin/audit/{id}/settle": _BY_COMMAND,
+    "/api/admin/deleted-subscriptions/{id}/cancel": _BY_COMMAND,
+    "/api/admin/deleted-subscriptions/{id}/restore": _BY_COMMAND,
+    "/api/admin/events/replay-ignored": "after an upgrade, by who makes it",
+    "/api/admin/prices/{id}/heed": _BY_COMMAND,
+    "/api/admin/prices/{id}/ignore": _BY_COMMAND,
+    "/api/admin/provisioning/retry": "the console retries one at a time, each with its reason",
+    f"{OPERATED}/adopt": _BY_COMMAND,
+    f"{OPERATED}/collect-draft": "a draft is issued on the page of the invoice",
+    f"{OPERATED}/keep-payment": _BY_COMMAND,
+    f"{OPERATED}/revive": _BY_COMMAND,
+    f"{SERVICE}/skip": _BY_COMMAND,
+    "/api/billing/invoices": "to come",
+    f"{DOMAIN}/verify": "to come",
+    f"{DOMAIN}/auto-renew": "the customer's own choice",
+    f"{DOMAIN}/move": "the customer's own choice",
+    f"{DOMAIN}/release": "the customer's own choice",
+    f"{DOMAIN}/renew": "the customer's own choice",
+    f"{DOMAIN}/replace": "the customer's own choice",
+    f"{DOMAIN}/transfer-out": "hands out the auth code, which is its owner's",
+    "/api/billing/portal-session": "signs the customer in, not the operator",
+    "/api/billing/usage": "is reported by machines",
+    f"{SUBSCRIPTION}/charges/{{charge_id}}/withdraw": _BY_COMMAND,
+    f"{SUBSCRIPTION}/pause": "the customer's own choice",
+    f"{SUBSCRIPTION}/services/{{product_type}}/access-data": "handed out once, to its owner",
+    f"{SUBSCRIPTION}/take-offer": "the customer's own choice",
+    f"{SUBSCRIPTION}/undo-change": "the customer's own choice",
+}
+"""Routes that change something and have no action, each with why."""
+
+
+def changing_routes() -> Iterator[Operation]:
+    """Yield the routes at which a key changes something."""
+    for module in iter_modules(routes.__path__):
+        found = getattr(importlib.import_module(f"{routes.__name__}.{module.name}"), "routes", ())
+        for route in found:
+            operation = operation_of(route.handler)
+            if operation and operation.scope and operation.method != "GET":
+                yield operation
+
+
+def changed() -> Mapping[str, Operation]:
+    return {
+        one.address: one
+        for one in changing_routes()
+        if one.address.startswith(("/api/admin/", "/api/billing/"))
+        and "/preview-" not in one.address
+    }
+
+
+def test_each_route_has_an_action_or_a_reason_to_have_none() -> None:
+    assert DONE_BY.keys() & NOT_IN_THE_CONSOLE.keys() == set()
+    assert DONE_BY.keys() | NOT_IN_THE_CONSOLE.keys() == changed().keys()
+
+
+def test_an_action_needs_the_scope_of_its_route() -> None:
+    of_api = {address: changed()[address].scope for address in DONE_BY}
+    assert {address: ACTIONS[name].scope for address, name in DONE_BY.items()} == of_api
+
+
+def test_what_is_only_in_the_console_is_named() -> None:
+    only_here = {
+        *("resend", "end_session", "make_key", "roll_key", "revoke_key"),
+        *("retry_domain", "try_catalogue"),
+    }
+    assert ACTIONS.keys() - set(DONE_BY.values()) == only_here
