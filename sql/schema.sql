@@ -10251,6 +10251,7 @@ CREATE TABLE billing_usage (
     meter text NOT NULL,
     quantity bigint NOT NULL,
     used_at timestamp with time zone NOT NULL,
+    latest_second timestamp with time zone,
     meter_event_id uuid NOT NULL,
     received_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT billing_usage_id_check CHECK (((length(id) >= 1) AND (length(id) <= 100)))
@@ -10262,6 +10263,7 @@ COMMENT ON COLUMN billing_usage.subscription_id IS 'Whose usage it is; no refere
 COMMENT ON COLUMN billing_usage.meter IS 'What was used';
 COMMENT ON COLUMN billing_usage.quantity IS 'How much; negative: a correction';
 COMMENT ON COLUMN billing_usage.used_at IS 'When it was used, as it was reported';
+COMMENT ON COLUMN billing_usage.latest_second IS 'Of a meter whose latest value counts: the second of used_at, of which there is one record; null: records add up';
 COMMENT ON COLUMN billing_usage.meter_event_id IS 'The row of billing_meter_events that tells Stripe; no reference: both come in one statement, and go by age';
 COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
 
@@ -11270,6 +11272,8 @@ CREATE INDEX billing_trials_customer_idx ON billing_trials USING btree (customer
 CREATE INDEX billing_trials_person_idx ON billing_trials USING btree (person_hash);
 
 CREATE INDEX billing_trials_second_idx ON billing_trials USING btree (subscription_id) WHERE (earlier_subscription_id IS NOT NULL);
+
+CREATE UNIQUE INDEX billing_usage_latest_key ON billing_usage USING btree (subscription_id, meter, latest_second) WHERE (latest_second IS NOT NULL);
 
 CREATE INDEX billing_usage_received_idx ON billing_usage USING btree (received_at);
 

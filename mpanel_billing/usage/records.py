@@ -18,6 +18,7 @@ Outcome = Literal[
     "stored",
     "duplicate",
     "id_reused",
+    "second_taken",
     "unknown_subscription",
     "not_metered",
     "negative_quantity",
@@ -58,9 +59,9 @@ async def take_records(
         if limited := _limited(records, stored):
             await follow_limits(conn, limited)
         known = [place for place, outcome in enumerate(found) if outcome == "known"]
-        # asked after the insert, which has waited for calls with the same ids
-        reused = await repository.list_differing(conn, records, known) if known else frozenset()
-    told = [_outcome(outcome, is_reused=place in reused) for place, outcome in enumerate(found)]
+        # asked after the insert, which has waited for calls with the same records
+        why = await repository.list_known(conn, records, known) if known else {}
+    told = [_outcome(why.get(place, outcome)) for place, outcome in enumerate(found)]
     count_records(told)
     return told
 
@@ -73,7 +74,5 @@ def _limited(records: Sequence[Record], stored: Sequence[tuple[str, bool]]) -> s
     }
 
 
-def _outcome(found: str, *, is_reused: bool) -> Outcome:
-    if found == "known":
-        return "id_reused" if is_reused else "duplicate"
+def _outcome(found: str) -> Outcome:
     return next(outcome for outcome in OUTCOMES if outcome == found)

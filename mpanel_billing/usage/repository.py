@@ -1,6 +1,6 @@
 """The rows of usage. Functions run in the caller's transaction, if there is one."""
 
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,12 +57,13 @@ async def store_records(
     return [(row["outcome"], row["is_limited"]) for row in rows]
 
 
-async def list_differing(
-    conn: Connection, records: Sequence["Record"], places: Sequence[int]
-) -> Set[int]:
-    """Return those of the places whose id another record had before."""
+async def list_known(
+    conn: Connection, records: Sequence["Record"], places: Iterable[int]
+) -> dict[int, str]:
+    """Return of each of the places why it was known: duplicate, id_reused or second_taken."""
     asked = _rows((place, records[place]) for place in places)
-    return {row["place"] for row in await _queries.list_differing.fetch(conn, records=asked)}
+    rows = await _queries.list_known.fetch(conn, records=asked)
+    return {row["place"]: row["outcome"] for row in rows}
 
 
 def _rows(records: Iterable[tuple[int, "Record"]]) -> list[dict[str, Any]]:

@@ -60,10 +60,14 @@ CREATE TABLE billing_usage (
     meter text NOT NULL,
     quantity bigint NOT NULL,
     used_at timestamptz NOT NULL,
+    latest_second timestamptz,
     meter_event_id uuid NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX billing_usage_subscription_idx ON billing_usage (subscription_id);
+-- Stripe knows seconds only, and does not say which of two values of one is the latest.
+CREATE UNIQUE INDEX billing_usage_latest_key ON billing_usage (subscription_id, meter, latest_second)
+WHERE latest_second IS NOT NULL;
 CREATE INDEX billing_usage_received_idx ON billing_usage (received_at);
 COMMENT ON TABLE billing_usage IS 'Usage as it was reported: one row for each record, whatever becomes of it at Stripe';
 COMMENT ON COLUMN billing_usage.id IS 'The reporter''s: the same record again is not counted again';
@@ -71,6 +75,7 @@ COMMENT ON COLUMN billing_usage.subscription_id IS 'Whose usage it is; no refere
 COMMENT ON COLUMN billing_usage.meter IS 'What was used';
 COMMENT ON COLUMN billing_usage.quantity IS 'How much; negative: a correction';
 COMMENT ON COLUMN billing_usage.used_at IS 'When it was used, as it was reported';
+COMMENT ON COLUMN billing_usage.latest_second IS 'Of a meter whose latest value counts: the second of used_at, of which there is one record; null: records add up';
 COMMENT ON COLUMN billing_usage.meter_event_id IS 'The row of billing_meter_events that tells Stripe; no reference: both come in one statement, and go by age';
 COMMENT ON COLUMN billing_usage.received_at IS 'When it was reported';
 

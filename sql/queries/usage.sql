@@ -8,12 +8,14 @@
 --     meter text NOT NULL,
 --     quantity bigint NOT NULL,
 --     used_at timestamp with time zone NOT NULL,
+--     latest_second timestamp with time zone,
 --     meter_event_id uuid NOT NULL,
 --     received_at timestamp with time zone DEFAULT now() NOT NULL,
 --     CONSTRAINT billing_usage_id_check CHECK (((length(id) >= 1) AND (length(id) <= 100)))
 -- )
 -- WITH (autovacuum_vacuum_scale_factor='0.01', autovacuum_vacuum_threshold='5000');
 -- ALTER TABLE ONLY billing_usage ADD CONSTRAINT billing_usage_pkey PRIMARY KEY (id);
+-- CREATE UNIQUE INDEX billing_usage_latest_key ON billing_usage USING btree (subscription_id, meter, latest_second) WHERE (latest_second IS NOT NULL);
 -- CREATE INDEX billing_usage_received_idx ON billing_usage USING btree (received_at);
 -- CREATE INDEX billing_usage_subscription_idx ON billing_usage USING btree (subscription_id);
 --
@@ -65,8 +67,8 @@
 -- ALTER TABLE ONLY billing_usage_totals ADD CONSTRAINT billing_usage_totals_pkey PRIMARY KEY (subscription_id, meter);
 
 -- name: store_records(records, owner_id, livemode)
--- All that can be stored, in one statement; each place gets stored, known (its id was there before) or why
--- it is not. Records of one subscription, meter and hour become one meter event. The hours are counted from
+-- All that can be stored, in one statement; each place gets stored, known (its id or its second was there
+-- before) or why it is not. Records of one subscription, meter and hour become one meter event. The hours are counted from
 -- the start of the present term: others begin whole days apart from it, so that no hour is in two.
 WITH given AS MATERIALIZED (
     SELECT
@@ -100,6 +102,7 @@ checked AS MATERIALIZED (
             ELSE item.current_period_start
         END AS term_start,
         item.is_limited,
+        CASE item.aggregation WHEN 'last' THEN date_trunc('second', given.used_at) END AS latest_second,
         floor(extract(EPOCH FROM given.used_at - item.current_period_start) / 3600) AS hour,
         CASE
             WHEN known.id IS NOT NULL THEN 'known'
@@ -162,6 +165,7 @@ firsts AS MATERIALIZED (
         c.meter,
         c.quantity,
         c.used_at,
+        c.latest_second,
         hours.event_id
     FROM checked AS c
     JOIN hours
@@ -172,18 +176,19 @@ firsts AS MATERIALIZED (
     ORDER BY c.id, c.place
 ),
 stored AS (
-    -- in the order of their ids: two calls with the same ones wait for each other, and never both
-    INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, meter_event_id)
+    -- in one order: two calls with the same records wait for each other, and never both
+    INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, latest_second, meter_event_id)
     SELECT
         firsts.id,
         firsts.subscription_id,
         firsts.meter,
         firsts.quantity,
         firsts.used_at,
+        firsts.latest_second,
         firsts.event_id
     FROM firsts
-    ORDER BY firsts.id
-    ON CONFLICT (id) DO NOTHING
+    ORDER BY firsts.subscription_id, firsts.meter, firsts.latest_second, firsts.id
+    ON CONFLICT DO NOTHING
     RETURNING id, subscription_id, meter, quantity, used_at, meter_event_id
 ),
 made AS (
@@ -274,9 +279,16 @@ LEFT JOIN stored
     ON stored.id = firsts.id
 ORDER BY c.place;
 
--- name: list_differing(records)
--- The places of records whose id was given to another one before.
-SELECT r.place
+-- name: list_known(records)
+-- Why records are not stored that could be: their id is known, or their second.
+SELECT
+    r.place,
+    CASE
+        WHEN known.id IS NULL THEN 'second_taken'
+        WHEN (known.subscription_id, known.meter, known.quantity, known.used_at)
+            IS DISTINCT FROM (r.subscription_id, r.meter, r.quantity, r.used_at) THEN 'id_reused'
+        ELSE 'duplicate'
+    END AS outcome
 FROM jsonb_to_recordset(:records::jsonb) AS r (
     place integer,
     id text,
@@ -285,10 +297,8 @@ FROM jsonb_to_recordset(:records::jsonb) AS r (
     quantity bigint,
     used_at timestamptz
 )
-JOIN billing_usage AS known
-    ON known.id = r.id
-WHERE (known.subscription_id, known.meter, known.quantity, known.used_at)
-    IS DISTINCT FROM (r.subscription_id, r.meter, r.quantity, r.used_at);
+LEFT JOIN billing_usage AS known
+    ON known.id = r.id;
 
 -- name: claim_heads(most, seconds, livemode)
 -- Stripe takes one call at a time for each customer and meter: their first waiting events, if they are due.

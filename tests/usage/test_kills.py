@@ -1,6 +1,7 @@
 """Usage is neither lost nor counted twice, whatever is killed: API, worker, answers of Stripe.
 
-USAGE_RECORDS asks for more records, and so for more kills, than `make test` has time for.
+USAGE_RECORDS asks for more records, and so for more kills, than `make test` has time for; more
+than 100,000 take longer than a test may (`-o faulthandler_timeout=3600`).
 """
 
 import asyncio
@@ -23,6 +24,8 @@ RECORDS = int(os.environ.get("USAGE_RECORDS", "2000"))
 IN_A_CALL = 100
 KILLS = max(3, RECORDS // 1000)
 BUYERS = 2
+TIMES_OF_SPACE = 100
+"""Of each buyer: its latest value counts, and there is one of a second."""
 MOST_SECONDS = 90 + RECORDS / 50
 
 Told = Sequence[dict[str, Any]]
@@ -53,16 +56,29 @@ async def buy(reporter: Reporter, number: int) -> str:
 def records(chance: random.Random, buyers: Sequence[str]) -> Told:
     """Return what was used in the first minutes of their terms, in no order."""
     begun = datetime.now(UTC)
-    return [
+    space = [
         record(
-            f"record-{number}",
+            f"space-{buyer}-{second}",
+            buyer,
+            chance.randint(0, 50),
+            "space_gb",
+            at=begun + timedelta(seconds=second),
+        )
+        for buyer in buyers
+        for second in range(TIMES_OF_SPACE)
+    ]
+    traffic = [
+        record(
+            f"traffic-{number}",
             chance.choice(buyers),
             chance.randint(0, 50),
-            chance.choice(("traffic_gb", "space_gb")),
             at=begun + timedelta(microseconds=chance.randint(0, 200_000_000)),
         )
-        for number in range(RECORDS)
+        for number in range(RECORDS - len(space))
     ]
+    told = space + traffic
+    chance.shuffle(told)
+    return told
 
 
 async def tell(chance: random.Random, call: Told, port: int) -> int:

@@ -89,11 +89,15 @@ async def test_each_record_is_answered_by_itself(reporter: Reporter, metered: st
         (record("6", metered, 1, at=now), "duplicate"),
         (record("6", metered, 2, at=now), "id_reused"),
         (record("7", metered, -1), "stored"),
+        (record("8", metered, 4, "space_gb", at=now.replace(microsecond=1)), "stored"),
+        (record("8", metered, 4, "space_gb", at=now.replace(microsecond=1)), "duplicate"),
+        (record("9", metered, 5, "space_gb", at=now.replace(microsecond=2)), "second_taken"),
+        (record("9", metered, 5, "space_gb", at=now.replace(microsecond=2)), "second_taken"),
     ]
     expected = [status for _, status in told]
     assert await reporter.statuses(*(each for each, _ in told)) == expected
     owner = await reporter.backend.customer_of(metered)
-    assert await reporter.statuses(record("8", metered, 1), customerId=owner) == ["stored"]
+    assert await reporter.statuses(record("10", metered, 1), customerId=owner) == ["stored"]
     unknown = await reporter.report(record("9", metered, 1), customerId=other)
     assert (unknown.status, unknown.body["code"]) == (404, "unknown_customer")
     await reporter.sender.send_due()
