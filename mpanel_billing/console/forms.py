@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from mpanel_billing.errors import InvalidRequestError
-from mpanel_billing.money import decimals_of
+from mpanel_billing.money import LARGEST_AMOUNT, decimals_of, format_money
 
 _AMOUNT = re.compile(r"([0-9]{1,12})(?:[.,]([0-9]{1,3}))?")
 
@@ -27,7 +27,13 @@ def read_amount(text: str, currency: str) -> int | None:
             f"{text!r} is not an amount in {currency.upper()}: write it like {example}.",
             fields={"amount": "is not an amount"},
         )
-    return int(match[1] + fraction.ljust(decimals, "0"))
+    minor = int(match[1] + fraction.ljust(decimals, "0"))
+    if minor > LARGEST_AMOUNT:
+        most = format_money(LARGEST_AMOUNT, currency)
+        raise InvalidRequestError(
+            f"Stripe takes amounts of at most {most}.", fields={"amount": "is too much"}
+        )
+    return minor
 
 
 def write_amount(minor: int, currency: str) -> str:

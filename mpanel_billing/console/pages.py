@@ -53,6 +53,13 @@ class Given:
         """Return a field without the blanks around it; empty if it was not given."""
         return self.fields.get(name, "").strip()
 
+    def line(self, name: str, longest: int) -> str:
+        """Return a field that is one line of text; InvalidRequestError for any other."""
+        text = self.text(name)
+        if len(text) > longest or not text.isprintable():
+            raise InvalidRequestError(f"Please write one line of at most {longest} characters.")
+        return text
+
     def number(self, name: str) -> int | None:
         """Return a whole number; None if it was not given; InvalidRequestError for another text."""
         text = self.text(name)

@@ -39,6 +39,10 @@ from mpanel_billing.subscriptions.stripe_requests import (
 )
 
 MOST_LINES = 20
+MOST_PIECES = 9999
+"""Of a line."""
+LONGEST_TERM_DAYS = 365
+"""For a customer to pay."""
 
 _LINES = "lines"
 """Among the params of a change: those of the invoice items."""
@@ -79,10 +83,7 @@ async def draft_invoice(mirror: Mirror, request: ManualInvoice) -> InvoiceDetail
 
     NotFoundError, StripeError; ConflictError while another request for the customer runs.
     """
-    for number, line in enumerate(request.lines):
-        field = f"lines[{number}].unitAmount"
-        refuse_unchargeable(line.unit_amount, request.payer.currency, field)
-    payer = await find_payer(mirror, request.payer)
+    payer = await find_billed(mirror, request)
     terms = await _terms_of(mirror, payer, request)
     params = {"customer": payer.stripe_customer_id, **_params(request), **terms}
 
@@ -97,6 +98,14 @@ async def draft_invoice(mirror: Mirror, request: ManualInvoice) -> InvoiceDetail
     if change is None:
         change = await carry_out(mirror, request.by, wanted, decide, send)
     return await _details(mirror, made_by(change))
+
+
+async def find_billed(mirror: Mirror, request: ManualInvoice) -> Payer:
+    """Return who would be billed; raises what `draft_invoice` raises before it makes anything."""
+    for number, line in enumerate(request.lines):
+        field = f"lines[{number}].unitAmount"
+        refuse_unchargeable(line.unit_amount, request.payer.currency, field)
+    return await find_payer(mirror, request.payer)
 
 
 def _request(payer: Payer, request: ManualInvoice) -> StripeRequest:

@@ -152,6 +152,7 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/coupons",
         "/console/coupons/code?code=welcome10",
         f"{desk.subscription}/lenient?grace_days=30",
+        f"/console/customers/{desk.ids.customer}/invoice?description_0=Move&amount_0=49&currency=usd",
         f"/console/customers/{desk.ids.customer}/merge?who=ada",
         f"{desk.subscription}/coupon?code=welcome10",
         "/console/merges",

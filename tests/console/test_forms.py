@@ -43,6 +43,12 @@ def test_what_could_be_read_in_two_ways_is_refused(text, currency):
         read_amount(text, currency)
 
 
+def test_more_than_stripe_takes_is_refused():
+    assert read_amount("999999.99", "usd") == 99_999_999
+    with pytest.raises(InvalidRequestError, match=r"at most \$999,999.99"):
+        read_amount("1000000", "usd")
+
+
 def test_a_day_begins_and_ends_in_the_zone_of_the_person():
     assert read_moment("2027-01-31", ZoneInfo("Europe/Berlin")) == datetime(
         2027, 1, 31, 22, 59, 59, tzinfo=UTC

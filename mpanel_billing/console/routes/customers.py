@@ -7,13 +7,14 @@ from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.routes.invoice_acts import list_possible
 from mpanel_billing.console.visit import Visit
-from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.errors import InvalidRequestError, StripeError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import operations
 from mpanel_billing.search.customer import CustomerPage, read_money, read_record
 from mpanel_billing.search.notes import LONGEST as LONGEST_NOTE
 from mpanel_billing.search.notes import add_note, list_notes
 from mpanel_billing.subscriptions.disputes import list_latest
+from mpanel_billing.subscriptions.invoice_actions import get_details
 from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, list_balances
 from mpanel_billing.subscriptions.money_back import list_notes_of, list_refunds_of
@@ -86,15 +87,22 @@ async def do_note(visit: Visit, given: Given) -> Done:
 
 @pages.page("/console/invoices/{id}", scope="billing:read")
 async def show_invoice(visit: Visit, given: Given) -> Page:
-    """Show an invoice, and what was given back of it."""
+    """Show an invoice, and what was given back of it; of a draft what Stripe has added up."""
     mirror, nobody = visit.app[keys.MIRROR], CustomerRef()
     invoice = await get_invoice(mirror, given.id, nobody)
-    values = {
+    values: dict[str, Any] = {
         "invoice": invoice,
         "refunds": await list_refunds_of(mirror, given.id, nobody),
         "notes": await list_notes_of(mirror, given.id, nobody),
         "possible": list_possible(invoice),
+        "sums": None,
     }
+    if invoice.stripe_status != "draft":
+        return Page("invoice.html", values)
+    try:
+        values["sums"] = (await get_details(mirror, given.id, nobody)).sums
+    except StripeError as error:
+        values["error"] = error
     return Page("invoice.html", values)
 
 

@@ -10,7 +10,13 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
-from mpanel_billing.subscriptions.invoice_actions import InvoiceRequest, Verb, act, require_possible
+from mpanel_billing.subscriptions.invoice_actions import (
+    InvoiceRequest,
+    Verb,
+    act,
+    get_details,
+    require_possible,
+)
 from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice
 
@@ -53,10 +59,15 @@ def _declare(name: str, asked: _Act) -> None:
 
     @action.show
     async def show(visit: Visit, given: Given) -> Page:
-        invoice = await get_invoice(visit.app[keys.MIRROR], given.id, CustomerRef())
+        mirror = visit.app[keys.MIRROR]
+        invoice = await get_invoice(mirror, given.id, CustomerRef())
         require_possible(invoice, asked.verb)
+        is_issued = asked.verb == "finalize_invoice"
         values = {
             "invoice": invoice,
+            "sums": (await get_details(mirror, given.id, CustomerRef())).sums
+            if is_issued
+            else None,
             "act": name,
             "is_dangerous": asked.is_dangerous,
             "reason": given.text("reason"),

@@ -88,7 +88,7 @@ def _note(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> Requ
         amount=read_amount(given.text("amount"), invoice.currency),
         to=chosen if invoice.stripe_status == "paid" else None,
         reason=next((one for one in NOTE_REASONS if one == given.text("reason")), None),
-        memo=_line(given, "memo", LONGEST_REASON) or None,
+        memo=given.line("memo", LONGEST_REASON) or None,
         key=key,
     )
 
@@ -123,7 +123,7 @@ async def do_charge(visit: Visit, given: Given) -> Done:
     """Put the charge on the next invoice; the same form once."""
     mirror = visit.app[keys.MIRROR]
     held = await get_subscription(mirror, given.id, CustomerRef())
-    reason = _line(given, "reason", LONGEST_REASON) or None
+    reason = given.line("reason", LONGEST_REASON) or None
     await add_charge(mirror, _change(visit, given, held), _new_line(given, held), reason=reason)
     return Done(f"/console/subscriptions/{given.id}", "charged")
 
@@ -134,7 +134,7 @@ def _change(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
 
 
 def _new_line(given: Given, held: Subscription) -> NewLine:
-    description = _line(given, "description", LONGEST_REASON)
+    description = given.line("description", LONGEST_REASON)
     amount = read_amount(given.text("amount"), held.currency)
     if not description or not amount:
         raise InvalidRequestError("Please say what is charged, and how much.")
@@ -182,7 +182,7 @@ async def do_balance(visit: Visit, given: Given) -> Done:
 
 
 def _move(visit: Visit, given: Given) -> BalanceRequest:
-    currency, reason = given.text("currency"), _line(given, "reason", LONGEST_BALANCE_REASON)
+    currency, reason = given.text("currency"), given.line("reason", LONGEST_BALANCE_REASON)
     if currency not in STRIPE_CURRENCIES:
         raise InvalidRequestError("Please choose a currency.")
     amount = read_amount(given.text("amount"), currency)
@@ -193,10 +193,3 @@ def _move(visit: Visit, given: Given) -> BalanceRequest:
     return BalanceRequest(
         visit.actor, PayerOf(CustomerRef(given.id), currency), move, amount, reason, key
     )
-
-
-def _line(given: Given, name: str, longest: int) -> str:
-    text = given.text(name)
-    if len(text) > longest or not text.isprintable():
-        raise InvalidRequestError(f"Please write one line of at most {longest} characters.")
-    return text

@@ -8,9 +8,12 @@ from mpanel_billing.http.schemas.balances import PayerRequest
 from mpanel_billing.http.schemas.base import Line, Moment, Response, Schema, StrictRequest
 from mpanel_billing.http.schemas.invoices import Amount, InvoiceLineSchema, Note
 from mpanel_billing.stripe_gateway.invoices import UpcomingInvoice
-from mpanel_billing.subscriptions.manual_invoices import MOST_LINES, NewLine
-
-LONGEST_TERM_DAYS = 365
+from mpanel_billing.subscriptions.manual_invoices import (
+    LONGEST_TERM_DAYS,
+    MOST_LINES,
+    MOST_PIECES,
+    NewLine,
+)
 
 
 class NewLineRequest(StrictRequest):
@@ -18,7 +21,7 @@ class NewLineRequest(StrictRequest):
 
     description: Annotated[Line, Field(min_length=1, max_length=500)]
     unit_amount: Amount
-    quantity: Annotated[int, Field(strict=True, ge=1, le=9999)] = 1
+    quantity: Annotated[int, Field(strict=True, ge=1, le=MOST_PIECES)] = 1
 
     @property
     def line(self) -> NewLine:
