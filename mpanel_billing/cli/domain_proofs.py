@@ -1,27 +1,26 @@
 """The commands of `mpanel-billing domains` about names that buyers have to prove."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import asyncpg
 import typer
 
-from mpanel_billing.access import audit
-from mpanel_billing.access.audit import Target, command_line_actor
+from mpanel_billing.access.audit import command_line_actor
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.domains import Name
 from mpanel_billing.cli.options import Reason
 from mpanel_billing.cli.output import print_line
 from mpanel_billing.cli.replaced_domains import app
-from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import Connection
+from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.domains.names import DomainName
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.settings import load_settings
 
 if TYPE_CHECKING:
     from mpanel_billing.domains.proof import Finding
+    from mpanel_billing.provisioning.proofs import Decision
 
 __all__ = ["app"]  # of `domains`, with these commands
 
@@ -56,24 +55,14 @@ Customer = Annotated[UUID, typer.Option(help="Whose it is to be.")]
 @app.command()
 def accept(name: Name, customer: Customer, reason: Reason) -> None:
     """Count a name as proven, after another proof that it is the customer's."""
-    from mpanel_billing.provisioning.proofs import accept as count_as_proven  # noqa: PLC0415
-
-    async def decide(conn: Connection, row: asyncpg.Record) -> None:
-        await count_as_proven(conn, row["id"])
-
-    with_pool(lambda pool: _decide(pool, name, customer, ("domain.accept", reason), decide))
+    with_pool(lambda pool: _decide(pool, name, customer, "accept", reason))
     typer.echo("accepted; its tenant gets the name")
 
 
 @app.command()
 def reject(name: Name, customer: Customer, reason: Reason) -> None:
     """End the wait for a proof; the tenant keeps its name in our zone."""
-    from mpanel_billing.provisioning.proofs import reject as end_waiting  # noqa: PLC0415
-
-    async def decide(conn: Connection, row: asyncpg.Record) -> None:
-        await end_waiting(conn, row["id"], row["subscription_id"])
-
-    with_pool(lambda pool: _decide(pool, name, customer, ("domain.reject", reason), decide))
+    with_pool(lambda pool: _decide(pool, name, customer, "reject", reason))
     typer.echo("rejected; the tenant keeps its name in our zone")
 
 
@@ -90,17 +79,10 @@ async def _unproven(
 
 
 async def _decide(
-    pool: Pool,
-    name: DomainName,
-    customer: UUID,
-    why: tuple[str, str],
-    decide: Callable[[Connection, asyncpg.Record], Awaitable[None]],
+    pool: Pool, name: DomainName, customer: UUID, decision: "Decision", reason: str
 ) -> None:
     """Decide what a customer has still to prove, and record who did and why."""
-    action, reason = why
+    from mpanel_billing.provisioning.proofs import decide_proof  # noqa: PLC0415
+
     for row in await _unproven(pool, name, customer):
-        async with transaction(pool) as conn:
-            await decide(conn, row)
-            target = Target("customer", str(customer))
-            content = {"domain": name.ascii, "reason": reason}
-            await audit.record(conn, command_line_actor(), action, target, content)
+        await decide_proof(pool, command_line_actor(), row["id"], decision, reason)

@@ -71,6 +71,7 @@ _SETTLED_BY: Mapping[str, str] = {
     ),
     "event_failed": "replay",
     "not_delivered": "resend",
+    "domain_unproven": "verify_domain",
     **dict.fromkeys(("dispute_unanswered", "dispute_due"), "evidence"),
 }
 """The action that a kind of trouble begins with; the others have a command."""

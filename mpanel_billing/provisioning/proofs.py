@@ -8,8 +8,13 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
+import asyncpg
+
+from mpanel_billing.access import audit
+from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.authority import (
@@ -38,6 +43,9 @@ from mpanel_billing.provisioning.tenant import tenant_id
 from mpanel_billing.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Decision = Literal["accept", "reject"]
+"""What an operator decides about a domain that has still to be proven."""
 
 PAUSE = timedelta(seconds=20)
 """The shortest time between two checks of a name on demand."""
@@ -172,6 +180,37 @@ async def _trigger(conn: Connection, subscription_ids: set[UUID]) -> None:
         version = await renew_work(conn, subscription_id)
         if version is not None:
             await enqueue_provisioning(conn, [(subscription_id, version)])
+
+
+async def get_waiting(pool: Pool, domain_id: UUID) -> asyncpg.Record:
+    """Return a domain whose buyer has still to prove it; ConflictError for any other."""
+    async with acquired(pool) as conn:
+        return await _require_waiting(conn, domain_id)
+
+
+async def _require_waiting(conn: Connection, domain_id: UUID) -> asyncpg.Record:
+    waiting = await proofs.get_waiting(conn, domain_id)
+    if waiting is None:
+        raise ConflictError("It does not have to be proven any more.", code="nothing_to_prove")
+    return waiting
+
+
+async def decide_proof(
+    pool: Pool, by: Actor, domain_id: UUID, decision: Decision, reason: str
+) -> None:
+    """Count a domain as proven without what was asked for, or end the wait, and record why.
+
+    ConflictError if it does not have to be proven any more.
+    """
+    async with transaction(pool) as conn:
+        waiting = await _require_waiting(conn, domain_id)
+        if decision == "accept":
+            await accept(conn, domain_id)
+        else:
+            await reject(conn, domain_id, waiting["subscription_id"])
+        target = Target("customer", str(waiting["customer_id"]))
+        details = {"domain": waiting["name"], "reason": reason}
+        await audit.record(conn, by, f"domain.{decision}", target, details)
 
 
 async def accept(conn: Connection, domain_id: UUID) -> None:

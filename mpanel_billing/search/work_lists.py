@@ -10,8 +10,9 @@ from mpanel_billing.search import repository
 
 Row = Mapping[str, Any]
 
-DomainList = Literal["troubled", "expiring", "latest"]
-"""What a registrar or a refund is not done with; by day of expiry; those ordered last."""
+DomainList = Literal["troubled", "unproven", "expiring", "latest"]
+"""What a registrar or a refund is not done with; what buyers have still to prove; by day of expiry;
+those ordered last."""
 
 
 async def list_trouble(pool: Pool, kind: str | None, most: int) -> Sequence[Row]:

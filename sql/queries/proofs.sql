@@ -211,6 +211,20 @@ WHERE d.registrable = :registrable
   AND (:customer_id::uuid IS NULL OR d.customer_id = :customer_id::uuid)
 ORDER BY d.created_at;
 
+-- name: get_waiting(domain_id)^
+-- A domain whose buyer has still to prove it.
+SELECT
+    d.name,
+    d.unicode_name,
+    d.customer_id,
+    d.subscription_id
+FROM billing_domains AS d
+JOIN billing_domain_proofs AS p
+    ON p.domain_id = d.id
+WHERE d.id = :domain_id::uuid
+  AND d.state = 'verifying'
+  AND p.token IS NOT NULL;
+
 -- name: get_progress(domain_id, livemode)^
 SELECT
     d.id,

@@ -126,7 +126,8 @@ LIMIT :most;
 
 -- name: list_domains(which, most)
 -- `troubled`: what a registrar or a refund is not done with, the longest first. `expiring`: what a registrar's driver
--- has, by its day of expiry. `latest`: those ordered last. Each in the order of an index, so that it ends after `most`.
+-- has, by its day of expiry. `unproven`: those that their buyers have still to prove, first those that the worker no longer
+-- looks for, then by its next look. `latest`: those ordered last. Each ends after `most` entries of an index.
 WITH listed AS MATERIALIZED (
     (
         SELECT
@@ -169,6 +170,29 @@ WITH listed AS MATERIALIZED (
     UNION ALL
     (
         SELECT
+            p.domain_id,
+            '-infinity'
+        FROM billing_domain_proofs AS p
+        WHERE :which::text = 'unproven'
+          AND p.token IS NOT NULL
+          AND p.check_at IS NULL
+        ORDER BY p.domain_id
+        LIMIT :most
+    )
+    UNION ALL
+    (
+        SELECT
+            p.domain_id,
+            p.check_at
+        FROM billing_domain_proofs AS p
+        WHERE :which::text = 'unproven'
+          AND p.check_at IS NOT NULL
+        ORDER BY p.check_at
+        LIMIT :most
+    )
+    UNION ALL
+    (
+        SELECT
             d.id,
             to_timestamp(-extract(epoch FROM d.created_at))
         FROM billing_domains AS d
@@ -189,16 +213,19 @@ SELECT
     d.auto_renew,
     d.driver,
     d.needs,
-    coalesce(d.refund_error, d.last_error) AS error,
+    coalesce(d.refund_error, d.last_error, proof.last_error) AS error,
     d.refund_error IS NOT NULL AND d.given_back_at IS NULL AS is_refund,
     d.attempts,
-    d.next_attempt_at,
+    coalesce(d.next_attempt_at, proof.check_at) AS next_attempt_at,
     d.created_at,
     c.id AS customer_id,
     coalesce(c.company_name, c.name, c.email) AS customer
 FROM listed
 JOIN billing_domains AS d
     ON d.id = listed.id
+LEFT JOIN billing_domain_proofs AS proof
+    ON proof.domain_id = d.id
+    AND proof.token IS NOT NULL
 LEFT JOIN subscriptions AS s
     ON s.id = d.subscription_id
 LEFT JOIN customers AS c

@@ -144,6 +144,7 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/events/replay-failed",
         "/console/domains",
         "/console/domains?list=expiring",
+        "/console/domains?list=unproven",
         f"/console/domains/{domain}/retry",
         "/console/servers",
         "/console/servers/web1/drain",

@@ -41,6 +41,7 @@ DONE_BY: Mapping[str, str] = {
     f"{CUSTOMER}/merge": "merge",
     f"{CUSTOMER}/undo-merge": "undo_merge",
     "/api/billing/disputes/{id}/evidence": "evidence",
+    f"{DOMAIN}/verify": "verify_domain",
     "/api/billing/invoices": "new_invoice",
     f"{INVOICE}/credit-notes": "credit_note",
     f"{INVOICE}/delete": "delete_invoice",
@@ -76,7 +77,6 @@ NOT_IN_THE_CONSOLE: Mapping[str, str] = {
     f"{OPERATED}/keep-payment": _BY_COMMAND,
     f"{OPERATED}/revive": _BY_COMMAND,
     f"{SERVICE}/skip": _BY_COMMAND,
-    f"{DOMAIN}/verify": "to come",
     f"{DOMAIN}/auto-renew": "the customer's own choice",
     f"{DOMAIN}/move": "the customer's own choice",
     f"{DOMAIN}/release": "the customer's own choice",
@@ -126,6 +126,6 @@ def test_an_action_needs_the_scope_of_its_route() -> None:
 def test_what_is_only_in_the_console_is_named() -> None:
     only_here = {
         *("resend", "end_session", "make_key", "roll_key", "revoke_key"),
-        *("retry_domain", "try_catalogue"),
+        *("retry_domain", "accept_domain", "reject_domain", "try_catalogue"),
     }
     assert ACTIONS.keys() - set(DONE_BY.values()) == only_here

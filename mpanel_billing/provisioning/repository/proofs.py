@@ -52,6 +52,11 @@ async def get_open(conn: Connection, domain_id: UUID) -> OpenProof | None:
     return found[0] if found else None
 
 
+async def get_waiting(conn: Connection, domain_id: UUID) -> asyncpg.Record | None:
+    """Return a domain whose buyer has still to prove it; None for any other."""
+    return await _queries.get_waiting.fetch_one(conn, domain_id=domain_id)
+
+
 async def _list_open(conn: Connection, domain_ids: Sequence[UUID]) -> list[OpenProof]:
     rows = await _queries.list_open.fetch(conn, domain_ids=list(domain_ids))
     return [OpenProof(**{**row, "nameservers": frozenset(row["nameservers"])}) for row in rows]
