@@ -12,7 +12,8 @@ from tests.inbox import Inbox
 pytest_plugins = [
     *("tests.garbage", "tests.hanging", "tests.known_types"),
     *("tests.sessions", "tests.postgres", "tests.service", "tests.inline_worker"),
-    *("tests.nameservers", "tests.sold", "tests.spending"),
+    *("tests.nameservers", "tests.spending"),
+    *("tests.stocks", "tests.sold", "tests.taxed", "tests.currencies"),
 ]
 
 

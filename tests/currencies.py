@@ -1,5 +1,7 @@
 """A shop that sells in dollars, in yen (no decimals) and in Kuwaiti dinars (three decimals)."""
 
+import pytest
+
 from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.catalogue.schema import CatalogueFile
@@ -7,6 +9,9 @@ from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from tests.inline_worker import InlineWorker
+from tests.postgres import Stocked
+from tests.stocks import Stocks
 
 SHOP = """\
 currency = "usd"
@@ -105,6 +110,16 @@ amount_off = 100
 def shop() -> CatalogueFile:
     """Return the shop's catalogue."""
     return parse_catalogue(SHOP)
+
+
+@pytest.fixture(scope="session")
+def shop_in_currencies(stocks: Stocks, stocked: Stocked) -> Stocked:
+    """Exactly the shop on sale: a stock."""
+    return stocks.filled("in_currencies", stocked, _open)[0]
+
+
+async def _open(worker: InlineWorker) -> None:
+    await sell_in_currencies(worker.service.pool, worker.gateway)
 
 
 async def sell_in_currencies(pool: Pool, gateway: StripeGateway) -> None:

@@ -118,15 +118,23 @@ async def _migrate_and_grant(url: str) -> None:
 
 @dataclass(frozen=True)
 class Stocked:
-    """The default catalogue on sale: a database to copy, and the state file of its sandbox."""
+    """What is on sale and sold: a database to copy, and the state file of its sandbox."""
 
     template: str
     sandbox_state: Path
 
 
+STOCKS = (
+    *("sold_once", "ada_who_left", "ada_who_bought"),
+    *("metered_shop", "taxed_shop", "shop_in_currencies", "shop_abroad"),
+    "stocked",
+)
+"""The fixtures of what tests begin with (tests/stocks.py); of two, the test gets the first."""
+
+
 def stocked_of(request: pytest.FixtureRequest) -> Stocked | None:
     """Return what the test begins with, if not with nothing: by the fixtures that it asks for."""
-    name = next((one for one in ("sold_once", "stocked") if one in request.fixturenames), None)
+    name = next((one for one in STOCKS if one in request.fixturenames), None)
     return request.getfixturevalue(name) if name else None
 
 
@@ -245,7 +253,7 @@ def databases(postgres: EmbeddedPostgres, worker_id: str) -> Iterator[Databases]
 def database_url(
     databases: Databases, template: str, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """The URL of a migrated database of this test alone: no rows, or `offers`, or `sold_once`.
+    """The URL of a migrated database of this test alone: no rows, or one of `STOCKS`.
 
     Earlier tests have had it, unless the test is marked with `own_database`: nothing else tells.
     """

@@ -27,7 +27,6 @@ _granted: set[str] = set()
 GRANTED_TEMPLATES = {
     "billing_template",
     "billing_stocked",
-    "billing_sold",
     "mpanel_migrated",
     "mpanel_migrated_empty",
 }

@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.push import push_catalogue
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
+from tests.inline_worker import InlineWorker
+from tests.postgres import Stocked
 from tests.service import ORDER
+from tests.stocks import Stocks
 
 CATALOGUE = """
 currency = "usd"
@@ -71,6 +76,17 @@ async def sell(pool: Pool, gateway: StripeGateway, said: str = SAID, more: str =
     """Sell the catalogue above, which says of taxes what is `said`."""
     await apply_catalogue(pool, parse_catalogue((CATALOGUE + more).format(said=said)))
     await push_catalogue(pool, StripeCatalogue(gateway.client), livemode=False)
+
+
+@pytest.fixture(scope="session")
+def taxed_shop(stocks: Stocks, stocked: Stocked) -> Stocked:
+    """All of the catalogue above on sale, and Stripe Tax set up: a stock."""
+    return stocks.filled("taxed", stocked, _open)[0]
+
+
+async def _open(worker: InlineWorker) -> None:
+    await sell(worker.service.pool, worker.gateway, more=MORE)
+    await collect_taxes(worker.gateway)
 
 
 async def collect_taxes(gateway: StripeGateway) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
-from mpanel_billing.catalogue.file import read_catalogue_file
+from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.order import PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.catalogue.push import push_catalogue
@@ -19,9 +18,10 @@ from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.http.schemas.checkout import CheckoutRequest
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
-from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.inline_worker import InlineWorker
+from tests.postgres import Stocked
 from tests.service import Service
+from tests.stocks import Stocks
 
 HOUR, DAY = 3600, 86_400
 
@@ -36,15 +36,24 @@ COM_ABROAD = "price_in = { eur = 1199, jpy = 1999 }\n"
 
 
 @pytest.fixture
-async def offers(pool: Pool, gateway: StripeGateway, tmp_path: Path) -> None:
+def offers(shop_abroad: Stocked) -> None:
     """The default catalogue, with a setup fee, and sold in other currencies too."""
+
+
+@pytest.fixture(scope="session")
+def shop_abroad(stocks: Stocks, stocked: Stocked) -> Stocked:
+    """What `offers` says: a stock."""
+    return stocks.filled("abroad", stocked, _sell_abroad)[0]
+
+
+async def _sell_abroad(worker: InlineWorker) -> None:
+    pool = worker.service.pool
     text = DEFAULT_CATALOGUE.read_text()
     assert STARTER in text
     assert COM in text
-    file = tmp_path / "catalogue.toml"
-    file.write_text(text.replace(STARTER, STARTER + SOLD_ABROAD).replace(COM, COM + COM_ABROAD))
-    await apply_catalogue(pool, read_catalogue_file(file))
-    await push_catalogue(pool, StripeCatalogue(gateway.client), livemode=False)
+    text = text.replace(STARTER, STARTER + SOLD_ABROAD).replace(COM, COM + COM_ABROAD)
+    await apply_catalogue(pool, parse_catalogue(text))
+    await push_catalogue(pool, StripeCatalogue(worker.gateway.client), livemode=False)
 
 
 @dataclass

@@ -11,9 +11,10 @@ from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.subscriptions.lost_domains import give_back_lost
 from tests.checkout.test_taken_domains import lose_a_name
-from tests.currencies import sell_in_currencies
 from tests.inline_worker import InlineWorker
 from tests.service import CREATE_SESSION, Service, make_settings
+
+pytestmark = pytest.mark.usefixtures("shop_in_currencies")
 
 QUOTE = "/api/checkout/quote"
 KEY = "b" * 32
@@ -27,11 +28,6 @@ def settings(settings: Settings) -> Settings:
         stripe_api_base=str(settings.stripe_api_base),
         billing_api_keys=KEY,
     )
-
-
-@pytest.fixture(autouse=True)
-async def on_sale(service: Service, gateway: StripeGateway) -> None:
-    await sell_in_currencies(service.pool, gateway)
 
 
 async def post(service: Service, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:

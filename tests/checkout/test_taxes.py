@@ -13,8 +13,9 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from stripe_sandbox import Choices, Sandbox
+from tests.postgres import Stocked
 from tests.service import ORDER, Service, make_settings
-from tests.taxed import FRANCE, GERMANY, PLAIN, SAID, TEXAS, collect_taxes, sell, typed
+from tests.taxed import FRANCE, GERMANY, PLAIN, SAID, TEXAS, sell, typed
 
 
 @pytest.fixture
@@ -29,10 +30,8 @@ def settings(database_url: str, sandbox: Sandbox) -> Settings:
 
 
 @pytest.fixture
-async def shop(service: Service, gateway: StripeGateway) -> Service:
+def shop(taxed_shop: Stocked, service: Service) -> Service:
     """A seller in New York, who collects taxes in Germany, France and Texas."""
-    await sell(service.pool, gateway)
-    await collect_taxes(gateway)
     return service
 
 

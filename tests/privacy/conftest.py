@@ -1,6 +1,7 @@
 """A person with a past: everything that the service stores about a customer has been stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,9 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
 from tests.inline_worker import InlineWorker
-from tests.service import Service
+from tests.postgres import Stocked
+from tests.service import ORDER, Service
+from tests.stocks import Stocks
 
 BY = Actor("cli:tests@here")
 EMAIL = "ada.qxlovelace@example.com"
@@ -97,19 +100,62 @@ async def buy(service: Service, worker: InlineWorker, order: dict[str, Any]) -> 
     return UUID(page["subscriptionId"])
 
 
-@pytest.fixture
-async def living(service: Service, worker: InlineWorker, order_a: dict[str, Any]) -> Past:
-    """Ada while she is a customer."""
-    id_ = await buy(service, worker, order_a)
+@dataclass(frozen=True)
+class Ada(Stocked):
+    """The ids of her subscription and of her, and the cookies of her browser."""
+
+    subscription_id: str
+    customer_id: str
+    stripe_customer_id: str
+    cookies: Mapping[str, str]
+
+    def met(self, service: Service, worker: InlineWorker) -> Past:
+        """Return her past, in a copy."""
+        service.cookies.update(self.cookies)
+        ids = UUID(self.subscription_id), UUID(self.customer_id)
+        return Past(service, worker, *ids, self.stripe_customer_id)
+
+
+@pytest.fixture(scope="session")
+def ada_who_bought(stocks: Stocks, stocked: Stocked) -> Ada:
+    """She is a customer: a stock."""
+    stock, facts = stocks.filled("ada_bought", stocked, _sell_to_ada)
+    return Ada(stock.template, stock.sandbox_state, **facts)
+
+
+async def _sell_to_ada(worker: InlineWorker) -> Mapping[str, Any]:
+    service = worker.service
+    id_ = await buy(service, worker, deepcopy(ORDER))
     row = await service.row("SELECT * FROM subscriptions WHERE id = $1", id_)
     assert row["status"] == "active"
-    return Past(service, worker, id_, row["customer_id"], row["stripe_customer_id"])
+    return {
+        "subscription_id": str(id_),
+        "customer_id": str(row["customer_id"]),
+        "stripe_customer_id": row["stripe_customer_id"],
+        "cookies": service.cookies,
+    }
+
+
+@pytest.fixture(scope="session")
+def ada_who_left(stocks: Stocks, ada_who_bought: Ada) -> Ada:
+    """She was a customer, and her accounts are no more: a stock."""
+
+    async def let_her_leave(worker: InlineWorker) -> None:
+        await leave(worker.service, worker, UUID(ada_who_bought.subscription_id))
+        states = await worker.service.pool.fetch("SELECT actual FROM tenant_services")
+        assert {row["actual"] for row in states} == {"terminated"}
+
+    stock, _ = stocks.filled("ada_left", ada_who_bought, let_her_leave)
+    return replace(ada_who_bought, template=stock.template, sandbox_state=stock.sandbox_state)
 
 
 @pytest.fixture
-async def past(living: Past) -> Past:
+def living(service: Service, worker: InlineWorker, ada_who_bought: Ada) -> Past:
+    """Ada while she is a customer."""
+    return ada_who_bought.met(service, worker)
+
+
+@pytest.fixture
+def past(service: Service, worker: InlineWorker, ada_who_left: Ada) -> Past:
     """Ada after she has left."""
-    await leave(living.service, living.worker, living.subscription_id)
-    states = await living.pool.fetch("SELECT actual FROM tenant_services")
-    assert {row["actual"] for row in states} == {"terminated"}
-    return living
+    return ada_who_left.met(service, worker)

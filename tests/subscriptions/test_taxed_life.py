@@ -11,7 +11,9 @@ from mpanel_billing.settings import Settings
 from tests.commands import run_command
 from tests.service import ORDER
 from tests.subscriptions.conftest import BEARER, Backend
-from tests.taxed import GERMANY, MORE, PLAIN, TEXAS, collect_taxes, sell, typed
+from tests.taxed import GERMANY, PLAIN, TEXAS, typed
+
+pytestmark = pytest.mark.usefixtures("taxed_shop")
 
 DAY = 86_400
 STARTER = {"planId": "starter", "billingCycle": "monthly"}
@@ -28,9 +30,6 @@ def settings(settings: Settings) -> Settings:
 
 
 async def buy(backend: Backend, where: str, **order: Any) -> str:
-    gateway = backend.worker.gateway
-    await sell(backend.service.pool, gateway, more=MORE)
-    await collect_taxes(gateway)
     place, currency = WHERE[where]
     whole = PLAIN | {"currency": currency, "customer": ORDER["customer"]} | order
     page = await backend.service.order(whole)
@@ -207,9 +206,7 @@ async def test_an_order_by_mpanel_gives_its_customer_the_tax_id(
     backend: Backend, first: str
 ) -> None:
     """Stripe tells of it while the order is stored: in the same moment, before or after."""
-    gateway, pool = backend.worker.gateway, backend.service.pool
-    await sell(pool, gateway)
-    await collect_taxes(gateway)
+    pool = backend.service.pool
     customer = str(await pool.fetchval("INSERT INTO customers DEFAULT VALUES RETURNING id"))
     if first == "the event":
         await backend.service.stripe.inject_fault(

@@ -21,9 +21,10 @@ from mpanel_billing.subscriptions.repository.tax_notices import Chosen
 from mpanel_billing.subscriptions.tax_notices import tax_those_told
 from mpanel_billing.subscriptions.taxing import Enabling, Outcome, enable_taxes, withdraw_notices
 from tests.commands import Ended, run_command
+from tests.postgres import Stocked
 from tests.service import ORDER
 from tests.subscriptions.conftest import Backend
-from tests.taxed import FRANCE, GERMANY, MORE, PLAIN, TEXAS, collect_taxes, sell
+from tests.taxed import FRANCE, GERMANY, PLAIN, TEXAS
 
 OPERATOR = Actor("cli:grace@panel")
 ALL = Chosen(livemode=False)
@@ -35,11 +36,8 @@ COLLECTED = "SELECT count(*) FROM billing_changes WHERE kind = 'enable_tax' AND 
 
 
 @pytest.fixture
-async def shop(backend: Backend) -> Backend:
+def shop(taxed_shop: Stocked, backend: Backend) -> Backend:
     """It has sold without taxes, and is to collect them."""
-    gateway = backend.worker.gateway
-    await sell(backend.service.pool, gateway, more=MORE)
-    await collect_taxes(gateway)
     return backend
 
 

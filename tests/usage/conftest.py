@@ -18,8 +18,11 @@ from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.usage.sending import UsageSender
+from tests.inline_worker import InlineWorker
+from tests.postgres import Stocked
 from tests.roles import RUNTIME_ROLE, settings_under
 from tests.service import ORDER, Service
+from tests.stocks import Stocks
 from tests.subscriptions.conftest import Answer, Backend, backend, settings
 
 __all__ = ["backend", "settings"]  # fixtures
@@ -113,11 +116,23 @@ class Reporter:
         )
 
 
+@pytest.fixture(scope="session")
+def metered_shop(stocks: Stocks, stocked: Stocked) -> Stocked:
+    """Traffic and space on sale too: a stock."""
+    return stocks.filled("metered", stocked, _sell_by_usage)[0]
+
+
+async def _sell_by_usage(worker: InlineWorker) -> None:
+    pool = worker.service.pool
+    await apply_catalogue(pool, metered_file())
+    await push_catalogue(pool, StripeCatalogue(worker.gateway.client), livemode=False)
+
+
 @pytest.fixture
-async def reporter(backend: Backend, gateway: StripeGateway) -> AsyncIterator[Reporter]:
+async def reporter(
+    metered_shop: Stocked, backend: Backend, gateway: StripeGateway
+) -> AsyncIterator[Reporter]:
     service = backend.service
-    await apply_catalogue(service.pool, metered_file())
-    await push_catalogue(service.pool, StripeCatalogue(gateway.client), livemode=False)
     async with await create_pool(settings_under(service.settings, RUNTIME_ROLE)) as pool:
         yield Reporter(backend, gateway, UsageSender(pool, gateway, Pace(1000), livemode=False))
 
