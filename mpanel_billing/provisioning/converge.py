@@ -22,15 +22,8 @@ from mpanel_billing.provisioning.debt import confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
-from mpanel_billing.provisioning.lease import (
-    Clock,
-    Lease,
-    LeaseLostError,
-    break_off,
-    database_clock,
-    kept,
-    take_lease,
-)
+from mpanel_billing.provisioning.lease import Clock, Lease, LeaseLostError, database_clock
+from mpanel_billing.provisioning.leasing import break_off, kept, take_lease
 from mpanel_billing.provisioning.moving import carry_moves
 from mpanel_billing.provisioning.registrar.repository import list_due_of
 from mpanel_billing.provisioning.repository import runs

@@ -1,8 +1,6 @@
 """Records of usage: each is stored once, however often it is reported."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -11,6 +9,7 @@ from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.telemetry.counters import begin_counting_records, count_records
 from mpanel_billing.usage import repository
 from mpanel_billing.usage.limits import follow_limits
+from mpanel_billing.usage.model import Record
 
 MOST_RECORDS = 1000
 
@@ -31,17 +30,6 @@ Outcome = Literal[
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 begin_counting_records(OUTCOMES)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """How much a subscription has used of a meter, and when; `id` is the reporter's."""
-
-    id: str
-    subscription_id: UUID
-    meter: str
-    quantity: int
-    used_at: datetime
 
 
 async def take_records(

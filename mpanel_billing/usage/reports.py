@@ -7,7 +7,6 @@ are not billed, as if Stripe had refused them. A comparison of the sums shows th
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -17,27 +16,11 @@ from mpanel_billing.mirror.reading import Fields
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.telemetry.quoting import quote
 from mpanel_billing.usage import repository
+from mpanel_billing.usage.model import DroppedEvent, UsageReport
 
 logger = logging.getLogger(__name__)
 
 _UUID_LENGTH = 36
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedEvent:
-    """A meter event of ours that Stripe does not count, and why."""
-
-    id: UUID
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReport:
-    """How many meter events Stripe does not count, and those that it names."""
-
-    dropped: int
-    detail: str
-    named: tuple[DroppedEvent, ...]
 
 
 async def read_reports(pool: Pool, gateway: StripeGateway, *, livemode: bool) -> int:

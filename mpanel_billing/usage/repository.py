@@ -3,15 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing.catalogue.usage import Aggregation, read_tiers
 from mpanel_billing.database.queries import Connection, load_queries
-
-if TYPE_CHECKING:
-    from mpanel_billing.usage.records import Record
-    from mpanel_billing.usage.reports import UsageReport
+from mpanel_billing.usage.model import Record, UsageReport
 
 _queries = load_queries("usage")
 _reports = load_queries("usage_reports")
@@ -42,7 +39,7 @@ class Claimed:
 
 
 async def store_records(
-    conn: Connection, records: Sequence["Record"], owner_id: UUID | None, *, livemode: bool
+    conn: Connection, records: Sequence[Record], owner_id: UUID | None, *, livemode: bool
 ) -> Sequence[tuple[str, bool]]:
     """Store what can be stored; return of each, in their order, stored, known or why not.
 
@@ -58,7 +55,7 @@ async def store_records(
 
 
 async def list_known(
-    conn: Connection, records: Sequence["Record"], places: Iterable[int]
+    conn: Connection, records: Sequence[Record], places: Iterable[int]
 ) -> dict[int, str]:
     """Return of each of the places why it was known: duplicate, id_reused or second_taken."""
     asked = _rows((place, records[place]) for place in places)
@@ -66,7 +63,7 @@ async def list_known(
     return {row["place"]: row["outcome"] for row in rows}
 
 
-def _rows(records: Iterable[tuple[int, "Record"]]) -> list[dict[str, Any]]:
+def _rows(records: Iterable[tuple[int, Record]]) -> list[dict[str, Any]]:
     return [
         {
             "place": place,
@@ -213,7 +210,7 @@ async def retry_report(conn: Connection, event_id: str, error: str) -> None:
     await _reports.retry_report.execute(conn, event_id=event_id, error=error)
 
 
-async def finish_report(conn: Connection, event_id: str, report: "UsageReport") -> None:
+async def finish_report(conn: Connection, event_id: str, report: UsageReport) -> None:
     """Note what a report says; the meter events that it names are not billed."""
     errors = [{"id": str(each.id), "error": each.error} for each in report.named]
     await _reports.finish_report.execute(

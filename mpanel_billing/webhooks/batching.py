@@ -24,14 +24,10 @@ from mpanel_billing.errors import DatabaseUnavailableError
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.telemetry.counters import count_batch
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import (
-    PreparedEvent,
-    Received,
-    prepare_event,
-    receive_on_fast_path,
-)
+from mpanel_billing.webhooks.fast_path import Received, receive_on_fast_path
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
+from mpanel_billing.webhooks.prepared import PreparedEvent, prepare_event
 from mpanel_billing.webhooks.recent import RecentInvoices
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.repository import GROUPS
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.mirror.verdicts import Verdict, judge
-from mpanel_billing.webhooks.fast_path import PreparedEvent, receive
+from mpanel_billing.webhooks.fast_path import receive
+from mpanel_billing.webhooks.prepared import PreparedEvent
 from mpanel_billing.webhooks.recent import RecentInvoices
 
 _ROUNDS = 3

@@ -12,7 +12,7 @@ from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types.invoice import InvoiceFacts
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import PreparedEvent
+from mpanel_billing.webhooks.prepared import PreparedEvent
 
 _MOST = 64
 """Invoices, each with what its event carries: some 30 KB. Those of a second come close together."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -11,9 +11,7 @@ import orjson
 from mpanel_billing.database.queries import Connection, Query, load_queries
 from mpanel_billing.mirror.repository import GROUPS
 from mpanel_billing.webhooks.event import Selection
-
-if TYPE_CHECKING:  # it imports this module
-    from mpanel_billing.webhooks.fast_path import PreparedEvent
+from mpanel_billing.webhooks.prepared import PreparedEvent
 
 _queries = load_queries("inbox")
 _reports = load_queries("usage_reports")
@@ -53,7 +51,7 @@ async def note_usage_report(conn: Connection, event_id: str) -> None:
 
 async def receive_events(
     conn: Connection,
-    events: "Sequence[PreparedEvent]",
+    events: Sequence[PreparedEvent],
     rows: Mapping[str, Sequence[orjson.Fragment]],
     locks: tuple[Sequence[str], Sequence[str]],
     *,

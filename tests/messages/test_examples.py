@@ -19,7 +19,8 @@ from mpanel_billing.stripe_gateway.catalogue import StripeCatalogue
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.price_announcements import announce_migration
 from mpanel_billing.subscriptions.repository import tax_notices
-from mpanel_billing.usage.records import Record, take_records
+from mpanel_billing.usage.model import Record
+from mpanel_billing.usage.records import take_records
 from tests.inline_worker import GRACE, RETENTION
 from tests.messages.conftest import OPERATOR, Life, Panel, send_due
 from tests.messages.examples import hold, read_examples

@@ -12,8 +12,8 @@ from mpanel_billing.mirror.snapshot import snapshot_of_answer
 from mpanel_billing.mirror.types import normalise
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 from mpanel_billing.reconciliation.compare import differences
-from mpanel_billing.webhooks.fast_path import prepare_event
 from mpanel_billing.webhooks.inbox import retry_event
+from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.webhooks.pair import LATER, event_of

@@ -8,7 +8,7 @@ import pytest
 
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.provisioning import operations
-from mpanel_billing.provisioning.lease import take_lease
+from mpanel_billing.provisioning.leasing import take_lease
 from mpanel_billing.provisioning.repository import runs
 from tests import stripe_objects as made
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items

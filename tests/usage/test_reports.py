@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from mpanel_billing.settings import Settings
-from mpanel_billing.usage.reports import DroppedEvent, read_reports, report_of
+from mpanel_billing.usage.model import DroppedEvent
+from mpanel_billing.usage.reports import read_reports, report_of
 from stripe_sandbox import Choices
 from stripe_sandbox.delivery import sign
 from tests.commands import run_command

@@ -6,8 +6,9 @@ from typing import Any
 
 from mpanel_billing.mirror.service import APPLIED
 from mpanel_billing.webhooks.event import Event, parse_event
-from mpanel_billing.webhooks.fast_path import prepare_event, receive_on_fast_path
+from mpanel_billing.webhooks.fast_path import receive_on_fast_path
 from mpanel_billing.webhooks.jsonb import Body
+from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 

@@ -19,10 +19,11 @@ from mpanel_billing.database.pool import Pool, create_pool, transaction
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.event import Event, parse_event
-from mpanel_billing.webhooks.fast_path import Received, prepare_event, receive_on_fast_path
+from mpanel_billing.webhooks.fast_path import Received, receive_on_fast_path
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
 from mpanel_billing.webhooks.inbox import receive_event, receive_events
 from mpanel_billing.webhooks.jsonb import Body
+from mpanel_billing.webhooks.prepared import prepare_event
 from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.convergence.news import TOLD as TOLD_OF_ALL

@@ -15,7 +15,7 @@ from mpanel_billing.webhooks.event import (
     parse_body,
     parse_event,
 )
-from mpanel_billing.webhooks.fast_path import prepare_event
+from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
 
 

@@ -14,8 +14,8 @@ import pytest
 from mpanel_billing.mirror.reading import ORDER_METADATA_KEY
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import prepare_event
 from mpanel_billing.webhooks.inbox import receive_event
+from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.webhooks.pair import LATER, MONTH, NOW, Pair, bill, event_of, renewal

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import prepare_event, receive
+from mpanel_billing.webhooks.fast_path import receive
 from mpanel_billing.webhooks.full_path import LeftEvent, receive_decided
+from mpanel_billing.webhooks.prepared import prepare_event
 from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.webhooks.pair import NOW, Pair, event_of, renewal

@@ -8,7 +8,8 @@ from mpanel_billing.database.pool import transaction
 from mpanel_billing.mirror.service import apply_snapshots
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import prepare_event, receive
+from mpanel_billing.webhooks.fast_path import receive
+from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.webhooks.pair import LATER, event_of

@@ -12,7 +12,7 @@ from mpanel_billing.database.queries import load_queries, name_of
 from mpanel_billing.mirror.reading import ORDER_METADATA_KEY
 from mpanel_billing.webhooks.batching import EventBatcher
 from mpanel_billing.webhooks.event import Event
-from mpanel_billing.webhooks.fast_path import prepare_event
+from mpanel_billing.webhooks.prepared import prepare_event
 from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.inbox import Inbox

@@ -15,7 +15,7 @@ from mpanel_billing.database.migrations import migrate
 from mpanel_billing.database.pool import create_pool, transaction
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
-from mpanel_billing.provisioning.lease import take_lease
+from mpanel_billing.provisioning.leasing import take_lease
 from mpanel_billing.worker.sweep import sweep
 from tests.processes import SERVICE, running_worker, service_environment
 from tests.provisioning.conftest import ProvisioningSystem, open_system

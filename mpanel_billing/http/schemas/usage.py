@@ -19,7 +19,8 @@ from mpanel_billing.http.schemas.base import (
     StrictRequest,
 )
 from mpanel_billing.usage.current import CurrentUsage
-from mpanel_billing.usage.records import MOST_RECORDS, Outcome, Record
+from mpanel_billing.usage.model import Record
+from mpanel_billing.usage.records import MOST_RECORDS, Outcome
 
 LARGEST_QUANTITY = 10**12
 
