@@ -41,20 +41,27 @@ RETURNING t.relname AS table
 """What a failed CREATE INDEX CONCURRENTLY leaves behind: REINDEX completes it."""
 _REVENUE = """
 TRUNCATE billing_revenue, billing_revenue_sums;
-INSERT INTO billing_revenue (subscription_id, currency, livemode, amount, changes_at)
-SELECT s.id, r.currency, r.livemode, r.amount, r.changes_at
+INSERT INTO billing_revenue (
+    subscription_id, livemode, currency, kind, stripe_id, customer_id, amount, taken_off, ends_at,
+    changes_at
+)
+SELECT s.id, r.*
 FROM subscriptions AS s
-CROSS JOIN LATERAL billing_subscription_revenue_v1(s.id) AS r;
-INSERT INTO billing_revenue_sums (livemode, currency, subscriptions, amount)
-SELECT livemode, currency, count(*), sum(amount)
+CROSS JOIN LATERAL billing_subscription_revenue_v2(s.id) AS r;
+INSERT INTO billing_revenue_sums (
+    livemode, currency, kind, stripe_id, subscriptions, customers, amount, taken_off
+)
+SELECT livemode, currency, kind, stripe_id, count(*), count(DISTINCT customer_id), sum(amount),
+    sum(taken_off)
 FROM billing_revenue
-GROUP BY livemode, currency;
+GROUP BY livemode, currency, kind, stripe_id;
 INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
 SELECT r.subscription_id, r.currency, s.created_at, r.livemode, r.amount, r.amount
 FROM billing_revenue AS r
 JOIN subscriptions AS s
     ON s.id = r.subscription_id
-WHERE r.amount <> 0
+WHERE r.kind = 'all'
+  AND r.amount <> 0
 """
 _AUDIT = """
 INSERT INTO billing_audit_entries (actor, action, target_type, target_id, outcome)

@@ -3465,6 +3465,107 @@ END
 $$;
 COMMENT ON FUNCTION billing_revenue_of_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) IS 'What a state of a subscription adds to the monthly recurring revenue at a time: minor units, not rounded';
 
+CREATE FUNCTION billing_revenue_parts_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) RETURNS TABLE(currency text, product text, discount text, amount numeric)
+    LANGUAGE plpgsql STABLE ROWS 2
+    AS $$
+#variable_conflict use_column
+DECLARE
+    term record;
+    applied record;
+    amounts numeric[];
+    remaining numeric[];
+    eligible numeric[];
+    whole numeric;
+    taken numeric;
+BEGIN
+    FOR term IN
+        SELECT
+            i.months,
+            i.months = min(i.months) OVER () AS is_most_frequent,
+            array_agg(i.item ORDER BY i.position) AS items,
+            array_agg(i.product ORDER BY i.position) AS products,
+            array_agg(i.currency ORDER BY i.position) AS currencies,
+            array_agg(i.amount ORDER BY i.position) AS amounts
+        FROM (
+            SELECT
+                listed.position,
+                listed.item ->> 'item' AS item,
+                listed.item ->> 'product' AS product,
+                listed.item ->> 'currency' AS currency,
+                coalesce((listed.item ->> 'amount')::numeric * (listed.item ->> 'quantity')::numeric, 0) AS amount,
+                ((listed.item ->> 'count')::integer * CASE listed.item ->> 'interval'
+                    WHEN 'year' THEN 12
+                    WHEN 'month' THEN 1
+                    WHEN 'week' THEN 12 / 52.0
+                    WHEN 'day' THEN 12 / 365.0
+                END)::numeric AS months
+            FROM jsonb_array_elements(state -> 'items') WITH ORDINALITY AS listed (item, position)
+        ) AS i
+        WHERE i.months IS NOT NULL
+        GROUP BY i.months
+    LOOP
+        amounts := term.amounts;
+        FOR applied IN
+            SELECT
+                listed.discount ->> 'discount' AS id,
+                listed.discount ->> 'item' AS item,
+                t.stripe_product_ids,
+                t.percent_off,
+                t.amount_off,
+                state ->> 'currency' AS currency
+            FROM jsonb_array_elements(state -> 'discounts') WITH ORDINALITY AS listed (discount, position)
+            JOIN billing_discount_terms AS t
+                ON t.subscription_id = of_subscription
+                AND t.stripe_discount_id = listed.discount ->> 'discount'
+            WHERE (t.ends_at IS NULL OR t.ends_at > moment)
+              AND t.duration IS DISTINCT FROM 'once'
+              AND (t.percent_off IS NOT NULL OR (t.currency = state ->> 'currency' AND term.is_most_frequent))
+            ORDER BY listed.position
+        LOOP
+            SELECT
+                array_agg(
+                    CASE
+                        WHEN (applied.item IS NULL OR applied.item = charged.item)
+                            AND (applied.stripe_product_ids IS NULL OR charged.product = ANY(applied.stripe_product_ids))
+                            THEN greatest(charged.amount, 0)
+                        ELSE 0
+                    END
+                    ORDER BY charged.position
+                )
+            INTO eligible
+            FROM unnest(term.items, term.products, amounts) WITH ORDINALITY AS charged (item, product, amount, position);
+            SELECT coalesce(sum(each.amount), 0) INTO whole FROM unnest(eligible) AS each (amount);
+            remaining := amounts;
+            IF whole <> 0 THEN
+                taken := coalesce(
+                    billing_chargeable_v1(whole * applied.percent_off / 100, applied.currency),
+                    least(applied.amount_off, whole)
+                );
+                SELECT array_agg(charged.amount - taken * charged.eligible / whole ORDER BY charged.position)
+                INTO remaining
+                FROM unnest(amounts, eligible) WITH ORDINALITY AS charged (amount, eligible, position);
+            END IF;
+            RETURN QUERY
+            SELECT
+                charged.currency,
+                charged.product,
+                applied.id,
+                charged.amount / term.months - charged.remaining / term.months
+            FROM unnest(term.currencies, term.products, amounts, remaining) AS charged (currency, product, amount, remaining);
+            amounts := remaining;
+        END LOOP;
+        RETURN QUERY
+        SELECT
+            charged.currency,
+            charged.product,
+            NULL::text,
+            charged.amount / term.months
+        FROM unnest(term.currencies, term.products, amounts) AS charged (currency, product, amount);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION billing_revenue_parts_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) IS 'What each item of a subscription adds to the monthly recurring revenue, and what each discount takes off it: minor units, not rounded';
+
 CREATE FUNCTION billing_revenue_state_v1(in_currency text, items jsonb, discounts jsonb) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -3753,6 +3854,90 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
     GROUP BY s.id, s.livemode, added.currency
 $$;
 COMMENT ON FUNCTION billing_subscription_revenue_v1(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue: minor units by currency, not rounded';
+
+CREATE FUNCTION billing_subscription_revenue_v2(of_subscription uuid) RETURNS TABLE(livemode boolean, currency text, kind text, stripe_id text, customer_id uuid, amount numeric, taken_off numeric, ends_at timestamp with time zone, changes_at timestamp with time zone)
+    LANGUAGE sql STABLE ROWS 3
+    AS $$
+    WITH parts AS MATERIALIZED (
+        SELECT
+            s.livemode,
+            coalesce(s.customer_id, s.id) AS customer_id,
+            part.currency,
+            coalesce(part.product, '') AS product,
+            part.discount,
+            CASE WHEN part.discount IS NULL THEN part.amount ELSE 0 END AS amount,
+            CASE WHEN part.discount IS NULL THEN 0 ELSE part.amount END AS taken_off
+        FROM subscriptions AS s
+        CROSS JOIN LATERAL billing_revenue_parts_v1(s.id, billing_stored_revenue_state_v1(s.id, s.currency), now()) AS part
+        WHERE s.id = of_subscription
+          AND s.stripe_status IN ('active', 'past_due')
+    ),
+    whole AS MATERIALIZED (
+        SELECT
+            p.livemode,
+            p.currency,
+            p.customer_id,
+            sum(p.amount) AS amount,
+            sum(p.taken_off) AS taken_off
+        FROM parts AS p
+        GROUP BY p.livemode, p.currency, p.customer_id
+    )
+    SELECT
+        w.livemode,
+        w.currency,
+        'all',
+        '',
+        w.customer_id,
+        w.amount,
+        w.taken_off,
+        NULL::timestamptz,
+        (
+            SELECT min(d.ends_at)
+            FROM subscription_discounts AS d
+            WHERE d.subscription_id = of_subscription
+              AND d.ends_at > now()
+        )
+    FROM whole AS w
+    UNION ALL
+    SELECT
+        p.livemode,
+        p.currency,
+        'product',
+        p.product,
+        p.customer_id,
+        sum(p.amount),
+        sum(p.taken_off),
+        NULL,
+        NULL
+    FROM parts AS p
+    GROUP BY p.livemode, p.currency, p.product, p.customer_id
+    UNION ALL
+    SELECT
+        w.livemode,
+        w.currency,
+        'coupon',
+        coalesce(d.stripe_coupon_id, ''),
+        w.customer_id,
+        w.amount,
+        sum(p.taken_off),
+        max(coalesce(d.ends_at, 'infinity')),
+        NULL
+    FROM parts AS p
+    JOIN whole AS w
+        ON w.currency = p.currency
+    CROSS JOIN LATERAL (
+        -- one discount may be on several items
+        SELECT
+            given.stripe_coupon_id,
+            given.ends_at
+        FROM subscription_discounts AS given
+        WHERE given.subscription_id = of_subscription
+          AND given.stripe_discount_id = p.discount
+        LIMIT 1
+    ) AS d
+    GROUP BY w.livemode, w.currency, coalesce(d.stripe_coupon_id, ''), w.customer_id, w.amount
+$$;
+COMMENT ON FUNCTION billing_subscription_revenue_v2(of_subscription uuid) IS 'What a subscription adds to the monthly recurring revenue, of all, by product and by coupon: minor units, not rounded';
 
 CREATE FUNCTION billing_suspension_message(subscription uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -8353,16 +8538,27 @@ ALTER TABLE billing_moves ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE billing_revenue (
     subscription_id uuid NOT NULL,
     currency text NOT NULL,
+    kind text NOT NULL,
+    stripe_id text NOT NULL,
     livemode boolean NOT NULL,
+    customer_id uuid NOT NULL,
     amount numeric NOT NULL,
-    changes_at timestamp with time zone
+    taken_off numeric NOT NULL,
+    ends_at timestamp with time zone,
+    changes_at timestamp with time zone,
+    CONSTRAINT billing_revenue_kind_check CHECK ((kind = ANY ('{all,product,coupon}'::text[])))
 );
-COMMENT ON TABLE billing_revenue IS 'What each subscription adds to billing_revenue_sums';
+COMMENT ON TABLE billing_revenue IS 'What each subscription adds to billing_revenue_sums: all of it, by product and by coupon';
 COMMENT ON COLUMN billing_revenue.subscription_id IS 'The subscription; its row may have been deleted since';
 COMMENT ON COLUMN billing_revenue.currency IS 'ISO 4217, lower case, of its items';
+COMMENT ON COLUMN billing_revenue.kind IS 'all: one row; product: one for each of its products; coupon: one for each that takes something off it';
+COMMENT ON COLUMN billing_revenue.stripe_id IS 'prod_... of the product, or the coupon''s id; empty: of all, or not known';
 COMMENT ON COLUMN billing_revenue.livemode IS 'Whether it is in Stripe''s live mode';
-COMMENT ON COLUMN billing_revenue.amount IS 'Minor units per month, not rounded';
-COMMENT ON COLUMN billing_revenue.changes_at IS 'When time alone changes it: the end of a discount; null: never';
+COMMENT ON COLUMN billing_revenue.customer_id IS 'Who has it; the subscription itself, if nobody is known';
+COMMENT ON COLUMN billing_revenue.amount IS 'Minor units per month after discounts, not rounded; of a coupon: all that the subscription adds';
+COMMENT ON COLUMN billing_revenue.taken_off IS 'What coupons take off it, or what this one does: minor units per month, not rounded';
+COMMENT ON COLUMN billing_revenue.ends_at IS 'Of a coupon: until when it applies; infinity: no end';
+COMMENT ON COLUMN billing_revenue.changes_at IS 'When time alone changes it: the end of a discount; null: never, or said of all';
 
 CREATE TABLE billing_revenue_changes (
     subscription_id uuid NOT NULL,
@@ -8376,15 +8572,23 @@ COMMENT ON COLUMN billing_revenue_changes.changed_in IS 'The transaction that ch
 CREATE TABLE billing_revenue_sums (
     livemode boolean NOT NULL,
     currency text NOT NULL,
+    kind text NOT NULL,
+    stripe_id text NOT NULL,
     subscriptions bigint NOT NULL,
-    amount numeric NOT NULL
+    customers bigint NOT NULL,
+    amount numeric NOT NULL,
+    taken_off numeric NOT NULL
 )
 WITH (fillfactor='50');
 COMMENT ON TABLE billing_revenue_sums IS 'The sums of billing_revenue; rows change every minute in place, on half-empty pages';
 COMMENT ON COLUMN billing_revenue_sums.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_revenue_sums.currency IS 'ISO 4217, lower case';
-COMMENT ON COLUMN billing_revenue_sums.subscriptions IS 'How many subscriptions have items in it';
+COMMENT ON COLUMN billing_revenue_sums.kind IS 'all, product or coupon';
+COMMENT ON COLUMN billing_revenue_sums.stripe_id IS 'As in billing_revenue';
+COMMENT ON COLUMN billing_revenue_sums.subscriptions IS 'How many subscriptions have such a row';
+COMMENT ON COLUMN billing_revenue_sums.customers IS 'How many different customers they are of';
 COMMENT ON COLUMN billing_revenue_sums.amount IS 'Minor units per month, not rounded';
+COMMENT ON COLUMN billing_revenue_sums.taken_off IS 'Minor units per month, not rounded';
 
 CREATE VIEW billing_mrr AS
  WITH changed AS MATERIALIZED (
@@ -8404,13 +8608,14 @@ CREATE VIEW billing_mrr AS
             kept.subscriptions,
             kept.amount
            FROM billing_revenue_sums kept
+          WHERE (kept.kind = 'all'::text)
         UNION ALL
          SELECT before.livemode,
             before.currency,
             '-1'::integer,
             (- before.amount)
            FROM (changed
-             JOIN billing_revenue before ON ((before.subscription_id = changed.subscription_id)))
+             JOIN billing_revenue before ON (((before.subscription_id = changed.subscription_id) AND (before.kind = 'all'::text))))
         UNION ALL
          SELECT added_1.livemode,
             added_1.currency,
@@ -8425,6 +8630,320 @@ COMMENT ON COLUMN billing_mrr.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_mrr.currency IS 'ISO 4217';
 COMMENT ON COLUMN billing_mrr.subscriptions IS 'How many are active or past due';
 COMMENT ON COLUMN billing_mrr.mrr IS 'Minor units of currency per month';
+
+CREATE VIEW billing_revenue_now AS
+ WITH changed AS MATERIALIZED (
+         SELECT c.subscription_id
+           FROM billing_revenue_changes c
+        UNION
+         SELECT r.subscription_id
+           FROM billing_revenue r
+          WHERE (r.changes_at <= now())
+        ), differing AS MATERIALIZED (
+         SELECT '-1'::integer AS times,
+            before.livemode,
+            before.currency,
+            before.kind,
+            before.stripe_id,
+            before.customer_id,
+            before.amount,
+            before.taken_off,
+            NULL::timestamp with time zone AS ends_at
+           FROM (changed
+             CROSS JOIN LATERAL ( SELECT stored.subscription_id,
+                    stored.currency,
+                    stored.kind,
+                    stored.stripe_id,
+                    stored.livemode,
+                    stored.customer_id,
+                    stored.amount,
+                    stored.taken_off,
+                    stored.ends_at,
+                    stored.changes_at
+                   FROM billing_revenue stored
+                  WHERE (stored.subscription_id = changed.subscription_id)
+                 OFFSET 0) before)
+        UNION ALL
+         SELECT 1,
+            added.livemode,
+            added.currency,
+            added.kind,
+            added.stripe_id,
+            added.customer_id,
+            added.amount,
+            added.taken_off,
+            added.ends_at
+           FROM (changed
+             CROSS JOIN LATERAL billing_subscription_revenue_v2(changed.subscription_id) added(livemode, currency, kind, stripe_id, customer_id, amount, taken_off, ends_at, changes_at))
+        )
+ SELECT livemode,
+    currency,
+    kind,
+    stripe_id,
+    subscriptions,
+    customers,
+    amount,
+    taken_off,
+    GREATEST(ends_at, ( SELECT r.ends_at
+           FROM billing_revenue r
+          WHERE ((r.kind = 'coupon'::text) AND (r.stripe_id = s.stripe_id) AND (r.livemode = s.livemode) AND (r.currency = s.currency) AND (NOT (r.subscription_id IN ( SELECT changed.subscription_id
+                   FROM changed))))
+          ORDER BY r.ends_at DESC
+         LIMIT 1)) AS ends_at
+   FROM ( SELECT added.livemode,
+            added.currency,
+            added.kind,
+            added.stripe_id,
+            (sum(added.subscriptions))::bigint AS subscriptions,
+            (sum(added.customers))::bigint AS customers,
+            sum(added.amount) AS amount,
+            sum(added.taken_off) AS taken_off,
+            max(added.ends_at) AS ends_at
+           FROM ( SELECT kept.livemode,
+                    kept.currency,
+                    kept.kind,
+                    kept.stripe_id,
+                    kept.subscriptions,
+                    kept.customers,
+                    kept.amount,
+                    kept.taken_off,
+                    NULL::timestamp with time zone AS ends_at
+                   FROM billing_revenue_sums kept
+                UNION ALL
+                 SELECT d.livemode,
+                    d.currency,
+                    d.kind,
+                    d.stripe_id,
+                    d.times,
+                    0,
+                    ((d.times)::numeric * d.amount),
+                    ((d.times)::numeric * d.taken_off),
+                    d.ends_at
+                   FROM differing d
+                UNION ALL
+                 SELECT one.livemode,
+                    one.currency,
+                    one.kind,
+                    one.stripe_id,
+                    0,
+                    one.times,
+                    0,
+                    0,
+                    NULL::timestamp with time zone
+                   FROM (( SELECT d.livemode,
+                            d.currency,
+                            d.kind,
+                            d.stripe_id,
+                            d.customer_id,
+                            max(d.times) AS times
+                           FROM differing d
+                          GROUP BY d.livemode, d.currency, d.kind, d.stripe_id, d.customer_id
+                         HAVING (max(d.times) = min(d.times))) one
+                     LEFT JOIN LATERAL ( SELECT true AS is_there
+                           FROM billing_revenue r
+                          WHERE ((r.customer_id = one.customer_id) AND (r.kind = one.kind) AND (r.stripe_id = one.stripe_id) AND (r.livemode = one.livemode) AND (r.currency = one.currency) AND (NOT (r.subscription_id IN ( SELECT changed.subscription_id
+                                   FROM changed))))
+                         LIMIT 1) other ON (true))
+                  WHERE (other.is_there IS NULL)) added
+          GROUP BY added.livemode, added.currency, added.kind, added.stripe_id) s
+  WHERE (subscriptions > 0);
+COMMENT ON VIEW billing_revenue_now IS 'Monthly recurring revenue of all, by product and by coupon, not rounded';
+COMMENT ON COLUMN billing_revenue_now.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_revenue_now.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_revenue_now.kind IS 'all, product or coupon';
+COMMENT ON COLUMN billing_revenue_now.stripe_id IS 'prod_..., or the coupon''s id';
+COMMENT ON COLUMN billing_revenue_now.subscriptions IS 'How many that are active or past due have it';
+COMMENT ON COLUMN billing_revenue_now.customers IS 'How many different customers they are of';
+COMMENT ON COLUMN billing_revenue_now.amount IS 'Minor units per month, after discounts; of a coupon: all that those subscriptions add';
+COMMENT ON COLUMN billing_revenue_now.taken_off IS 'Minor units per month that coupons take off it, or that this one does';
+COMMENT ON COLUMN billing_revenue_now.ends_at IS 'Of a coupon: when the last of them ends; infinity: one has no end';
+
+CREATE TABLE coupons (
+    code text NOT NULL,
+    name text NOT NULL,
+    percent_off numeric(5,2),
+    amount_off bigint,
+    currency text,
+    duration text NOT NULL,
+    duration_in_months integer,
+    max_redemptions integer,
+    max_per_customer integer,
+    expires_at timestamp with time zone,
+    products text[] DEFAULT '{}'::text[] NOT NULL,
+    first_order_only boolean DEFAULT false NOT NULL,
+    retention boolean DEFAULT false NOT NULL,
+    minimum_amount bigint,
+    amount_off_in jsonb DEFAULT '{}'::jsonb NOT NULL,
+    minimum_amount_in jsonb DEFAULT '{}'::jsonb NOT NULL,
+    stripe_coupon_id text,
+    livemode boolean,
+    active boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
+    CONSTRAINT coupons_amount_off_in_check CHECK ((jsonb_typeof(amount_off_in) = 'object'::text)),
+    CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
+    CONSTRAINT coupons_check1 CHECK (((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL))),
+    CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
+    CONSTRAINT coupons_check3 CHECK (((stripe_coupon_id IS NULL) = (livemode IS NULL))),
+    CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT coupons_duration_check CHECK ((duration = ANY (ARRAY['once'::text, 'repeating'::text, 'forever'::text]))),
+    CONSTRAINT coupons_duration_in_months_check CHECK ((duration_in_months > 0)),
+    CONSTRAINT coupons_max_per_customer_check CHECK ((max_per_customer > 0)),
+    CONSTRAINT coupons_max_redemptions_check CHECK ((max_redemptions > 0)),
+    CONSTRAINT coupons_minimum_amount_check CHECK ((minimum_amount > 0)),
+    CONSTRAINT coupons_minimum_amount_in_check CHECK ((jsonb_typeof(minimum_amount_in) = 'object'::text)),
+    CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
+);
+COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
+COMMENT ON COLUMN coupons.code IS 'What the buyer enters; compared in upper case';
+COMMENT ON COLUMN coupons.name IS 'Shown to the buyer and in Stripe';
+COMMENT ON COLUMN coupons.percent_off IS 'Percent of the order, or of its products; null: a fixed amount';
+COMMENT ON COLUMN coupons.amount_off IS 'Minor units of currency; null: a percentage';
+COMMENT ON COLUMN coupons.currency IS 'Of amount_off and minimum_amount';
+COMMENT ON COLUMN coupons.duration IS 'once, repeating (for duration_in_months) or forever';
+COMMENT ON COLUMN coupons.duration_in_months IS 'Of a repeating coupon';
+COMMENT ON COLUMN coupons.max_redemptions IS 'How many orders may have it, open payment pages included; null: any number';
+COMMENT ON COLUMN coupons.max_per_customer IS 'How many of them may be one person''s; null: any number';
+COMMENT ON COLUMN coupons.expires_at IS 'From then on it cannot be ordered; null: no end';
+COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is taken off; empty: everything in the order';
+COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
+COMMENT ON COLUMN coupons.retention IS 'Not for orders: offered to who wants to cancel';
+COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
+COMMENT ON COLUMN coupons.amount_off_in IS 'What it takes off in other currencies, minor units by currency: {"jpy": 500}';
+COMMENT ON COLUMN coupons.minimum_amount_in IS 'minimum_amount in other currencies, minor units by currency';
+COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe, and with _ and a currency behind it those of amount_off_in; null: not pushed yet';
+COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
+COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
+COMMENT ON COLUMN coupons.created_at IS 'When this row was created';
+COMMENT ON COLUMN coupons.updated_at IS 'When this row was last changed';
+
+CREATE TABLE subscription_discounts (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    subscription_id uuid NOT NULL,
+    stripe_discount_id text NOT NULL,
+    stripe_subscription_item_id text,
+    "position" integer NOT NULL,
+    stripe_coupon_id text,
+    coupon_name text,
+    percent_off numeric,
+    amount_off bigint,
+    currency text,
+    duration text,
+    stripe_product_ids text[],
+    starts_at timestamp with time zone,
+    ends_at timestamp with time zone,
+    fetched boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscription_discounts_amount_off_check CHECK ((amount_off >= 0)),
+    CONSTRAINT subscription_discounts_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
+    CONSTRAINT subscription_discounts_percent_off_check CHECK (((percent_off >= (0)::numeric) AND (percent_off <= (100)::numeric)))
+);
+COMMENT ON TABLE subscription_discounts IS 'The discounts of subscriptions and of their items, as Stripe has them';
+COMMENT ON COLUMN subscription_discounts.id IS 'Our id';
+COMMENT ON COLUMN subscription_discounts.subscription_id IS 'The subscription';
+COMMENT ON COLUMN subscription_discounts.stripe_discount_id IS 'di_...';
+COMMENT ON COLUMN subscription_discounts.stripe_subscription_item_id IS 'si_... of the only item that it is for; null: the whole subscription';
+COMMENT ON COLUMN subscription_discounts."position" IS 'The order in which discounts apply, each to what the ones before left; those of items come first';
+COMMENT ON COLUMN subscription_discounts.stripe_coupon_id IS 'The coupon''s id; null: not known yet, Stripe is being asked';
+COMMENT ON COLUMN subscription_discounts.coupon_name IS 'What customers see on invoices';
+COMMENT ON COLUMN subscription_discounts.percent_off IS 'Percent that it takes off; null: it takes off an amount';
+COMMENT ON COLUMN subscription_discounts.amount_off IS 'Minor units of currency that it takes off each invoice; null: it takes off a percentage';
+COMMENT ON COLUMN subscription_discounts.currency IS 'ISO 4217, lower case, of amount_off';
+COMMENT ON COLUMN subscription_discounts.duration IS 'once, repeating or forever: for one invoice, until ends_at, or always';
+COMMENT ON COLUMN subscription_discounts.stripe_product_ids IS 'prod_... of the only products that it is for; null: all';
+COMMENT ON COLUMN subscription_discounts.starts_at IS 'When it was given';
+COMMENT ON COLUMN subscription_discounts.ends_at IS 'Until when it applies; null: no end';
+COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked for its coupon: events carry ids, and not what a coupon is limited to';
+COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
+COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
+
+CREATE VIEW billing_mrr_by_coupon AS
+ SELECT r.livemode,
+    r.currency,
+    ours.code,
+    COALESCE(ours.name, ( SELECT d.coupon_name
+           FROM ((( SELECT given.subscription_id
+                   FROM billing_revenue given
+                  WHERE ((given.kind = 'coupon'::text) AND (given.stripe_id = r.stripe_id))
+                  ORDER BY given.ends_at DESC
+                 LIMIT 1)
+                UNION ALL
+                 SELECT noted.subscription_id
+                   FROM billing_revenue_changes noted) one
+             JOIN subscription_discounts d ON (((d.subscription_id = one.subscription_id) AND (d.stripe_coupon_id = r.stripe_id))))
+         LIMIT 1)) AS name,
+    r.stripe_id AS stripe_coupon_id,
+    r.subscriptions,
+    r.customers,
+    ((floor(r.taken_off) + ((((r.place)::numeric <= (round(sum(r.taken_off) OVER together) - sum(floor(r.taken_off)) OVER together)))::integer)::numeric))::bigint AS taken_off,
+    (round(r.amount))::bigint AS mrr,
+    NULLIF(r.ends_at, 'infinity'::timestamp with time zone) AS ends_at
+   FROM (( SELECT n.livemode,
+            n.currency,
+            n.stripe_id,
+            n.subscriptions,
+            n.customers,
+            n.amount,
+            n.taken_off,
+            n.ends_at,
+            row_number() OVER (PARTITION BY n.livemode, n.currency ORDER BY (n.taken_off - floor(n.taken_off)) DESC, n.stripe_id) AS place
+           FROM billing_revenue_now n
+          WHERE (n.kind = 'coupon'::text)) r
+     LEFT JOIN LATERAL ( SELECT c.code,
+            c.name
+           FROM coupons c
+          WHERE ((c.stripe_coupon_id = ANY (ARRAY[r.stripe_id, "left"(r.stripe_id, '-4'::integer)])) AND ((c.stripe_coupon_id = r.stripe_id) OR (r.stripe_id = ((c.stripe_coupon_id || '_'::text) || r.currency))))
+         LIMIT 1) ours ON (true))
+  WINDOW together AS (PARTITION BY r.livemode, r.currency);
+COMMENT ON VIEW billing_mrr_by_coupon IS 'What each coupon takes off the monthly recurring revenue; those for one invoice take nothing off it';
+COMMENT ON COLUMN billing_mrr_by_coupon.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_by_coupon.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_by_coupon.code IS 'Its code in the catalogue; null: not in it';
+COMMENT ON COLUMN billing_mrr_by_coupon.name IS 'What customers see on invoices';
+COMMENT ON COLUMN billing_mrr_by_coupon.stripe_coupon_id IS 'The coupon''s id at Stripe';
+COMMENT ON COLUMN billing_mrr_by_coupon.subscriptions IS 'How many that are active or past due have it now';
+COMMENT ON COLUMN billing_mrr_by_coupon.customers IS 'How many different customers they are of';
+COMMENT ON COLUMN billing_mrr_by_coupon.taken_off IS 'Minor units of currency per month that it takes off';
+COMMENT ON COLUMN billing_mrr_by_coupon.mrr IS 'What those subscriptions add to the monthly recurring revenue all the same: one with two coupons is in both';
+COMMENT ON COLUMN billing_mrr_by_coupon.ends_at IS 'When the last of them ends; null: one at least has no end';
+
+CREATE VIEW billing_mrr_by_product AS
+ SELECT r.livemode,
+    r.currency,
+    p.kind,
+    p.code,
+    p.name,
+    r.stripe_id AS stripe_product_id,
+    r.subscriptions,
+    r.customers,
+    ((floor(r.amount) + ((((r.place)::numeric <= (round(sum(r.amount) OVER together) - sum(floor(r.amount)) OVER together)))::integer)::numeric))::bigint AS mrr,
+    ((floor(r.taken_off) + ((((r.taken_place)::numeric <= (round(sum(r.taken_off) OVER together) - sum(floor(r.taken_off)) OVER together)))::integer)::numeric))::bigint AS taken_off
+   FROM (( SELECT n.livemode,
+            n.currency,
+            n.stripe_id,
+            n.subscriptions,
+            n.customers,
+            n.amount,
+            n.taken_off,
+            row_number() OVER (PARTITION BY n.livemode, n.currency ORDER BY (n.amount - floor(n.amount)) DESC, n.stripe_id) AS place,
+            row_number() OVER (PARTITION BY n.livemode, n.currency ORDER BY (n.taken_off - floor(n.taken_off)) DESC, n.stripe_id) AS taken_place
+           FROM billing_revenue_now n
+          WHERE (n.kind = 'product'::text)) r
+     LEFT JOIN products p ON (((p.stripe_product_id = r.stripe_id) AND (p.code IS NOT NULL))))
+  WINDOW together AS (PARTITION BY r.livemode, r.currency);
+COMMENT ON VIEW billing_mrr_by_product IS 'Monthly recurring revenue by plan and add-on; the sums of a currency are those of billing_mrr';
+COMMENT ON COLUMN billing_mrr_by_product.livemode IS 'Whether it is Stripe''s live mode';
+COMMENT ON COLUMN billing_mrr_by_product.currency IS 'ISO 4217, lower case';
+COMMENT ON COLUMN billing_mrr_by_product.kind IS 'plan, addon, domain or fee; null: not in the catalogue';
+COMMENT ON COLUMN billing_mrr_by_product.code IS 'Its code in the catalogue; null: not in it';
+COMMENT ON COLUMN billing_mrr_by_product.name IS 'Its name in the catalogue';
+COMMENT ON COLUMN billing_mrr_by_product.stripe_product_id IS 'prod_...; empty: Stripe did not say';
+COMMENT ON COLUMN billing_mrr_by_product.subscriptions IS 'How many that are active or past due have it';
+COMMENT ON COLUMN billing_mrr_by_product.customers IS 'How many different customers they are of';
+COMMENT ON COLUMN billing_mrr_by_product.mrr IS 'Minor units of currency per month, after discounts, except those for one invoice';
+COMMENT ON COLUMN billing_mrr_by_product.taken_off IS 'Minor units of currency per month that coupons take off it';
 
 CREATE TABLE billing_mrr_periods (
     livemode boolean NOT NULL,
@@ -9811,47 +10330,6 @@ COMMENT ON COLUMN customers.joined_id IS 'The record of their account, once its 
 COMMENT ON COLUMN customers.joined_at IS 'When it joined that record';
 COMMENT ON COLUMN customers.metadata IS 'firstSubscriptionId: the order that created this customer';
 
-CREATE TABLE subscription_discounts (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    subscription_id uuid NOT NULL,
-    stripe_discount_id text NOT NULL,
-    stripe_subscription_item_id text,
-    "position" integer NOT NULL,
-    stripe_coupon_id text,
-    coupon_name text,
-    percent_off numeric,
-    amount_off bigint,
-    currency text,
-    duration text,
-    stripe_product_ids text[],
-    starts_at timestamp with time zone,
-    ends_at timestamp with time zone,
-    fetched boolean NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT subscription_discounts_amount_off_check CHECK ((amount_off >= 0)),
-    CONSTRAINT subscription_discounts_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT subscription_discounts_percent_off_check CHECK (((percent_off >= (0)::numeric) AND (percent_off <= (100)::numeric)))
-);
-COMMENT ON TABLE subscription_discounts IS 'The discounts of subscriptions and of their items, as Stripe has them';
-COMMENT ON COLUMN subscription_discounts.id IS 'Our id';
-COMMENT ON COLUMN subscription_discounts.subscription_id IS 'The subscription';
-COMMENT ON COLUMN subscription_discounts.stripe_discount_id IS 'di_...';
-COMMENT ON COLUMN subscription_discounts.stripe_subscription_item_id IS 'si_... of the only item that it is for; null: the whole subscription';
-COMMENT ON COLUMN subscription_discounts."position" IS 'The order in which discounts apply, each to what the ones before left; those of items come first';
-COMMENT ON COLUMN subscription_discounts.stripe_coupon_id IS 'The coupon''s id; null: not known yet, Stripe is being asked';
-COMMENT ON COLUMN subscription_discounts.coupon_name IS 'What customers see on invoices';
-COMMENT ON COLUMN subscription_discounts.percent_off IS 'Percent that it takes off; null: it takes off an amount';
-COMMENT ON COLUMN subscription_discounts.amount_off IS 'Minor units of currency that it takes off each invoice; null: it takes off a percentage';
-COMMENT ON COLUMN subscription_discounts.currency IS 'ISO 4217, lower case, of amount_off';
-COMMENT ON COLUMN subscription_discounts.duration IS 'once, repeating or forever: for one invoice, until ends_at, or always';
-COMMENT ON COLUMN subscription_discounts.stripe_product_ids IS 'prod_... of the only products that it is for; null: all';
-COMMENT ON COLUMN subscription_discounts.starts_at IS 'When it was given';
-COMMENT ON COLUMN subscription_discounts.ends_at IS 'Until when it applies; null: no end';
-COMMENT ON COLUMN subscription_discounts.fetched IS 'Whether Stripe was asked for its coupon: events carry ids, and not what a coupon is limited to';
-COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was created';
-COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
-
 CREATE VIEW billing_overview AS
  SELECT s.id AS subscription_id,
     (s.created_at AT TIME ZONE 'UTC'::text) AS ordered_at,
@@ -10350,66 +10828,6 @@ COMMENT ON COLUMN catalogue_edits.product_id IS 'The edited product';
 COMMENT ON COLUMN catalogue_edits.after_subscription_id IS 'Subscriptions up to this one have been triggered; the sweep continues after it';
 COMMENT ON COLUMN catalogue_edits.edited_at IS 'When it was last edited';
 
-CREATE TABLE coupons (
-    code text NOT NULL,
-    name text NOT NULL,
-    percent_off numeric(5,2),
-    amount_off bigint,
-    currency text,
-    duration text NOT NULL,
-    duration_in_months integer,
-    max_redemptions integer,
-    max_per_customer integer,
-    expires_at timestamp with time zone,
-    products text[] DEFAULT '{}'::text[] NOT NULL,
-    first_order_only boolean DEFAULT false NOT NULL,
-    retention boolean DEFAULT false NOT NULL,
-    minimum_amount bigint,
-    amount_off_in jsonb DEFAULT '{}'::jsonb NOT NULL,
-    minimum_amount_in jsonb DEFAULT '{}'::jsonb NOT NULL,
-    stripe_coupon_id text,
-    livemode boolean,
-    active boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT coupons_amount_off_check CHECK ((amount_off > 0)),
-    CONSTRAINT coupons_amount_off_in_check CHECK ((jsonb_typeof(amount_off_in) = 'object'::text)),
-    CONSTRAINT coupons_check CHECK ((num_nonnulls(percent_off, amount_off) = 1)),
-    CONSTRAINT coupons_check1 CHECK (((num_nonnulls(amount_off, minimum_amount) = 0) = (currency IS NULL))),
-    CONSTRAINT coupons_check2 CHECK (((duration = 'repeating'::text) = (duration_in_months IS NOT NULL))),
-    CONSTRAINT coupons_check3 CHECK (((stripe_coupon_id IS NULL) = (livemode IS NULL))),
-    CONSTRAINT coupons_currency_check CHECK ((currency ~ '^[a-z]{3}$'::text)),
-    CONSTRAINT coupons_duration_check CHECK ((duration = ANY (ARRAY['once'::text, 'repeating'::text, 'forever'::text]))),
-    CONSTRAINT coupons_duration_in_months_check CHECK ((duration_in_months > 0)),
-    CONSTRAINT coupons_max_per_customer_check CHECK ((max_per_customer > 0)),
-    CONSTRAINT coupons_max_redemptions_check CHECK ((max_redemptions > 0)),
-    CONSTRAINT coupons_minimum_amount_check CHECK ((minimum_amount > 0)),
-    CONSTRAINT coupons_minimum_amount_in_check CHECK ((jsonb_typeof(minimum_amount_in) = 'object'::text)),
-    CONSTRAINT coupons_percent_off_check CHECK (((percent_off > (0)::numeric) AND (percent_off <= (100)::numeric)))
-);
-COMMENT ON TABLE coupons IS 'Discounts that a buyer can enter';
-COMMENT ON COLUMN coupons.code IS 'What the buyer enters; compared in upper case';
-COMMENT ON COLUMN coupons.name IS 'Shown to the buyer and in Stripe';
-COMMENT ON COLUMN coupons.percent_off IS 'Percent of the order, or of its products; null: a fixed amount';
-COMMENT ON COLUMN coupons.amount_off IS 'Minor units of currency; null: a percentage';
-COMMENT ON COLUMN coupons.currency IS 'Of amount_off and minimum_amount';
-COMMENT ON COLUMN coupons.duration IS 'once, repeating (for duration_in_months) or forever';
-COMMENT ON COLUMN coupons.duration_in_months IS 'Of a repeating coupon';
-COMMENT ON COLUMN coupons.max_redemptions IS 'How many orders may have it, open payment pages included; null: any number';
-COMMENT ON COLUMN coupons.max_per_customer IS 'How many of them may be one person''s; null: any number';
-COMMENT ON COLUMN coupons.expires_at IS 'From then on it cannot be ordered; null: no end';
-COMMENT ON COLUMN coupons.products IS 'Codes of the plans and add-ons that it is taken off; empty: everything in the order';
-COMMENT ON COLUMN coupons.first_order_only IS 'Only for who has had no subscription before';
-COMMENT ON COLUMN coupons.retention IS 'Not for orders: offered to who wants to cancel';
-COMMENT ON COLUMN coupons.minimum_amount IS 'What the order must come to before the discount, in minor units of currency; null: any sum';
-COMMENT ON COLUMN coupons.amount_off_in IS 'What it takes off in other currencies, minor units by currency: {"jpy": 500}';
-COMMENT ON COLUMN coupons.minimum_amount_in IS 'minimum_amount in other currencies, minor units by currency';
-COMMENT ON COLUMN coupons.stripe_coupon_id IS 'Coupon at Stripe, and with _ and a currency behind it those of amount_off_in; null: not pushed yet';
-COMMENT ON COLUMN coupons.livemode IS 'Whether stripe_coupon_id belongs to Stripe''s live mode; null: not pushed';
-COMMENT ON COLUMN coupons.active IS 'Buyers may use it';
-COMMENT ON COLUMN coupons.created_at IS 'When this row was created';
-COMMENT ON COLUMN coupons.updated_at IS 'When this row was last changed';
-
 CREATE TABLE domains (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     tenant_id uuid,
@@ -10852,13 +11270,13 @@ ALTER TABLE ONLY billing_revenue_changes
     ADD CONSTRAINT billing_revenue_changes_pkey PRIMARY KEY (subscription_id, changed_in);
 
 ALTER TABLE ONLY billing_revenue
-    ADD CONSTRAINT billing_revenue_pkey PRIMARY KEY (subscription_id, currency);
+    ADD CONSTRAINT billing_revenue_pkey PRIMARY KEY (subscription_id, currency, kind, stripe_id);
 
 ALTER TABLE ONLY billing_revenue_states
     ADD CONSTRAINT billing_revenue_states_pkey PRIMARY KEY (subscription_id, at);
 
 ALTER TABLE ONLY billing_revenue_sums
-    ADD CONSTRAINT billing_revenue_sums_pkey PRIMARY KEY (livemode, currency);
+    ADD CONSTRAINT billing_revenue_sums_pkey PRIMARY KEY (livemode, currency, kind, stripe_id);
 
 ALTER TABLE ONLY billing_schema_objects
     ADD CONSTRAINT billing_schema_objects_pkey PRIMARY KEY (id);
@@ -11237,6 +11655,10 @@ CREATE INDEX billing_registrar_calls_domain_idx ON billing_registrar_calls USING
 
 CREATE INDEX billing_revenue_changing_idx ON billing_revenue USING btree (changes_at) WHERE (changes_at IS NOT NULL);
 
+CREATE INDEX billing_revenue_coupon_idx ON billing_revenue USING btree (stripe_id, ends_at) WHERE (kind = 'coupon'::text);
+
+CREATE INDEX billing_revenue_customer_idx ON billing_revenue USING btree (customer_id, kind, stripe_id);
+
 CREATE INDEX billing_server_changes_idx ON billing_server_changes USING btree (product_type, server);
 
 CREATE INDEX billing_services_idle_idx ON tenant_services USING btree (subscription_id) WHERE (actual = ANY (ARRAY['absent'::text, 'suspended'::text]));
@@ -11465,11 +11887,19 @@ CREATE TRIGGER billing_note_changed_mrr AFTER UPDATE ON subscriptions FOR EACH R
 
 CREATE TRIGGER billing_note_changed_place AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((COALESCE(old.server, new.server) IS NOT NULL) AND (((old.product_type IS DISTINCT FROM new.product_type) OR (old.server IS DISTINCT FROM new.server)) OR (((old.desired = 'active'::text) OR (old.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (old.pending_action IS NOT NULL)) IS DISTINCT FROM ((new.desired = 'active'::text) OR (new.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (new.pending_action IS NOT NULL)))))) EXECUTE FUNCTION billing_note_place();
 
-CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_discounts FOR EACH ROW WHEN (((((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_discount_id IS DISTINCT FROM new.stripe_discount_id)) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.percent_off IS DISTINCT FROM new.percent_off)) OR (old.amount_off IS DISTINCT FROM new.amount_off)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.duration IS DISTINCT FROM new.duration)) OR (old.stripe_product_ids IS DISTINCT FROM new.stripe_product_ids)) OR (old.ends_at IS DISTINCT FROM new.ends_at))) EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_discounts FOR EACH ROW WHEN ((((((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_discount_id IS DISTINCT FROM new.stripe_discount_id)) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old."position" IS DISTINCT FROM new."position")) OR (old.stripe_coupon_id IS DISTINCT FROM new.stripe_coupon_id)) OR (old.percent_off IS DISTINCT FROM new.percent_off)) OR (old.amount_off IS DISTINCT FROM new.amount_off)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.duration IS DISTINCT FROM new.duration)) OR (old.stripe_product_ids IS DISTINCT FROM new.stripe_product_ids)) OR (old.ends_at IS DISTINCT FROM new.ends_at))) EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscription_items FOR EACH ROW WHEN (((((((((old.subscription_id IS DISTINCT FROM new.subscription_id) OR (old.stripe_subscription_item_id IS DISTINCT FROM new.stripe_subscription_item_id)) OR (old.stripe_product_id IS DISTINCT FROM new.stripe_product_id)) OR (old.quantity IS DISTINCT FROM new.quantity)) OR (old.unit_amount IS DISTINCT FROM new.unit_amount)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.recurring_interval IS DISTINCT FROM new.recurring_interval)) OR (old.interval_count IS DISTINCT FROM new.interval_count))) EXECUTE FUNCTION billing_note_revenue();
 
-CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((((COALESCE((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false) IS DISTINCT FROM COALESCE((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false)) OR (old.id IS DISTINCT FROM new.id)) OR (old.livemode IS DISTINCT FROM new.livemode)) OR (old.currency IS DISTINCT FROM new.currency))) EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EACH ROW WHEN ((((((COALESCE((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false) IS DISTINCT FROM COALESCE((new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])), false)) OR (old.id IS DISTINCT FROM new.id)) OR (old.livemode IS DISTINCT FROM new.livemode)) OR (old.currency IS DISTINCT FROM new.currency)) OR (
+        CASE
+            WHEN (old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])) THEN old.customer_id
+            ELSE NULL::uuid
+        END IS DISTINCT FROM
+        CASE
+            WHEN (new.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text])) THEN new.customer_id
+            ELSE NULL::uuid
+        END))) EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_lost_cash AFTER DELETE ON stripe_charges FOR EACH ROW EXECUTE FUNCTION billing_note_cash();
 

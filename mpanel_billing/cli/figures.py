@@ -9,17 +9,20 @@ from mpanel_billing.cli import rates
 from mpanel_billing.cli.csv_lines import as_csv
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.months import in_periods, month, span_of, this_month
+from mpanel_billing.cli.output import json_text
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.money import STRIPE_CURRENCIES
-from mpanel_billing.revenue import exchange, figures, folding
+from mpanel_billing.revenue import exchange, figures, folding, parts
 from mpanel_billing.revenue.figures import Row, Span
 from mpanel_billing.revenue.in_one import CASH, COHORTS, EXCHANGE, FAILED, TRIALS, Sums
 from mpanel_billing.revenue.movements import KINDS, Movements
+from mpanel_billing.revenue.parts import COUPONS, MONEY, PRODUCTS, Parts
 from mpanel_billing.revenue.periods import Period, shift
 from mpanel_billing.settings import load_settings
 
 app = typer.Typer(
-    help="Figures: revenue and how it changes, cohorts, cash, as CSV.", no_args_is_help=True
+    help="Figures: revenue, how it changes and what brings it, cohorts, cash, as CSV.",
+    no_args_is_help=True,
 )
 
 app.add_typer(rates.app, name="rate")
@@ -51,12 +54,16 @@ In = Annotated[
     ),
 ]
 
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, amounts in minor units, instead of CSV.")
+]
+
 Read = Callable[..., Awaitable[Sequence[Row]]]
 
 
 @app.callback()
 def all_figures() -> None:
-    """Figures: revenue and how it changes, cohorts, cash, as CSV (docs/figures.md)."""
+    """Figures: revenue, how it changes and what brings it, cohorts, cash (docs/figures.md)."""
 
 
 @app.command()
@@ -110,6 +117,26 @@ def trials(*, first: First = None, last: Last = None) -> None:
     """Print the trials that ended by month, and how many were paid for afterwards."""
     columns = ("month", "trials", "converted")
     _read(figures.read_trials, _months(first, last), columns, TRIALS)
+
+
+@app.command()
+def products(*, into: In = None, as_json: AsJson = False) -> None:
+    """Print what each plan and add-on adds to the monthly recurring revenue now.
+
+    Of one currency they add up to it. `taken_off` is what coupons take off.
+    """
+    columns = ("kind", "product", "name", "currency", "subscriptions", "customers", *MONEY)
+    _read_parts(parts.read_products, PRODUCTS, columns, into, as_json=as_json)
+
+
+@app.command()
+def coupons(*, into: In = None, as_json: AsJson = False) -> None:
+    """Print what each coupon takes off the monthly recurring revenue now, and until when.
+
+    `mrr` is what those who have it pay all the same; no `ends_at`: one of them has it for ever.
+    """
+    columns = ("coupon", "name", "currency", "subscriptions", "customers", *MONEY[::-1], "ends_at")
+    _read_parts(parts.read_coupons, COUPONS, columns, into, as_json=as_json)
 
 
 @app.command()
@@ -170,6 +197,22 @@ def _read(
         return await exchange.rows_into(pool, rows, sums, into) if into else rows
 
     _print(with_pool(run), columns, tuple(sums.money))
+
+
+def _read_parts(
+    read: Read, of: Parts, columns: Sequence[str], into: str | None, *, as_json: bool
+) -> None:
+    livemode = load_settings().livemode
+
+    async def run(pool: Pool) -> Sequence[Row]:
+        rows = await read(pool, livemode=livemode)
+        return await exchange.parts_into(pool, rows, of, into) if into else rows
+
+    rows = with_pool(run)
+    if as_json:
+        typer.echo(json_text([{name: row[name] for name in columns} for row in rows]))
+    else:
+        _print(rows, columns, MONEY)
 
 
 def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], money: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from mpanel_billing.revenue import repository
 from mpanel_billing.revenue.figures import Row
 from mpanel_billing.revenue.in_one import Sums, movements_in_one, rows_in_one
 from mpanel_billing.revenue.movements import Movements
+from mpanel_billing.revenue.parts import Parts, parts_in_one
 from mpanel_billing.revenue.periods import Period
 from mpanel_billing.revenue.rates import Rate, Rates
 
@@ -79,6 +80,14 @@ async def rows_into(pool: Pool, rows: Sequence[Row], sums: Sums, into: str) -> S
     """Return rows of several currencies as rows of one. MissingRateError."""
     rates = rates_into(into, await list_rates(pool))
     shown = rows_in_one(rows, sums, rates)
+    rates.check()
+    return shown
+
+
+async def parts_into(pool: Pool, rows: Sequence[Row], parts: Parts, into: str) -> Sequence[Row]:
+    """Return the parts of the revenue of several currencies as of one. MissingRateError."""
+    rates = rates_into(into, await list_rates(pool))
+    shown = parts_in_one(rows, parts, rates)
     rates.check()
     return shown
 

@@ -137,6 +137,16 @@ async def list_trials(
     )
 
 
+async def list_products(conn: Connection, *, livemode: bool) -> Sequence[asyncpg.Record]:
+    """Return the revenue by product, as `billing_mrr_by_product` has it."""
+    return await _figures.list_products.fetch(conn, livemode=livemode)
+
+
+async def list_coupons(conn: Connection, *, livemode: bool) -> Sequence[asyncpg.Record]:
+    """Return what coupons take off the revenue, as `billing_mrr_by_coupon` has it."""
+    return await _figures.list_coupons.fetch(conn, livemode=livemode)
+
+
 async def list_rates(conn: Connection) -> Sequence[asyncpg.Record]:
     """Return all rates, by currencies and day."""
     return await _rates.list_rates.fetch(conn)

@@ -192,38 +192,59 @@ COMMENT ON COLUMN subscription_discounts.created_at IS 'When this row was create
 COMMENT ON COLUMN subscription_discounts.updated_at IS 'When this row was last changed';
 
 -- The monthly recurring revenue is a sum over all subscriptions that are billed. What each adds to it is
--- stored, and so is the sum; the worker brings both up to date every minute. Triggers note which
+-- stored, and so is the sum, of all and by product and coupon; the worker brings both up to date every minute. Triggers note which
 -- subscriptions have changed since: a row of its own for each transaction, so that none waits for another. The
 -- view billing_mrr reads the sum and calculates those again (docs/decisions/0033-revenue-kept-as-a-sum.md).
 CREATE TABLE billing_revenue (
     subscription_id uuid NOT NULL,
     currency text NOT NULL,
+    kind text NOT NULL CHECK (kind = ANY ('{all,product,coupon}')),
+    stripe_id text NOT NULL,
     livemode boolean NOT NULL,
+    customer_id uuid NOT NULL,
     amount numeric NOT NULL,
+    taken_off numeric NOT NULL,
+    ends_at timestamptz,
     changes_at timestamptz,
-    PRIMARY KEY (subscription_id, currency)
+    PRIMARY KEY (subscription_id, currency, kind, stripe_id)
 );
 CREATE INDEX billing_revenue_changing_idx ON billing_revenue (changes_at)
 WHERE changes_at IS NOT NULL;
-COMMENT ON TABLE billing_revenue IS 'What each subscription adds to billing_revenue_sums';
+CREATE INDEX billing_revenue_customer_idx ON billing_revenue (customer_id, kind, stripe_id);
+CREATE INDEX billing_revenue_coupon_idx ON billing_revenue (stripe_id, ends_at)
+WHERE kind = 'coupon';
+COMMENT ON TABLE billing_revenue IS 'What each subscription adds to billing_revenue_sums: all of it, by product and by coupon';
 COMMENT ON COLUMN billing_revenue.subscription_id IS 'The subscription; its row may have been deleted since';
 COMMENT ON COLUMN billing_revenue.currency IS 'ISO 4217, lower case, of its items';
+COMMENT ON COLUMN billing_revenue.kind IS 'all: one row; product: one for each of its products; coupon: one for each that takes something off it';
+COMMENT ON COLUMN billing_revenue.stripe_id IS 'prod_... of the product, or the coupon''s id; empty: of all, or not known';
 COMMENT ON COLUMN billing_revenue.livemode IS 'Whether it is in Stripe''s live mode';
-COMMENT ON COLUMN billing_revenue.amount IS 'Minor units per month, not rounded';
-COMMENT ON COLUMN billing_revenue.changes_at IS 'When time alone changes it: the end of a discount; null: never';
+COMMENT ON COLUMN billing_revenue.customer_id IS 'Who has it; the subscription itself, if nobody is known';
+COMMENT ON COLUMN billing_revenue.amount IS 'Minor units per month after discounts, not rounded; of a coupon: all that the subscription adds';
+COMMENT ON COLUMN billing_revenue.taken_off IS 'What coupons take off it, or what this one does: minor units per month, not rounded';
+COMMENT ON COLUMN billing_revenue.ends_at IS 'Of a coupon: until when it applies; infinity: no end';
+COMMENT ON COLUMN billing_revenue.changes_at IS 'When time alone changes it: the end of a discount; null: never, or said of all';
 
 CREATE TABLE billing_revenue_sums (
     livemode boolean NOT NULL,
     currency text NOT NULL,
+    kind text NOT NULL,
+    stripe_id text NOT NULL,
     subscriptions bigint NOT NULL,
+    customers bigint NOT NULL,
     amount numeric NOT NULL,
-    PRIMARY KEY (livemode, currency)
+    taken_off numeric NOT NULL,
+    PRIMARY KEY (livemode, currency, kind, stripe_id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE billing_revenue_sums IS 'The sums of billing_revenue; rows change every minute in place, on half-empty pages';
 COMMENT ON COLUMN billing_revenue_sums.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_revenue_sums.currency IS 'ISO 4217, lower case';
-COMMENT ON COLUMN billing_revenue_sums.subscriptions IS 'How many subscriptions have items in it';
+COMMENT ON COLUMN billing_revenue_sums.kind IS 'all, product or coupon';
+COMMENT ON COLUMN billing_revenue_sums.stripe_id IS 'As in billing_revenue';
+COMMENT ON COLUMN billing_revenue_sums.subscriptions IS 'How many subscriptions have such a row';
+COMMENT ON COLUMN billing_revenue_sums.customers IS 'How many different customers they are of';
 COMMENT ON COLUMN billing_revenue_sums.amount IS 'Minor units per month, not rounded';
+COMMENT ON COLUMN billing_revenue_sums.taken_off IS 'Minor units per month, not rounded';
 
 -- Every row is deleted within minutes: vacuumed after 1,000, it stays a few pages.
 CREATE TABLE billing_revenue_changes (
@@ -294,6 +315,7 @@ FOR EACH ROW WHEN ((
     OLD.stripe_discount_id,
     OLD.stripe_subscription_item_id,
     OLD.position,
+    OLD.stripe_coupon_id,
     OLD.percent_off,
     OLD.amount_off,
     OLD.currency,
@@ -305,6 +327,7 @@ FOR EACH ROW WHEN ((
     NEW.stripe_discount_id,
     NEW.stripe_subscription_item_id,
     NEW.position,
+    NEW.stripe_coupon_id,
     NEW.percent_off,
     NEW.amount_off,
     NEW.currency,

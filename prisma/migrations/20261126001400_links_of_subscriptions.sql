@@ -12,7 +12,7 @@ FOR EACH ROW WHEN (OLD.billing_provider = 'stripe')
 EXECUTE FUNCTION billing_keep_deleted_subscription();
 
 -- The statuses of billing_subscription_revenue_v1. A new row needs no note: until it has items, which are
--- noted, it adds nothing.
+-- noted, it adds nothing. Whose it is matters for how many customers have a product.
 CREATE TRIGGER billing_note_changed_revenue
 AFTER UPDATE ON subscriptions
 FOR EACH ROW WHEN (
@@ -20,12 +20,14 @@ FOR EACH ROW WHEN (
         coalesce(OLD.stripe_status IN ('active', 'past_due'), FALSE),
         OLD.id,
         OLD.livemode,
-        OLD.currency
+        OLD.currency,
+        CASE WHEN OLD.stripe_status IN ('active', 'past_due') THEN OLD.customer_id END
     ) IS DISTINCT FROM (
         coalesce(NEW.stripe_status IN ('active', 'past_due'), FALSE),
         NEW.id,
         NEW.livemode,
-        NEW.currency
+        NEW.currency,
+        CASE WHEN NEW.stripe_status IN ('active', 'past_due') THEN NEW.customer_id END
     )
 )
 EXECUTE FUNCTION billing_note_revenue();

@@ -94,3 +94,32 @@ WHERE s.trial_end >= :begins_at::timestamptz
   AND s.livemode = :livemode::boolean
 GROUP BY month
 ORDER BY month;
+
+-- name: list_products(livemode)
+SELECT
+    p.kind,
+    coalesce(p.code, p.stripe_product_id) AS product,
+    p.name,
+    p.currency,
+    p.subscriptions,
+    p.customers,
+    p.mrr,
+    p.taken_off
+FROM billing_mrr_by_product AS p
+WHERE p.livemode = :livemode::boolean
+ORDER BY p.currency, p.mrr DESC, product;
+
+-- name: list_coupons(livemode)
+SELECT
+    c.code IS NOT NULL AS is_ours,
+    coalesce(c.code, c.stripe_coupon_id) AS coupon,
+    c.name,
+    c.currency,
+    c.subscriptions,
+    c.customers,
+    c.taken_off,
+    c.mrr,
+    c.ends_at
+FROM billing_mrr_by_coupon AS c
+WHERE c.livemode = :livemode::boolean
+ORDER BY c.currency, c.taken_off DESC, coupon;

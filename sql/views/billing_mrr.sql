@@ -21,6 +21,7 @@ FROM (
         kept.subscriptions,
         kept.amount
     FROM billing_revenue_sums AS kept
+    WHERE kept.kind = 'all'
     UNION ALL
     SELECT
         before.livemode,
@@ -30,6 +31,7 @@ FROM (
     FROM changed
     JOIN billing_revenue AS before
         ON before.subscription_id = changed.subscription_id
+        AND before.kind = 'all'
     UNION ALL
     SELECT
         added.livemode,

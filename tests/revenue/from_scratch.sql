@@ -1,9 +1,12 @@
--- billing_mrr, calculated over all subscriptions.
+-- billing_mrr, calculated over all subscriptions (product null), and by product.
 SELECT
     s.livemode,
     i.currency,
+    coalesce(i.stripe_product_id, '') AS product,
     count(DISTINCT s.id) AS subscriptions,
-    round(coalesce(sum(coalesce(net.amount, i.unit_amount * coalesce(i.quantity, 0)) / term.months), 0))::bigint AS mrr
+    count(DISTINCT coalesce(s.customer_id, s.id)) AS customers,
+    coalesce(sum(coalesce(net.amount, i.unit_amount * coalesce(i.quantity, 0)) / term.months), 0) AS amount,
+    coalesce(sum(i.unit_amount * coalesce(i.quantity, 0) / term.months), 0) AS gross
 FROM subscriptions AS s
 JOIN subscription_items AS i
     ON i.subscription_id = s.id
@@ -45,4 +48,4 @@ LEFT JOIN LATERAL (
     WHERE n.item_id = i.id
 ) AS net ON TRUE
 WHERE s.stripe_status IN ('active', 'past_due')
-GROUP BY s.livemode, i.currency;
+GROUP BY GROUPING SETS ((s.livemode, i.currency), (s.livemode, i.currency, coalesce(i.stripe_product_id, '')));

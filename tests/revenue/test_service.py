@@ -43,15 +43,23 @@ ON CONFLICT (stripe_subscription_item_id) DO UPDATE SET
 """
 DISCOUNT = """
 INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position, percent_off,
-    amount_off, currency, duration, stripe_product_ids, ends_at, fetched)
+    amount_off, currency, duration, stripe_product_ids, ends_at, fetched,
+    stripe_subscription_item_id, stripe_coupon_id)
 SELECT $1::uuid, 'di_' || $2::integer, $2, CASE WHEN $3::boolean THEN 25 END,
     CASE WHEN NOT $3::boolean THEN 130 END, 'usd', $4, $5,
-    now() + $6::integer * interval '1 second', TRUE
+    now() + $6::integer * interval '1 second', TRUE, $7, 'coupon_' || $2 % 2
 WHERE EXISTS (SELECT FROM subscriptions WHERE id = $1::uuid)
 ON CONFLICT (subscription_id, stripe_discount_id, coalesce(stripe_subscription_item_id, ''))
 DO UPDATE SET percent_off = excluded.percent_off, amount_off = excluded.amount_off,
     duration = excluded.duration, stripe_product_ids = excluded.stripe_product_ids,
     ends_at = excluded.ends_at
+"""
+MOVE = """
+WITH made AS (
+    INSERT INTO customers (id, email) SELECT $2::uuid, 'ada@example.com' WHERE $2::uuid IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+UPDATE subscriptions SET customer_id = $2::uuid WHERE id = $1::uuid
 """
 # what ends one time passes for another
 EXPIRE = """
@@ -86,7 +94,9 @@ STEPS = st.one_of(
         st.sampled_from(["once", "repeating", "forever"]),
         st.none() | st.just(["prod_1"]),
         st.none() | st.just(3600),
+        st.none() | st.none() | st.sampled_from(["si_0", "si_1"]),
     ),
+    step(MOVE, st.none() | st.sampled_from(SUBSCRIPTIONS[:2])),
     step(EXPIRE),
     step("DELETE FROM subscription_items WHERE subscription_id = $1::uuid"),
     step("DELETE FROM subscription_discounts WHERE subscription_id = $1::uuid"),
