@@ -140,6 +140,7 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
         yield f"/console/deliveries?state={state}"
     for period in ("month", "week", "day"):
         yield f"/console/figures?by={period}"
+    yield "/console/figures/products"
     yield f"/console/catalogue/prices/{places['price']}"
     for page in ("domains", "domains?list=expiring", "domains?list=latest", "servers"):
         yield f"/console/{page}"

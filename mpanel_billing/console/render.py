@@ -90,6 +90,7 @@ _NUMBERS = frozenset(
         *("amount", "paid", "refunded", "owed", "attempts", "waiting", "given_up", "payers"),
         *("accounts", "arriving", "leaving", "weight", "events", "compared", "differed"),
         *("repaired", "used_up", "limit", "cost", "forecast"),
+        *("subscriptions", "customers", "mrr", "share", "taken_off", "pays_still"),
     )
 )
 """The heads of columns of numbers."""

@@ -163,6 +163,7 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/debtors",
         "/console/disputes",
         "/console/figures",
+        "/console/figures/products",
         "/console/health",
         "/console/sessions",
         "/console/catalogue",

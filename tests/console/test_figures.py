@@ -37,6 +37,37 @@ async def test_all_currencies_are_shown_as_one_at_the_rates_that_are_set(
     assert "<strong>" not in missing.html
 
 
+DISCOUNT = """
+INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position, stripe_coupon_id,
+    coupon_name, percent_off, duration, fetched)
+SELECT id, 'di_1', 0, 'vip', '<b>VIP', 100, 'forever', TRUE FROM subscriptions
+"""
+
+
+async def test_what_brings_the_revenue_is_shown_with_what_coupons_take_off(
+    console: Console, pool: Pool
+) -> None:
+    page = "/console/figures/products"
+    assert page in (await console.open("/console/figures")).links
+    shown = await console.open(page)
+    mrr = await pool.fetchval("SELECT mrr FROM billing_mrr")
+    assert f"Together ${Decimal(mrr) / 100} $0.00" in shown.text
+    assert re.search(r"\d\.\d %", shown.text)
+    assert "No coupon takes anything off." in shown.text
+    assert "/console/catalogue" in shown.links
+    await pool.execute(DISCOUNT)
+    shown = await console.open(page)
+    assert f"Together $0.00 ${Decimal(mrr) / 100}" in shown.text
+    assert "&lt;b&gt;VIP" in shown.html
+    assert "for ever" in shown.text
+    await pool.execute("INSERT INTO billing_exchange_rates VALUES ('usd', 'eur', $1, 2, 'ada')",
+        date(2020, 1, 1))  # fmt: skip
+    euros = await console.open(f"{page}?in=eur", **{"Accept-Language": "de"})
+    assert f"Zusammen €0.00 €{Decimal(mrr) / 50}" in euros.text.replace(",", ".")
+    await pool.execute("DELETE FROM subscriptions")
+    assert "Nothing is charged regularly yet." in (await console.open(page)).text
+
+
 async def test_the_figures_are_told_in_german(console: Console) -> None:
     shown = await console.open("/console/figures", **{"Accept-Language": "de"})
     assert "Monatlich wiederkehrender Umsatz" in shown.text

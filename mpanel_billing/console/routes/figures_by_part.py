@@ -1,0 +1,63 @@
+"""What brings the revenue: plans and add-ons, and what coupons take off."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mpanel_billing.console.pages import Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.http import keys
+from mpanel_billing.revenue import exchange, parts
+from mpanel_billing.revenue.figures import Row
+from mpanel_billing.revenue.parts import COUPONS, MONEY, PRODUCTS, Parts, parts_in_one
+from mpanel_billing.revenue.rates import Rates
+
+pages = Pages()
+
+MOST = 100
+"""How many products and how many coupons the page has: those that matter most."""
+
+
+@pages.page("/console/figures/products", scope="billing:read")
+async def show_products(visit: Visit, given: Given) -> Page:
+    """Show what each product adds and each coupon takes off, in one currency or all as one."""
+    pool, livemode = visit.app[keys.POOL], visit.app[keys.SETTINGS].livemode
+    products = await parts.read_products(pool, livemode=livemode)
+    coupons = await parts.read_coupons(pool, livemode=livemode)
+    rates = await exchange.list_rates(pool)
+    currencies = sorted({row["currency"] for row in products})
+    targets = sorted({row["to_currency"] for row in rates})
+    into = next((one for one in targets if one == given.text("in")), None)
+    asked = given.text("currency")
+    currency = into or (asked if asked in currencies else next(iter(currencies), None))
+    counting = exchange.rates_into(into, rates) if into else None
+    shown = _in(counting) if counting else _of(currency)
+    products, coupons = shown(products, PRODUCTS), shown(coupons, COUPONS)
+    values = {
+        "currency": currency,
+        "currencies": currencies,
+        "into": into,
+        "targets": targets,
+        "missing": counting.missing if counting else {},
+        "products": products[:MOST],
+        "coupons": coupons[:MOST],
+        "is_cut": len(products) > MOST or len(coupons) > MOST,
+        "total": {name: sum(row[name] for row in products) for name in MONEY},
+    }
+    return Page("figures_by_part.html", values)
+
+
+Shown = Callable[[Sequence[Row], Parts], Sequence[Any]]
+
+
+def _of(currency: str | None) -> Shown:
+    return lambda rows, _: [row for row in rows if row["currency"] == currency]
+
+
+def _in(rates: Rates) -> Shown:
+    """Return all currencies as one; nothing if a rate is missing."""
+
+    def shown(rows: Sequence[Row], of: Parts) -> Sequence[Row]:
+        together = parts_in_one(rows, of, rates)
+        return [] if rates.missing else together
+
+    return shown
