@@ -885,6 +885,13 @@ CREATE FUNCTION billing_chargeable_v1(of_amount numeric, in_currency text) RETUR
 $$;
 COMMENT ON FUNCTION billing_chargeable_v1(of_amount numeric, in_currency text) IS 'The nearest amount that Stripe charges in a currency, in minor units';
 
+CREATE FUNCTION billing_charged_since_v1(started_at timestamp with time zone, trial_end timestamp with time zone, seen_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT greatest(started_at, CASE WHEN trial_end <= seen_at THEN trial_end END)
+$$;
+COMMENT ON FUNCTION billing_charged_since_v1(started_at timestamp with time zone, trial_end timestamp with time zone, seen_at timestamp with time zone) IS 'Since when a subscription was charged that is seen to be charged at a time';
+
 CREATE FUNCTION billing_check_domain_state() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -2123,24 +2130,32 @@ COMMENT ON FUNCTION billing_note_move() IS 'Notes what a move takes or frees at 
 CREATE FUNCTION billing_note_mrr() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     changed uuid[];
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
-    IF TG_TABLE_NAME = 'billing_mrr_ledger' THEN
+    IF TG_LEVEL = 'STATEMENT' AND TG_TABLE_NAME = 'billing_mrr_ledger' THEN
+        changed := ARRAY(SELECT w.subscription_id FROM written AS w);
+    ELSIF TG_LEVEL = 'STATEMENT' THEN
+        -- those that come back: of a new one nothing is in the ledger yet
+        changed := ARRAY(
+            SELECT w.id
+            FROM written AS w
+            WHERE EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = w.id OFFSET 0)
+        );
+    ELSIF TG_TABLE_NAME = 'billing_mrr_ledger' THEN
         changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
     ELSIF TG_TABLE_NAME = 'billing_deleted_subscriptions' THEN
         changed := ARRAY[
             OLD.subscription_id, (OLD.subscription ->> 'customer_id')::uuid, NEW.subscription_id
         ];
-    ELSIF TG_OP = 'INSERT' THEN
-        -- one that comes back: of a new one nothing is in the ledger yet
-        changed := ARRAY(
-            SELECT NEW.id WHERE EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = NEW.id)
-        );
     ELSE
         changed := ARRAY[OLD.id, OLD.customer_id, NEW.id];
+    END IF;
+    IF changed = '{}' THEN
+        RETURN NULL;
     END IF;
     INSERT INTO billing_mrr_changes (noted_id)
     SELECT noted.id
@@ -2188,16 +2203,24 @@ DECLARE
     changed uuid[];
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
-    IF TG_TABLE_NAME = 'subscriptions' THEN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        changed := ARRAY(SELECT w.subscription_id FROM written AS w);
+    ELSIF TG_TABLE_NAME = 'subscriptions' THEN
         changed := ARRAY[OLD.id, NEW.id];
     ELSE
         changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
+    END IF;
+    IF changed = '{}' THEN
+        RETURN NULL;
     END IF;
     INSERT INTO billing_revenue_changes (subscription_id)
     SELECT DISTINCT noted.id
     FROM unnest(changed) AS noted (id)
     WHERE noted.id IS NOT NULL
-    ON CONFLICT DO NOTHING;
+    -- what was recorded already is to be again: constraints may be immediate
+    ON CONFLICT (changed_in, subscription_id) DO UPDATE
+    SET subscription_id = excluded.subscription_id
+    WHERE current_setting('mpanel_billing.revenue_is_noted', TRUE) IS DISTINCT FROM 'on';
     RETURN NULL;
 END
 $$;
@@ -2413,8 +2436,7 @@ BEGIN
         seen.livemode,
         is_billed,
         CASE
-            WHEN is_billed
-                THEN greatest(seen.started_at, CASE WHEN seen.trial_end <= seen_at THEN seen.trial_end END)
+            WHEN is_billed THEN billing_charged_since_v1(seen.started_at, seen.trial_end, seen_at)
             WHEN has_ended AND seen.stripe_status = 'canceled' AND seen.trial_end > seen.ended_at THEN NULL
             WHEN has_ended AND seen.stripe_status = 'canceled' THEN greatest(seen.started_at, seen.trial_end)
         END,
@@ -3112,19 +3134,125 @@ CREATE FUNCTION billing_record_message(message_type text, object text, transitio
 $$;
 COMMENT ON FUNCTION billing_record_message(message_type text, object text, transition text, is_live boolean, subscription uuid, customer uuid, occurred timestamp with time zone, content jsonb) IS 'Records a transition once, for those who are told';
 
+CREATE FUNCTION billing_record_noted_v1() RETURNS void
+    LANGUAGE plpgsql
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    fresh uuid[];
+    others uuid[];
+    other uuid;
+BEGIN
+    SELECT
+        array_agg(n.subscription_id) FILTER (WHERE known.is_fresh),
+        array_agg(n.subscription_id) FILTER (WHERE known.is_fresh IS NOT TRUE)
+    INTO fresh, others
+    FROM billing_revenue_changes AS n
+    LEFT JOIN LATERAL (
+        -- OFFSET 0 keeps these look-ups for each row
+        SELECT
+            s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+            AND NOT EXISTS (SELECT 1 FROM billing_revenue_states AS r WHERE r.subscription_id = s.id OFFSET 0)
+            AND NOT EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = s.id OFFSET 0)
+            AND NOT EXISTS (SELECT 1 FROM subscription_discounts AS d WHERE d.subscription_id = s.id OFFSET 0) AS is_fresh
+        FROM subscriptions AS s
+        WHERE s.id = n.subscription_id
+          AND s.stripe_as_of IS NOT NULL
+        OFFSET 0
+    ) AS known ON TRUE
+    WHERE n.changed_in = pg_current_xact_id();
+    IF fresh IS NOT NULL THEN
+        WITH seen AS MATERIALIZED (
+            SELECT
+                s.id,
+                s.at,
+                s.livemode,
+                s.billed,
+                CASE WHEN s.billed THEN billing_charged_since_v1(s.started_at, s.trial_end, s.at) END AS began_at,
+                stored.state
+            FROM unnest(fresh) AS named (id)
+            CROSS JOIN LATERAL (
+                SELECT
+                    o.id,
+                    o.stripe_as_of AS at,
+                    o.livemode,
+                    o.currency,
+                    o.started_at,
+                    o.trial_end,
+                    o.stripe_status IN ('active', 'past_due') AS billed
+                FROM subscriptions AS o
+                WHERE o.id = named.id
+                OFFSET 0
+            ) AS s
+            CROSS JOIN LATERAL billing_stored_revenue_state_v2(s.id, s.currency) AS stored
+        ),
+        stated AS (
+            INSERT INTO billing_revenue_states AS r (subscription_id, at, livemode, billed, began_at, state)
+            SELECT
+                s.id,
+                s.at,
+                s.livemode,
+                s.billed,
+                s.began_at,
+                s.state
+            FROM seen AS s
+            ON CONFLICT (subscription_id, at) DO UPDATE
+            SET livemode = excluded.livemode,
+                billed = excluded.billed,
+                began_at = excluded.began_at,
+                state = excluded.state
+        )
+        INSERT INTO billing_mrr_ledger AS l (subscription_id, currency, at, livemode, amount, change)
+        SELECT
+            s.id,
+            added.currency,
+            least(s.began_at, s.at),
+            s.livemode,
+            added.amount,
+            added.amount
+        FROM seen AS s
+        CROSS JOIN LATERAL (
+            -- billing_revenue_of_v1, without discounts
+            SELECT
+                i.currency,
+                sum(i.amount / i.months) AS amount
+            FROM billing_revenue_items_v1(s.state) AS i
+            GROUP BY i.currency
+        ) AS added
+        WHERE s.billed
+          AND added.amount <> 0
+        ON CONFLICT (subscription_id, currency, at) DO UPDATE
+        SET livemode = excluded.livemode,
+            amount = excluded.amount,
+            change = excluded.change;
+    END IF;
+    FOREACH other IN ARRAY coalesce(others, '{}') LOOP
+        PERFORM billing_record_revenue_v1(other);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION billing_record_noted_v1() IS 'Brings the ledger in line with all subscriptions that this transaction has noted';
+
 CREATE FUNCTION billing_record_revenue() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog'
     AS $$
 BEGIN
-    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
-    IF to_regprocedure('billing_record_revenue_v1(uuid)') IS NOT NULL THEN
-        PERFORM billing_record_revenue_v1(NEW.subscription_id);
+    PERFORM
+        set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE),
+        set_config('mpanel_billing.revenue_is_noted', 'off', TRUE);
+    IF to_regprocedure('billing_record_noted_v1()') IS NOT NULL THEN
+        PERFORM billing_record_noted_v1();
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION billing_record_revenue() IS 'Keeps the ledger of a subscription whose revenue may have changed, with the rights of its owner';
+COMMENT ON FUNCTION billing_record_revenue() IS 'Keeps the ledger of the subscriptions whose revenue a transaction may have changed, with the rights of its owner';
 
 CREATE FUNCTION billing_record_revenue_v1(of_subscription uuid) RETURNS void
     LANGUAGE plpgsql
@@ -3149,7 +3277,7 @@ BEGIN
         s.ended_at,
         s.stripe_as_of,
         s.stripe_event_id,
-        billing_stored_revenue_state_v1(s.id, s.currency)
+        stored.state
     INTO
         seen.object_id,
         seen.livemode,
@@ -3161,6 +3289,7 @@ BEGIN
         seen.event_id,
         seen_state
     FROM subscriptions AS s
+    CROSS JOIN LATERAL billing_stored_revenue_state_v2(s.id, s.currency) AS stored
     WHERE s.id = of_subscription
       AND s.stripe_as_of IS NOT NULL;
     IF NOT FOUND THEN
@@ -3377,6 +3506,50 @@ END
 $_$;
 COMMENT ON FUNCTION billing_request_tax_rates_v1(snapshots jsonb) IS 'Requests the tax rates that snapshots of invoices or credit notes name and that are not mirrored';
 
+CREATE FUNCTION billing_revenue_item_v1(item text, product text, amount bigint, quantity bigint, currency text, term text, terms integer) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'item', item,
+        'product', product,
+        'amount', amount,
+        'quantity', quantity,
+        'currency', currency,
+        'interval', term,
+        'count', terms
+    )
+$$;
+COMMENT ON FUNCTION billing_revenue_item_v1(item text, product text, amount bigint, quantity bigint, currency text, term text, terms integer) IS 'An item, as far as the revenue depends on it';
+
+CREATE FUNCTION billing_revenue_items_v1(state jsonb) RETURNS TABLE(place bigint, item text, product text, currency text, amount numeric, months numeric)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        i.place,
+        i.item,
+        i.product,
+        i.currency,
+        i.amount,
+        i.months
+    FROM (
+        SELECT
+            listed.place,
+            listed.item ->> 'item' AS item,
+            listed.item ->> 'product' AS product,
+            listed.item ->> 'currency' AS currency,
+            coalesce((listed.item ->> 'amount')::numeric * (listed.item ->> 'quantity')::numeric, 0) AS amount,
+            ((listed.item ->> 'count')::integer * CASE listed.item ->> 'interval'
+                WHEN 'year' THEN 12
+                WHEN 'month' THEN 1
+                WHEN 'week' THEN 12 / 52.0
+                WHEN 'day' THEN 12 / 365.0
+            END)::numeric AS months
+        FROM jsonb_array_elements(state -> 'items') WITH ORDINALITY AS listed (item, place)
+    ) AS i
+    WHERE i.months IS NOT NULL
+$$;
+COMMENT ON FUNCTION billing_revenue_items_v1(state jsonb) IS 'What the items of a state of a subscription are charged each term, and how many months it has';
+
 CREATE FUNCTION billing_revenue_of_v1(of_subscription uuid, state jsonb, moment timestamp with time zone) RETURNS TABLE(currency text, amount numeric)
     LANGUAGE plpgsql STABLE ROWS 1
     AS $$
@@ -3393,26 +3566,11 @@ BEGIN
         SELECT
             i.months,
             i.months = min(i.months) OVER () AS is_most_frequent,
-            array_agg(i.item ORDER BY i.position) AS items,
-            array_agg(i.product ORDER BY i.position) AS products,
-            array_agg(i.currency ORDER BY i.position) AS currencies,
-            array_agg(i.amount ORDER BY i.position) AS amounts
-        FROM (
-            SELECT
-                listed.position,
-                listed.item ->> 'item' AS item,
-                listed.item ->> 'product' AS product,
-                listed.item ->> 'currency' AS currency,
-                coalesce((listed.item ->> 'amount')::numeric * (listed.item ->> 'quantity')::numeric, 0) AS amount,
-                ((listed.item ->> 'count')::integer * CASE listed.item ->> 'interval'
-                    WHEN 'year' THEN 12
-                    WHEN 'month' THEN 1
-                    WHEN 'week' THEN 12 / 52.0
-                    WHEN 'day' THEN 12 / 365.0
-                END)::numeric AS months
-            FROM jsonb_array_elements(state -> 'items') WITH ORDINALITY AS listed (item, position)
-        ) AS i
-        WHERE i.months IS NOT NULL
+            array_agg(i.item ORDER BY i.place) AS items,
+            array_agg(i.product ORDER BY i.place) AS products,
+            array_agg(i.currency ORDER BY i.place) AS currencies,
+            array_agg(i.amount ORDER BY i.place) AS amounts
+        FROM billing_revenue_items_v1(state) AS i
         GROUP BY i.months
     LOOP
         amounts := term.amounts;
@@ -3573,14 +3731,14 @@ CREATE FUNCTION billing_revenue_state_v1(in_currency text, items jsonb, discount
         'currency', in_currency,
         'items', coalesce((
             SELECT jsonb_agg(
-                jsonb_build_object(
-                    'item', i.stripe_subscription_item_id,
-                    'product', i.stripe_product_id,
-                    'amount', i.unit_amount,
-                    'quantity', i.quantity,
-                    'currency', i.currency,
-                    'interval', i.recurring_interval,
-                    'count', i.interval_count
+                billing_revenue_item_v1(
+                    i.stripe_subscription_item_id,
+                    i.stripe_product_id,
+                    i.unit_amount,
+                    i.quantity,
+                    i.currency,
+                    i.recurring_interval,
+                    i.interval_count
                 )
                 ORDER BY i.stripe_subscription_item_id
             )
@@ -3624,24 +3782,38 @@ END
 $$;
 COMMENT ON FUNCTION billing_revert_additions(version text) IS 'Drops what the migration added according to the ledger, newest first';
 
-CREATE FUNCTION billing_stored_revenue_state_v1(of_subscription uuid, in_currency text) RETURNS jsonb
+CREATE FUNCTION billing_stored_revenue_state_v2(of_subscription uuid, in_currency text) RETURNS TABLE(state jsonb)
     LANGUAGE sql STABLE
     AS $$
-    SELECT billing_revenue_state_v1(
-        in_currency,
-        (
-            SELECT jsonb_agg(to_jsonb(i))
+    SELECT jsonb_build_object(
+        'currency', in_currency,
+        'items', coalesce((
+            SELECT jsonb_agg(
+                billing_revenue_item_v1(
+                    i.stripe_subscription_item_id,
+                    i.stripe_product_id,
+                    i.unit_amount,
+                    i.quantity,
+                    i.currency,
+                    i.recurring_interval,
+                    i.interval_count
+                )
+                ORDER BY i.stripe_subscription_item_id
+            )
             FROM subscription_items AS i
             WHERE i.subscription_id = of_subscription
-        ),
-        (
-            SELECT jsonb_agg(to_jsonb(d))
+        ), '[]'),
+        'discounts', coalesce((
+            SELECT jsonb_agg(
+                jsonb_build_object('discount', d.stripe_discount_id, 'item', d.stripe_subscription_item_id)
+                ORDER BY d.position, d.stripe_discount_id
+            )
             FROM subscription_discounts AS d
             WHERE d.subscription_id = of_subscription
-        )
+        ), '[]')
     )
 $$;
-COMMENT ON FUNCTION billing_stored_revenue_state_v1(of_subscription uuid, in_currency text) IS 'What the revenue of a subscription depends on, from its rows';
+COMMENT ON FUNCTION billing_stored_revenue_state_v2(of_subscription uuid, in_currency text) IS 'What the revenue of a subscription depends on, from its rows';
 
 CREATE FUNCTION billing_stored_rows_v1(customers jsonb, charges jsonb, refunds jsonb, payments jsonb, invoices jsonb, subscriptions jsonb, sessions jsonb) RETURNS TABLE(object_id text, since timestamp with time zone, as_of timestamp with time zone, event_id text, event_type text, payload jsonb, seen text, facts jsonb)
     LANGUAGE plpgsql STABLE
@@ -3848,7 +4020,8 @@ CREATE FUNCTION billing_subscription_revenue_v1(of_subscription uuid) RETURNS TA
               AND d.ends_at > now()
         )
     FROM subscriptions AS s
-    CROSS JOIN LATERAL billing_revenue_of_v1(s.id, billing_stored_revenue_state_v1(s.id, s.currency), now()) AS added
+    CROSS JOIN LATERAL billing_stored_revenue_state_v2(s.id, s.currency) AS stored
+    CROSS JOIN LATERAL billing_revenue_of_v1(s.id, stored.state, now()) AS added
     WHERE s.id = of_subscription
       AND s.stripe_status IN ('active', 'past_due')
     GROUP BY s.id, s.livemode, added.currency
@@ -11267,7 +11440,7 @@ ALTER TABLE ONLY billing_retention
     ADD CONSTRAINT billing_retention_pkey PRIMARY KEY (subject);
 
 ALTER TABLE ONLY billing_revenue_changes
-    ADD CONSTRAINT billing_revenue_changes_pkey PRIMARY KEY (subscription_id, changed_in);
+    ADD CONSTRAINT billing_revenue_changes_pkey PRIMARY KEY (changed_in, subscription_id);
 
 ALTER TABLE ONLY billing_revenue
     ADD CONSTRAINT billing_revenue_pkey PRIMARY KEY (subscription_id, currency, kind, stripe_id);
@@ -11883,6 +12056,8 @@ CREATE TRIGGER billing_note_changed_cash AFTER UPDATE ON stripe_charges FOR EACH
 
 CREATE TRIGGER billing_note_changed_move AFTER UPDATE ON billing_moves FOR EACH ROW WHEN (((((old.product_type IS DISTINCT FROM new.product_type) OR (old.from_server IS DISTINCT FROM new.from_server)) OR (old.to_server IS DISTINCT FROM new.to_server)) OR (old.state IS DISTINCT FROM new.state))) EXECUTE FUNCTION billing_note_move();
 
+CREATE TRIGGER billing_note_changed_mrr AFTER DELETE OR UPDATE ON billing_mrr_ledger FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+
 CREATE TRIGGER billing_note_changed_mrr AFTER UPDATE ON subscriptions FOR EACH ROW WHEN (((old.id IS DISTINCT FROM new.id) OR (old.customer_id IS DISTINCT FROM new.customer_id))) EXECUTE FUNCTION billing_note_mrr();
 
 CREATE TRIGGER billing_note_changed_place AFTER UPDATE ON tenant_services FOR EACH ROW WHEN (((COALESCE(old.server, new.server) IS NOT NULL) AND (((old.product_type IS DISTINCT FROM new.product_type) OR (old.server IS DISTINCT FROM new.server)) OR (((old.desired = 'active'::text) OR (old.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (old.pending_action IS NOT NULL)) IS DISTINCT FROM ((new.desired = 'active'::text) OR (new.actual = ANY (ARRAY['active'::text, 'suspended'::text])) OR (new.pending_action IS NOT NULL)))))) EXECUTE FUNCTION billing_note_place();
@@ -11903,7 +12078,11 @@ CREATE TRIGGER billing_note_changed_revenue AFTER UPDATE ON subscriptions FOR EA
 
 CREATE TRIGGER billing_note_lost_cash AFTER DELETE ON stripe_charges FOR EACH ROW EXECUTE FUNCTION billing_note_cash();
 
+CREATE TRIGGER billing_note_lost_mrr AFTER DELETE ON subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+
 CREATE TRIGGER billing_note_lost_place AFTER DELETE ON tenant_services FOR EACH ROW WHEN ((old.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
+
+CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_lost_revenue AFTER DELETE ON subscriptions FOR EACH ROW WHEN ((old.stripe_status = ANY (ARRAY['active'::text, 'past_due'::text]))) EXECUTE FUNCTION billing_note_revenue();
 
@@ -11911,21 +12090,25 @@ CREATE TRIGGER billing_note_move AFTER INSERT OR DELETE ON billing_moves FOR EAC
 
 CREATE TRIGGER billing_note_mrr AFTER INSERT OR DELETE OR UPDATE OF subscription ON billing_deleted_subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
 
-CREATE TRIGGER billing_note_mrr AFTER INSERT OR DELETE OR UPDATE ON billing_mrr_ledger FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+CREATE TRIGGER billing_note_new_mrr AFTER INSERT ON billing_mrr_ledger REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION billing_note_mrr();
 
-CREATE TRIGGER billing_note_mrr AFTER INSERT OR DELETE ON subscriptions FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
+CREATE TRIGGER billing_note_new_mrr AFTER INSERT ON subscriptions REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION billing_note_mrr();
 
 CREATE TRIGGER billing_note_new_place AFTER INSERT ON tenant_services FOR EACH ROW WHEN ((new.server IS NOT NULL)) EXECUTE FUNCTION billing_note_place();
 
-CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_new_revenue AFTER INSERT ON subscription_items REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION billing_note_revenue();
 
-CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_items FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_revenue AFTER INSERT OR DELETE ON subscription_discounts FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 
 CREATE TRIGGER billing_note_user AFTER INSERT OR UPDATE OF email, email_verified ON users FOR EACH ROW WHEN (new.email_verified) EXECUTE FUNCTION billing_note_user();
 
 CREATE TRIGGER billing_note_users_of_customer AFTER INSERT OR UPDATE OF email, user_id, joined_id ON customers FOR EACH ROW WHEN (((new.user_id IS NULL) AND (new.joined_id IS NULL) AND (new.email IS NOT NULL))) EXECUTE FUNCTION billing_note_users_of_customer();
 
-CREATE CONSTRAINT TRIGGER billing_record_revenue AFTER INSERT ON billing_revenue_changes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION billing_record_revenue();
+CREATE CONSTRAINT TRIGGER billing_record_revenue AFTER INSERT OR UPDATE ON billing_revenue_changes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (
+        CASE
+            WHEN (current_setting('mpanel_billing.revenue_is_noted'::text, true) = 'on'::text) THEN false
+            ELSE (set_config('mpanel_billing.revenue_is_noted'::text, 'on'::text, true) = 'on'::text)
+        END) EXECUTE FUNCTION billing_record_revenue();
 
 CREATE TRIGGER billing_tell_credit_note AFTER UPDATE ON stripe_credit_notes FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION billing_tell_credit_note();
 

@@ -250,7 +250,8 @@ COMMENT ON COLUMN billing_revenue_sums.taken_off IS 'Minor units per month, not 
 CREATE TABLE billing_revenue_changes (
     subscription_id uuid NOT NULL,
     changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    PRIMARY KEY (subscription_id, changed_in)
+    -- at its end a transaction looks up what it has noted
+    PRIMARY KEY (changed_in, subscription_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE billing_revenue_changes IS 'Subscriptions that may add something else than billing_revenue has';
 COMMENT ON COLUMN billing_revenue_changes.subscription_id IS 'The subscription; its row may have been deleted';
@@ -263,24 +264,37 @@ DECLARE
     changed uuid[];
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
-    IF TG_TABLE_NAME = 'subscriptions' THEN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        changed := ARRAY(SELECT w.subscription_id FROM written AS w);
+    ELSIF TG_TABLE_NAME = 'subscriptions' THEN
         changed := ARRAY[OLD.id, NEW.id];
     ELSE
         changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
+    END IF;
+    IF changed = '{}' THEN
+        RETURN NULL;
     END IF;
     INSERT INTO billing_revenue_changes (subscription_id)
     SELECT DISTINCT noted.id
     FROM unnest(changed) AS noted (id)
     WHERE noted.id IS NOT NULL
-    ON CONFLICT DO NOTHING;
+    -- what was recorded already is to be again: constraints may be immediate
+    ON CONFLICT (changed_in, subscription_id) DO UPDATE
+    SET subscription_id = excluded.subscription_id
+    WHERE current_setting('mpanel_billing.revenue_is_noted', TRUE) IS DISTINCT FROM 'on';
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION billing_note_revenue() IS 'Notes that the revenue of a subscription may have changed, with the rights of its owner';
 REVOKE EXECUTE ON FUNCTION billing_note_revenue() FROM PUBLIC;
 
-CREATE TRIGGER billing_note_revenue
-AFTER INSERT OR DELETE ON subscription_items
+-- a statement writes the items of many new subscriptions: one call for all
+CREATE TRIGGER billing_note_new_revenue
+AFTER INSERT ON subscription_items
+REFERENCING NEW TABLE AS written
+FOR EACH STATEMENT EXECUTE FUNCTION billing_note_revenue();
+CREATE TRIGGER billing_note_lost_revenue
+AFTER DELETE ON subscription_items
 FOR EACH ROW EXECUTE FUNCTION billing_note_revenue();
 -- most renewals change periods only
 CREATE TRIGGER billing_note_changed_revenue

@@ -60,25 +60,34 @@ COMMENT ON COLUMN billing_mrr_ledger.livemode IS 'Whether it is in Stripe''s liv
 COMMENT ON COLUMN billing_mrr_ledger.amount IS 'Minor units per month from then on, not rounded';
 COMMENT ON COLUMN billing_mrr_ledger.change IS 'By how much that is more than before';
 
--- Runs at the end of a transaction that has changed what a subscription is charged, once for each subscription:
--- several statements write one. With the rights of its owner, as billing_note_revenue.
+-- Runs at the end of a transaction that has changed what subscriptions are charged, once for all of them: several
+-- statements write one. With the rights of its owner, as billing_note_revenue.
+-- The first note of a transaction calls it, and says so in a setting that only the transaction sees; what is noted after it
+-- has run calls it again. A savepoint that is rolled back takes note, call and setting with it.
 -- Between a step down and the next up there are no routines; what is changed then is recorded with the next change.
 CREATE FUNCTION billing_record_revenue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
-    IF to_regprocedure('billing_record_revenue_v1(uuid)') IS NOT NULL THEN
-        PERFORM billing_record_revenue_v1(NEW.subscription_id);
+    PERFORM
+        set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE),
+        set_config('mpanel_billing.revenue_is_noted', 'off', TRUE);
+    IF to_regprocedure('billing_record_noted_v1()') IS NOT NULL THEN
+        PERFORM billing_record_noted_v1();
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION billing_record_revenue() IS 'Keeps the ledger of a subscription whose revenue may have changed, with the rights of its owner';
+COMMENT ON FUNCTION billing_record_revenue() IS 'Keeps the ledger of the subscriptions whose revenue a transaction may have changed, with the rights of its owner';
 REVOKE EXECUTE ON FUNCTION billing_record_revenue() FROM PUBLIC;
 CREATE CONSTRAINT TRIGGER billing_record_revenue
-AFTER INSERT ON billing_revenue_changes
+AFTER INSERT OR UPDATE ON billing_revenue_changes
 DEFERRABLE INITIALLY DEFERRED
-FOR EACH ROW EXECUTE FUNCTION billing_record_revenue();
+FOR EACH ROW WHEN (
+    CASE
+        WHEN current_setting('mpanel_billing.revenue_is_noted', TRUE) = 'on' THEN FALSE
+        ELSE set_config('mpanel_billing.revenue_is_noted', 'on', TRUE) = 'on'
+    END
+) EXECUTE FUNCTION billing_record_revenue();
 
 -- What is kept of the ledger, so that nobody has to read all of it: the movements of each customer, and the sums of all by
 -- period and by cohort. The worker brings them up to date every minute; what it has not yet is in the view
@@ -163,24 +172,32 @@ COMMENT ON COLUMN billing_mrr_changes.changed_in IS 'The transaction that change
 
 -- With the rights of its owner, as billing_note_revenue. A subscription that changes its customer changes the past of two.
 CREATE FUNCTION billing_note_mrr() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog AS $$
+SET search_path = pg_catalog
+SET enable_seqscan = off AS $$
 DECLARE
     changed uuid[];
 BEGIN
     PERFORM set_config('search_path', quote_ident(TG_TABLE_SCHEMA) || ', pg_temp', TRUE);
-    IF TG_TABLE_NAME = 'billing_mrr_ledger' THEN
+    IF TG_LEVEL = 'STATEMENT' AND TG_TABLE_NAME = 'billing_mrr_ledger' THEN
+        changed := ARRAY(SELECT w.subscription_id FROM written AS w);
+    ELSIF TG_LEVEL = 'STATEMENT' THEN
+        -- those that come back: of a new one nothing is in the ledger yet
+        changed := ARRAY(
+            SELECT w.id
+            FROM written AS w
+            WHERE EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = w.id OFFSET 0)
+        );
+    ELSIF TG_TABLE_NAME = 'billing_mrr_ledger' THEN
         changed := ARRAY[OLD.subscription_id, NEW.subscription_id];
     ELSIF TG_TABLE_NAME = 'billing_deleted_subscriptions' THEN
         changed := ARRAY[
             OLD.subscription_id, (OLD.subscription ->> 'customer_id')::uuid, NEW.subscription_id
         ];
-    ELSIF TG_OP = 'INSERT' THEN
-        -- one that comes back: of a new one nothing is in the ledger yet
-        changed := ARRAY(
-            SELECT NEW.id WHERE EXISTS (SELECT 1 FROM billing_mrr_ledger AS l WHERE l.subscription_id = NEW.id)
-        );
     ELSE
         changed := ARRAY[OLD.id, OLD.customer_id, NEW.id];
+    END IF;
+    IF changed = '{}' THEN
+        RETURN NULL;
     END IF;
     INSERT INTO billing_mrr_changes (noted_id)
     SELECT noted.id
@@ -197,8 +214,13 @@ END
 $$;
 COMMENT ON FUNCTION billing_note_mrr() IS 'Notes of whom the ledger has changed, with the rights of its owner';
 REVOKE EXECUTE ON FUNCTION billing_note_mrr() FROM PUBLIC;
-CREATE TRIGGER billing_note_mrr
-AFTER INSERT OR UPDATE OR DELETE ON billing_mrr_ledger
+-- a statement writes the entries of many new subscriptions: one call for all
+CREATE TRIGGER billing_note_new_mrr
+AFTER INSERT ON billing_mrr_ledger
+REFERENCING NEW TABLE AS written
+FOR EACH STATEMENT EXECUTE FUNCTION billing_note_mrr();
+CREATE TRIGGER billing_note_changed_mrr
+AFTER UPDATE OR DELETE ON billing_mrr_ledger
 FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
 CREATE TRIGGER billing_note_mrr
 AFTER INSERT OR DELETE OR UPDATE OF subscription ON billing_deleted_subscriptions
@@ -206,7 +228,8 @@ FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
 
 -- migrate:down
 DROP TRIGGER billing_note_mrr ON billing_deleted_subscriptions;
-DROP TRIGGER billing_note_mrr ON billing_mrr_ledger;
+DROP TRIGGER billing_note_changed_mrr ON billing_mrr_ledger;
+DROP TRIGGER billing_note_new_mrr ON billing_mrr_ledger;
 DROP FUNCTION billing_note_mrr();
 DROP TABLE billing_mrr_changes;
 DROP TABLE billing_mrr_folds;

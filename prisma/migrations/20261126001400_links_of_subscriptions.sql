@@ -37,8 +37,12 @@ FOR EACH ROW WHEN (OLD.stripe_status IN ('active', 'past_due'))
 EXECUTE FUNCTION billing_note_revenue();
 
 -- Who has a subscription has its part of the ledger.
-CREATE TRIGGER billing_note_mrr
-AFTER INSERT OR DELETE ON subscriptions
+CREATE TRIGGER billing_note_new_mrr
+AFTER INSERT ON subscriptions
+REFERENCING NEW TABLE AS written
+FOR EACH STATEMENT EXECUTE FUNCTION billing_note_mrr();
+CREATE TRIGGER billing_note_lost_mrr
+AFTER DELETE ON subscriptions
 FOR EACH ROW EXECUTE FUNCTION billing_note_mrr();
 CREATE TRIGGER billing_note_changed_mrr
 AFTER UPDATE ON subscriptions
@@ -47,7 +51,8 @@ EXECUTE FUNCTION billing_note_mrr();
 
 -- migrate:down
 DROP TRIGGER billing_note_changed_mrr ON subscriptions;
-DROP TRIGGER billing_note_mrr ON subscriptions;
+DROP TRIGGER billing_note_lost_mrr ON subscriptions;
+DROP TRIGGER billing_note_new_mrr ON subscriptions;
 DROP TRIGGER billing_note_lost_revenue ON subscriptions;
 DROP TRIGGER billing_note_changed_revenue ON subscriptions;
 DROP TRIGGER billing_keep_deleted_subscription ON subscriptions;

@@ -38,7 +38,7 @@
 --     changed_in xid8 DEFAULT pg_current_xact_id() NOT NULL
 -- )
 -- WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
--- ALTER TABLE ONLY billing_revenue_changes ADD CONSTRAINT billing_revenue_changes_pkey PRIMARY KEY (subscription_id, changed_in);
+-- ALTER TABLE ONLY billing_revenue_changes ADD CONSTRAINT billing_revenue_changes_pkey PRIMARY KEY (changed_in, subscription_id);
 
 -- name: try_lock_sums()$
 -- Held until the end of the transaction. Two that fold the same subscription would each add what it adds.

@@ -93,8 +93,7 @@ BEGIN
         seen.livemode,
         is_billed,
         CASE
-            WHEN is_billed
-                THEN greatest(seen.started_at, CASE WHEN seen.trial_end <= seen_at THEN seen.trial_end END)
+            WHEN is_billed THEN billing_charged_since_v1(seen.started_at, seen.trial_end, seen_at)
             WHEN has_ended AND seen.stripe_status = 'canceled' AND seen.trial_end > seen.ended_at THEN NULL
             WHEN has_ended AND seen.stripe_status = 'canceled' THEN greatest(seen.started_at, seen.trial_end)
         END,

@@ -26,7 +26,7 @@ BEGIN
         s.ended_at,
         s.stripe_as_of,
         s.stripe_event_id,
-        billing_stored_revenue_state_v1(s.id, s.currency)
+        stored.state
     INTO
         seen.object_id,
         seen.livemode,
@@ -38,6 +38,7 @@ BEGIN
         seen.event_id,
         seen_state
     FROM subscriptions AS s
+    CROSS JOIN LATERAL billing_stored_revenue_state_v2(s.id, s.currency) AS stored
     WHERE s.id = of_subscription
       AND s.stripe_as_of IS NOT NULL;
     IF NOT FOUND THEN

@@ -1,5 +1,6 @@
 -- What a state of billing_revenue_state_v1 adds to the monthly recurring revenue at a time, in minor units and not
--- rounded; rows of one currency add up. This is the definition (docs/figures.md). Each item is converted from its own term.
+-- rounded; rows of one currency add up. This is the definition (docs/figures.md). Each item is converted from its own
+-- term (billing_revenue_items_v1).
 -- Discounts apply one after the other, each to what the ones before left of the items that are billed together;
 -- those for one invoice do not count. An invoice has the items of one term: what takes an amount off each invoice
 -- counts where invoices are the most frequent. An amount in another currency than the subscription's takes nothing off.
@@ -24,26 +25,11 @@ BEGIN
         SELECT
             i.months,
             i.months = min(i.months) OVER () AS is_most_frequent,
-            array_agg(i.item ORDER BY i.position) AS items,
-            array_agg(i.product ORDER BY i.position) AS products,
-            array_agg(i.currency ORDER BY i.position) AS currencies,
-            array_agg(i.amount ORDER BY i.position) AS amounts
-        FROM (
-            SELECT
-                listed.position,
-                listed.item ->> 'item' AS item,
-                listed.item ->> 'product' AS product,
-                listed.item ->> 'currency' AS currency,
-                coalesce((listed.item ->> 'amount')::numeric * (listed.item ->> 'quantity')::numeric, 0) AS amount,
-                ((listed.item ->> 'count')::integer * CASE listed.item ->> 'interval'
-                    WHEN 'year' THEN 12
-                    WHEN 'month' THEN 1
-                    WHEN 'week' THEN 12 / 52.0
-                    WHEN 'day' THEN 12 / 365.0
-                END)::numeric AS months
-            FROM jsonb_array_elements(state -> 'items') WITH ORDINALITY AS listed (item, position)
-        ) AS i
-        WHERE i.months IS NOT NULL
+            array_agg(i.item ORDER BY i.place) AS items,
+            array_agg(i.product ORDER BY i.place) AS products,
+            array_agg(i.currency ORDER BY i.place) AS currencies,
+            array_agg(i.amount ORDER BY i.place) AS amounts
+        FROM billing_revenue_items_v1(state) AS i
         GROUP BY i.months
     LOOP
         amounts := term.amounts;

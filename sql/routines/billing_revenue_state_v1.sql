@@ -12,14 +12,14 @@ AS $$
         'currency', in_currency,
         'items', coalesce((
             SELECT jsonb_agg(
-                jsonb_build_object(
-                    'item', i.stripe_subscription_item_id,
-                    'product', i.stripe_product_id,
-                    'amount', i.unit_amount,
-                    'quantity', i.quantity,
-                    'currency', i.currency,
-                    'interval', i.recurring_interval,
-                    'count', i.interval_count
+                billing_revenue_item_v1(
+                    i.stripe_subscription_item_id,
+                    i.stripe_product_id,
+                    i.unit_amount,
+                    i.quantity,
+                    i.currency,
+                    i.recurring_interval,
+                    i.interval_count
                 )
                 ORDER BY i.stripe_subscription_item_id
             )

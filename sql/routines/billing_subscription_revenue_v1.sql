@@ -18,7 +18,8 @@ AS $$
               AND d.ends_at > now()
         )
     FROM subscriptions AS s
-    CROSS JOIN LATERAL billing_revenue_of_v1(s.id, billing_stored_revenue_state_v1(s.id, s.currency), now()) AS added
+    CROSS JOIN LATERAL billing_stored_revenue_state_v2(s.id, s.currency) AS stored
+    CROSS JOIN LATERAL billing_revenue_of_v1(s.id, stored.state, now()) AS added
     WHERE s.id = of_subscription
       AND s.stripe_status IN ('active', 'past_due')
     GROUP BY s.id, s.livemode, added.currency
