@@ -5,8 +5,8 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from mpanel_billing.checkout.repository import orders
-from mpanel_billing.checkout.repository.orders import OrderState
+from mpanel_billing.checkout.repository import order_states
+from mpanel_billing.checkout.repository.order_states import OrderState
 from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeError
@@ -116,7 +116,7 @@ class OrderWatcher:
 
     async def _read(self, session_id: str) -> OrderState:
         async with acquired(self.checkout.mirror.pool) as conn:
-            state = await orders.get_order_of_session(conn, session_id)
+            state = await order_states.get_order_of_session(conn, session_id)
         if state is None or state.livemode != self.checkout.mirror.livemode:
             raise NotFoundError("Checkout session not found.")
         return state

@@ -29,10 +29,10 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.key import Scope
 from mpanel_billing.http.access import HOLDER, OwnerMissingError, identify, require_scope
 from mpanel_billing.http.operation import Body, Content, Operation, Refusals, Tag, register
+from mpanel_billing.http.paths import Path
 from mpanel_billing.http.rate_limits import Group, spend_allowance
 from mpanel_billing.http.request import (
     IdempotencyHeaders,
-    Path,
     read_idempotency_key,
     read_json,
     read_path,

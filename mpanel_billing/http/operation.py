@@ -22,11 +22,11 @@ from mpanel_billing.errors import (
     UnauthenticatedError,
 )
 from mpanel_billing.http.access import NetworkRefusedError, ScopeMissingError
+from mpanel_billing.http.paths import Path
 from mpanel_billing.http.rate_limits import Group, RateLimitedError
 from mpanel_billing.http.request import (
     MAX_BODY_BYTES,
     BodyTooLargeError,
-    Path,
     SlowBodyError,
     UnsupportedMediaTypeError,
 )

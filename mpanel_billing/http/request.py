@@ -6,21 +6,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
-from uuid import UUID
+from typing import Any, NoReturn, TypeVar
 
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from mpanel_billing.errors import (
     BillingError,
     InvalidRequestError,
     MalformedRequestError,
-    NotFoundError,
     field_name,
 )
+from mpanel_billing.http.paths import Path
 
 CURRENCY = "^[a-z]{3}$"
 PAYMENT_METHOD = "^pm_[A-Za-z0-9_]{1,100}$"
@@ -93,89 +92,6 @@ class SlowBodyError(BillingError):
 
     status = HTTPStatus.REQUEST_TIMEOUT
     code = "request_timeout"
-
-
-class Path(BaseModel):
-    """The variable parts of an address; parts that do not match are refused with `mismatch`."""
-
-    model_config = ConfigDict(frozen=True)
-    mismatch: ClassVar[type[BillingError]] = NotFoundError
-    mismatch_message: ClassVar[str] = "Not found."
-
-
-class IdPath(Path):
-    """One of our ids."""
-
-    mismatch = MalformedRequestError
-    mismatch_message = "The id in the address must be a UUID."
-
-    id: UUID
-
-
-_NAME = r"^[A-Za-z0-9_.-]{1,255}$"
-
-
-class EventPath(Path):
-    """An event."""
-
-    id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the event.")]
-
-
-class DisputePath(Path):
-    """A dispute."""
-
-    id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the dispute.")]
-
-
-class ChargePath(IdPath):
-    """A one-off charge of a subscription."""
-
-    charge_id: Annotated[str, Field(pattern=_NAME, description="Stripe's id of the charge.")]
-
-
-class AuditEntryPath(Path):
-    """An entry of the audit log."""
-
-    id: Annotated[int, Field(ge=1, le=2**63 - 1, description="The entry's id.")]
-
-
-class SubscriptionPath(Path):
-    """A subscription, by either id."""
-
-    id: Annotated[str, Field(pattern=_NAME, description="The subscription's id, ours or Stripe's.")]
-
-
-class ServicePath(SubscriptionPath):
-    """A service of a subscription."""
-
-    product_type: Annotated[
-        str, Field(pattern=_NAME, description="A product type of the catalogue.")
-    ]
-
-
-class OwnServicePath(IdPath):
-    """A service of a subscription, by our id."""
-
-    product_type: Annotated[
-        str, Field(pattern=_NAME, description="A product type of the catalogue.")
-    ]
-
-
-class ServerPath(Path):
-    """A server of PROVISIONING_SERVICES."""
-
-    name: Annotated[
-        str,
-        Field(
-            pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Its name in PROVISIONING_SERVICES."
-        ),
-    ]
-
-
-class PricePath(Path):
-    """A price at Stripe."""
-
-    id: Annotated[str, Field(pattern=_NAME, description="The price's id at Stripe.")]
 
 
 _IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"

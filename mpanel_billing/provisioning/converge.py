@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.proof import ProofRules
 from mpanel_billing.encryption import Vault
 from mpanel_billing.errors import BillingError, DatabaseUnavailableError
 from mpanel_billing.jobs.backoff import retry_seconds
-from mpanel_billing.jobs.queue import enqueue_domains, enqueue_provisioning_retry
+from mpanel_billing.jobs.queue import enqueue_domains
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.adoption import adopt_accounts
 from mpanel_billing.provisioning.after_end import close_invoices, will_terminate
@@ -22,12 +21,13 @@ from mpanel_billing.provisioning.debt import confirm_debt, must_confirm
 from mpanel_billing.provisioning.desired import Desired, Phase, Policy, desired_services
 from mpanel_billing.provisioning.dispatch import Dispatcher
 from mpanel_billing.provisioning.drivers.registry import Drivers
+from mpanel_billing.provisioning.finishing import NOTHING_TO_DO, Outcome, Run, finish_run
 from mpanel_billing.provisioning.lease import Clock, Lease, LeaseLostError, database_clock
 from mpanel_billing.provisioning.leasing import break_off, kept, take_lease
 from mpanel_billing.provisioning.moving import carry_moves
 from mpanel_billing.provisioning.registrar.repository import list_due_of
 from mpanel_billing.provisioning.repository import runs
-from mpanel_billing.provisioning.service_state import Service, blocker, in_order
+from mpanel_billing.provisioning.service_state import Service, in_order
 from mpanel_billing.provisioning.services import WITHOUT_DOMAIN, is_due, provision
 from mpanel_billing.provisioning.stripe_turns import StripeTurns
 from mpanel_billing.provisioning.takeover import returns, take_over
@@ -68,17 +68,6 @@ class Provisioning:
     def mirror(self) -> Mirror:
         """The mirror of what Stripe says."""
         return Mirror(self.pool, self.gateway, self.livemode)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of a run; `error` says why it is not `done`."""
-
-    done: bool
-    error: str | None = None
-
-
-NOTHING_TO_DO = Outcome(done=True)
 
 
 async def provision_tenant_for_subscription(
@@ -160,7 +149,7 @@ async def _run_once(provisioning: Provisioning, lease: Lease) -> Outcome | None:
     services, move_errors = await _drive_services(provisioning, lease, work, desired)
     pages_error = await close_rival_pages(provisioning.mirror, work)
     errors = tuple(each for each in (charges_error, pages_error, *move_errors) if each is not None)
-    return await _finish(provisioning.pool, lease, _Run(work, desired, services, errors))
+    return await finish_run(provisioning.pool, lease, Run(work, desired, services, errors))
 
 
 async def _get_names(provisioning: Provisioning, lease: Lease, work: Work) -> bool:
@@ -298,85 +287,3 @@ def _domains_of(work: Work, desired: Desired) -> Mapping[str, Sequence[str]]:
         for product_type in desired.services
         if product_type not in WITHOUT_DOMAIN
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What a run has read and done."""
-
-    work: Work
-    desired: Desired
-    services: Mapping[str, Service]
-    further_errors: tuple[str, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        of_services = _services_error(self.services)
-        errors = [*((of_services,) if of_services else ()), *self.further_errors]
-        return Outcome(done=not errors, error="; ".join(errors) or None)
-
-
-async def _finish(pool: Pool, lease: Lease, run: _Run) -> Outcome | None:
-    """Store the result of the run; None: the desired state has changed."""
-    if run.outcome.done:
-        async with acquired(pool) as conn:
-            finished = await _store_end(conn, lease, run)
-    else:
-        async with transaction(pool) as conn:
-            finished = await _store_end(conn, lease, run)
-            if finished is not None:
-                await _trigger_next(conn, run.work, *finished)
-    return None if finished is None else run.outcome
-
-
-async def _store_end(conn: Connection, lease: Lease, run: _Run) -> tuple[int, float | None] | None:
-    return await runs.finish_work(
-        conn,
-        lease,
-        run.work,
-        done=run.outcome.done,
-        error=run.outcome.error,
-        wake_at=run.desired.wake_at,
-        reason=run.desired.reason,
-        retry_seconds=retry_seconds(run.work.attempts) if run.further_errors else None,
-        statuses=statuses_of(run.desired.phase, run.services),
-    )
-
-
-async def _trigger_next(
-    conn: Connection, work: Work, attempts: int, wake_seconds: float | None
-) -> None:
-    """Schedule the next try; what only time changes is found by the sweep."""
-    if wake_seconds is not None:
-        await enqueue_provisioning_retry(
-            conn, work.subscription_id, work.version, attempts, wake_seconds
-        )
-
-
-def statuses_of(phase: Phase, services: Mapping[str, Service]) -> tuple[str, str] | None:
-    """Return the new statuses of the subscription and of its tenant; None: unchanged.
-
-    They change once the services are as the phase demands, not before.
-    """
-    actual = {service.actual for service in services.values()}
-    match phase:
-        case Phase.ACTIVE:
-            wanted = [service for service in services.values() if service.desired == "active"]
-            return ("active", "active") if all(service.settled for service in wanted) else None
-        case Phase.SUSPENDED if "active" not in actual:
-            return "suspended", "suspended"
-        case Phase.ENDED if "active" not in actual:
-            ended = "suspended" in actual
-            return "cancelled", "suspended" if ended else "cancelled"
-        case _:
-            return None
-
-
-def _services_error(services: Mapping[str, Service]) -> str | None:
-    """Return which services are not as desired, and why."""
-    parts = [
-        f"{each.product_type}: {each.last_error or 'waiting for ' + str(blocker(each, services))}"
-        for each in in_order(services)
-        if not each.settled
-    ]
-    return "; ".join(parts) or None

@@ -12,7 +12,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.middleware import MIDDLEWARES, refuse_undeclared
-from mpanel_billing.http.request import IdPath, Path
+from mpanel_billing.http.paths import IdPath, Path
 from mpanel_billing.http.schemas.base import Request, Response
 from tests.http.conftest import Clients
 from tests.service import AppClient, make_settings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.paths import IdPath
 from mpanel_billing.http.schemas.base import Request, Response, StrictRequest
 from mpanel_billing.settings import Settings
 from tests.access.test_routes import ID, Route

@@ -13,12 +13,9 @@ import pytest
 from mpanel_billing.catalogue.file import read_catalogue_file
 from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.provisioning.converge import (
-    Outcome,
-    Provisioning,
-    provision_tenant_for_subscription,
-)
+from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.finishing import Outcome
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from tests import stripe_objects as made
 from tests.inbox import Inbox

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from mpanel_billing.provisioning import operations
-from mpanel_billing.provisioning.converge import Outcome
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.drivers.protocol import Done
+from mpanel_billing.provisioning.finishing import Outcome
 from mpanel_billing.provisioning.lease import LeaseBusyError, LeaseLostError
 from tests.provisioning.conftest import GRACE, RETENTION, ProvisioningSystem
 

@@ -8,12 +8,9 @@ import pytest
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.provisioning.converge import (
-    Outcome,
-    Provisioning,
-    provision_tenant_for_subscription,
-)
+from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.finishing import Outcome
 from mpanel_billing.provisioning.service_state import domains_in
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway, open_gateway

@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 import stripe
 
-from mpanel_billing.provisioning.converge import Outcome, provision_tenant_for_subscription
+from mpanel_billing.provisioning.converge import provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.finishing import Outcome
 from tests.inline_worker import GRACE, RETENTION
 from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 

@@ -4,7 +4,7 @@ from mpanel_billing.access import audit
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import AuditEntryPath
+from mpanel_billing.http.paths import AuditEntryPath
 from mpanel_billing.http.schemas.admin import (
     AuditEntrySchema,
     AuditQuery,

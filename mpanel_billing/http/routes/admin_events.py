@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import EventPath
+from mpanel_billing.http.paths import EventPath
 from mpanel_billing.http.schemas.admin import (
     EventDetailSchema,
     EventResponse,

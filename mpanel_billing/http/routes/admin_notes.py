@@ -5,7 +5,7 @@ from http import HTTPStatus
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.paths import IdPath
 from mpanel_billing.http.schemas.notes import NotedResponse, NoteRequest, NotesResponse
 from mpanel_billing.search.notes import add_note, list_notes
 

@@ -6,7 +6,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedErr
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
-from mpanel_billing.http.request import PricePath, ServicePath, SubscriptionPath
+from mpanel_billing.http.paths import PricePath, ServicePath, SubscriptionPath
 from mpanel_billing.http.schemas.base import PageOfIdsQuery
 from mpanel_billing.http.schemas.provisioning import (
     AdoptRequest,

@@ -4,7 +4,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
-from mpanel_billing.http.request import ServerPath, ServicePath
+from mpanel_billing.http.paths import ServerPath, ServicePath
 from mpanel_billing.http.schemas.servers import (
     DrainedRequest,
     DrainedResponse,

@@ -3,7 +3,7 @@
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import OwnServicePath
+from mpanel_billing.http.paths import OwnServicePath
 from mpanel_billing.http.schemas.access_data import AccessDataRequest, AccessDataResponse
 from mpanel_billing.subscriptions.access_data import AccessRequest, hand_out
 

@@ -4,7 +4,7 @@ from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundEr
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
-from mpanel_billing.http.request import ChargePath, IdPath
+from mpanel_billing.http.paths import ChargePath, IdPath
 from mpanel_billing.http.schemas.base import OwnerQuery, OwnerRequest
 from mpanel_billing.http.schemas.manual_invoices import (
     UpcomingInvoiceResponse,

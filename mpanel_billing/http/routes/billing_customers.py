@@ -3,7 +3,7 @@
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.paths import IdPath
 from mpanel_billing.http.schemas.merging import (
     CustomerResponse,
     LinkUserRequest,

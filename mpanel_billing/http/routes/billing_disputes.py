@@ -3,7 +3,7 @@
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
-from mpanel_billing.http.request import DisputePath
+from mpanel_billing.http.paths import DisputePath
 from mpanel_billing.http.schemas.base import OwnerQuery
 from mpanel_billing.http.schemas.disputes import (
     DisputeResponse,

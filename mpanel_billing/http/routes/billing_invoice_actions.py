@@ -4,7 +4,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedErr
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
 from mpanel_billing.http.operation import Refusals
-from mpanel_billing.http.request import IdPath
+from mpanel_billing.http.paths import IdPath
 from mpanel_billing.http.schemas.base import OwnerQuery
 from mpanel_billing.http.schemas.invoices import (
     InvoiceActionRequest,

@@ -14,7 +14,7 @@ from mpanel_billing.errors import InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.operation import ACCEPT_CURRENCY
-from mpanel_billing.http.request import Path
+from mpanel_billing.http.paths import Path
 from mpanel_billing.http.schemas.base import CacheableResponse, CurrencyQuery
 from mpanel_billing.http.schemas.catalogue import (
     PlansResponse,

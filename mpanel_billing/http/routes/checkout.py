@@ -44,7 +44,7 @@ from mpanel_billing.http.browser import browser_of
 from mpanel_billing.http.coupon_codes import counting_codes
 from mpanel_billing.http.endpoint import Call, Endpoints
 from mpanel_billing.http.operation import Refusals
-from mpanel_billing.http.request import Path
+from mpanel_billing.http.paths import Path
 from mpanel_billing.http.schemas.checkout import (
     BridgeCheckoutRequest,
     BridgePaymentPageResponse,

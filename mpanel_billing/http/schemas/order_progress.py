@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from mpanel_billing.checkout.order_watcher import LONGEST_WAIT_SECONDS
-from mpanel_billing.checkout.repository.orders import OrderState
+from mpanel_billing.checkout.repository.order_states import OrderState
 from mpanel_billing.http.schemas.base import Moment, Request, Response, Schema
 from mpanel_billing.http.schemas.domain_proofs import DomainProofSchema
 
