@@ -28,7 +28,8 @@ AS $$
             CASE WHEN part.discount IS NULL THEN part.amount ELSE 0 END AS amount,
             CASE WHEN part.discount IS NULL THEN 0 ELSE part.amount END AS taken_off
         FROM subscriptions AS s
-        CROSS JOIN LATERAL billing_revenue_parts_v1(s.id, billing_stored_revenue_state_v1(s.id, s.currency), now()) AS part
+        CROSS JOIN LATERAL billing_stored_revenue_state_v2(s.id, s.currency) AS stored
+        CROSS JOIN LATERAL billing_revenue_parts_v1(s.id, stored.state, now()) AS part
         WHERE s.id = of_subscription
           AND s.stripe_status IN ('active', 'past_due')
     ),
