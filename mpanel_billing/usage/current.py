@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from mpanel_billing.catalogue.usage import Aggregation, AtLimit, Tier, usage_cost
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.usage import repository
+
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,12 @@ class CurrentUsage:
 
     @property
     def forecast(self) -> int:
-        """The usage of the whole term: as fast as until now, or the latest value."""
-        elapsed = self.at - self.term_start
-        if self.aggregation == "last" or elapsed.total_seconds() <= 0 or self.at >= self.term_end:
+        """The usage of the whole term: as fast as until now, or the latest value.
+
+        What was used in the first hours is taken for a day's: it says too little of the term.
+        """
+        elapsed = max(self.at - self.term_start, _DAY)
+        if self.aggregation == "last" or self.at >= self.term_end:
             return self.quantity
         return max(
             self.quantity, round(self.quantity * ((self.term_end - self.term_start) / elapsed))

@@ -309,6 +309,8 @@ async def test_the_present_term_is_shown_with_its_cost_and_a_forecast(
     await reporter.statuses(record("a", metered, 420), record("b", metered, 70, "space_gb"))
     await reporter.sender.send_due()
     await reporter.statuses(record("c", metered, 30))
+    _, young = (await reporter.backend.get(f"subscriptions/{metered}/usage")).body["usage"]
+    assert 450 * 28 <= young["forecast"] <= 450 * 31, "seconds are taken for a day"
     # half of the term is over
     await reporter.service.pool.execute(
         "UPDATE subscription_items SET current_period_start = now() - interval '15 days',"
