@@ -262,7 +262,10 @@ def _renewal(question: _Question, invoice: Preview) -> Charge | None:
 
 
 async def _following(question: _Question, now: Preview) -> Charge | None:
-    """Return the charge after an immediate invoice, at the end of the term that begins or runs."""
+    """Return the charge after an immediate invoice, at the end of the term that begins or runs.
+
+    It takes what that invoice leaves of the customer's balance.
+    """
     held, change = question.held, question.change
     if not held.next_charge_at:
         return None
@@ -270,4 +273,5 @@ async def _following(question: _Question, now: Preview) -> Charge | None:
         ends = [line.period_end for line in now.lines if not line.proration]
         return Charge(change.recurring, max(ends, default=None))
     later = await question.ask("none", only_later=True)
-    return Charge(max(later.amount_due - max(-now.total, 0), 0), held.next_charge_at)
+    balance = now.balance + now.total - now.amount_due
+    return Charge(max(later.total + balance, 0), held.next_charge_at)

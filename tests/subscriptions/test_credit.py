@@ -70,6 +70,18 @@ async def test_back_and_forth_is_neutral_and_needs_no_correction(
         await wait_days(backend, 3)
 
 
+@pytest.mark.parametrize("credit", [50, 300], ids=["used up by it", "partly left after it"])
+async def test_the_charge_after_a_change_takes_what_the_change_leaves_of_a_balance(
+    backend: Backend, bought: str, credit: int
+) -> None:
+    payer = {"customerId": await backend.customer_of(bought), "currency": "usd"}
+    await backend.done("balance", payer | {"move": "add", "amount": credit, "reason": "an outage"})
+    shown = await change(backend, bought, PREMIUM)
+    left = -await balance(backend, bought)
+    assert (left > 0) is (credit == 300)
+    assert shown["nextCharge"]["amount"] == shown["recurring"] - left
+
+
 async def test_a_refunded_term_is_not_credited_too(backend: Backend, bought: str) -> None:
     await refund(backend, bought)
     await wait_days(backend, 10)
