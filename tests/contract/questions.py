@@ -228,7 +228,7 @@ async def _(account: Account) -> Answer:
     return unless(kept is None, f"it goes on naming {kept}")
 
 
-@asks("a credit note with `amount` alone")
+@asks("a credit note with `amount` alone, of an invoice without automatic tax")
 async def _(account: Account) -> Answer:
     made = await (await account.person()).subscribe()
     note = await account.v1.credit_notes.create_async(

@@ -298,3 +298,24 @@ async def test_a_credit_note_takes_back_automatic_tax(shop):
         {"invoice": invoice.id, "lines": [line | {"amount": 500}], "credit_amount": 595}
     )
     assert (note.total, note.total_taxes[0].amount) == (595, 95)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "total", "back"), [("exclusive", 1190, (595, 95)), ("inclusive", 1000, (500, 80))]
+)
+async def test_a_credit_note_of_an_amount_takes_back_its_part_of_automatic_tax(
+    shop, behavior, total, back
+):
+    await register(shop, "DE")
+    _, customer = await buyer(shop, address=GERMANY)
+    bought = await subscribe(shop, customer, await taxed_price(shop, behavior))
+    [invoice] = await shop.invoices(bought.id)
+    assert invoice.total == total
+    half = {"invoice": invoice.id, "amount": total // 2, "credit_amount": total // 2}
+    note = await shop.api.v1.credit_notes.create_async(half)
+    assert (note.total, note.total_taxes[0].amount) == back
+    assert [line.type for line in note.lines.data] == ["invoice_line_item"]
+    custom = {"type": "custom_line_item", "unit_amount": 100, "quantity": 1}
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await shop.api.v1.credit_notes.preview_async({"invoice": invoice.id, "lines": [custom]})
+    assert refused.value.param == "lines[0][type]"

@@ -17,11 +17,13 @@ def lines_of_note(
 ) -> list[Document]:
     """Return the lines of a note: those given, or one over the amount (minor units).
 
-    By `Choices` an amount is credited on the lines of the invoice, in proportion.
+    Of an invoice with automatic tax, which has no custom lines, an amount is credited on its lines,
+    in proportion; by `Choices` of any invoice.
     """
     if amount is not None and given:
         raise invalid("You may only specify one of these parameters: amount, lines.")
-    if amount is not None and world.choices.amount_notes == "proportional":
+    proportional = world.choices.amount_notes == "proportional"
+    if amount is not None and (proportional or invoice["automatic_tax"]["enabled"]):
         return _in_proportion(world, invoice["lines"]["data"], amount)
     if amount is not None:
         text = f"Credit for invoice {invoice['number']}"
@@ -56,10 +58,10 @@ def _exclusive(taxes: Sequence[ReadOnly]) -> int:
 def _part_of(world: World, line: ReadOnly, share: Fraction) -> Document:
     """Return the credit of a share of what a line has cost."""
     rates = [world.find("tax_rate", tax["tax_rate_details"]["tax_rate"]) for tax in line["taxes"]]
-    taxes = [
-        {**tax, **{name: int(tax[name] * share) for name in ("amount", "taxable_amount")}}
-        for tax in line["taxes"]
-    ]
+    taxes = [{**tax, "amount": int(tax["amount"] * share)} for tax in line["taxes"]]
+    net = int(_charged(line) * share) - sum(int(tax["amount"]) for tax in taxes)
+    for tax in taxes:
+        tax["taxable_amount"] = net if tax["taxable_amount"] else 0
     return _line(
         world,
         amount=int(_charged(line) * share) - _exclusive(taxes),
@@ -74,6 +76,9 @@ def _part_of(world: World, line: ReadOnly, share: Fraction) -> Document:
 def _given_line(world: World, invoice: ReadOnly, given: ReadOnly, path: str) -> Document:
     if given["type"] == "invoice_line_item":
         return _of_invoice(world, invoice, given, path)
+    if invoice["automatic_tax"]["enabled"]:
+        message = "`custom_line_item` is not valid for an invoice with automatic tax."
+        raise invalid(message, param=f"{path}[type]")
     for name in ("quantity", "unit_amount"):
         if given.get(name) is None:
             raise missing_param(f"{path}[{name}]")
