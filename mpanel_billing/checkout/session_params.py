@@ -145,6 +145,8 @@ def _taxes(purchase: Purchase) -> Params:
 
     What buyers type is kept of a customer who is made for the order. The name of one whom mPanel
     vouches for is theirs, and Stripe takes a tax id only with the name; the portal takes it too.
+    An order with a company and its tax id leaves neither to be asked: the holder of the card must
+    not take the company's place on the invoice.
     """
     for line in purchase.priced.lines:
         if line.price.tax_behavior is None:
@@ -154,7 +156,8 @@ def _taxes(purchase: Purchase) -> Params:
         "billing_address_collection": "required",
         "customer_update": {"address": "auto"},
     }
-    if purchase.existing is None:
+    buyer = purchase.buyer
+    if purchase.existing is None and not (buyer.company and buyer.tax_id):
         asked["customer_update"]["name"] = "auto"
         asked["tax_id_collection"] = {"enabled": True}
     return asked

@@ -12,21 +12,21 @@ from mpanel_billing.doctor.taxes import check_taxes
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from stripe_sandbox import Choices, Sandbox
+from stripe_sandbox import Sandbox
 from tests.postgres import Stocked
 from tests.service import ORDER, Service, make_settings
+from tests.subscriptions.conftest import BEARER, KEY
 from tests.taxed import FRANCE, GERMANY, PLAIN, SAID, TEXAS, sell, typed
 
 
 @pytest.fixture
-def choices() -> Choices:
-    """A credit note over an amount has its part of the taxes."""
-    return Choices(amount_notes="proportional")
-
-
-@pytest.fixture
 def settings(database_url: str, sandbox: Sandbox) -> Settings:
-    return make_settings(database_url=database_url, stripe_api_base=sandbox.url, tax="automatic")
+    return make_settings(
+        database_url=database_url,
+        stripe_api_base=sandbox.url,
+        billing_api_keys=KEY,
+        tax="automatic",
+    )
 
 
 @pytest.fixture
@@ -77,16 +77,22 @@ async def test_a_purchase_its_credit_note_and_its_refund_are_taxed_everywhere(
     for row in await shop.pool.fetch("SELECT object_id FROM stripe_refetches"):
         await mirror.refetch(row["object_id"])
     half = total // 2
-    note = {"invoice": bill["stripe_invoice_id"], "amount": half, "credit_amount": half}
-    noted = await gateway.client.v1.credit_notes.create_async(note)  # type: ignore[arg-type]
-    payment = await shop.row("SELECT stripe_payment_intent_id FROM invoice_payments")
-    await gateway.client.v1.refunds.create_async(
-        {"payment_intent": payment[0], "amount": total - half}
-    )
+    path = f"/api/billing/invoices/{bill['id']}"
+    asked = {"amount": half, "to": "balance"}
+    preview, _, _ = [
+        await (await shop.client.post(f"{path}/{what}", json=body, headers=BEARER)).json()
+        for what, body in (
+            ("preview-credit-note", asked),
+            ("credit-notes", asked),
+            ("refund", {"amount": total - half}),
+        )
+    ]
     await shop.stripe.wait_idle()
-    back = sum(one.amount for one in noted.total_taxes or ())
+    back = preview["tax"]
+    assert abs(back - tax / 2) <= 2, "plan and setup fee are rounded each"
     kept = await shop.row("SELECT amount, taxes FROM stripe_credit_notes")
     assert (kept["amount"], kept["taxes"][0]["amount"]) == (half, back)
+    assert kept["taxes"][0]["net"] == half - back
     lines = {row["kind"]: row for row in await shop.pool.fetch(DECLARED)}
     assert lines.keys() == {"invoice", "credit_note", "refund"}
     assert {(row["country"], row["rate"], row["reason"]) for row in lines.values()} == {
@@ -179,7 +185,9 @@ async def test_a_price_that_does_not_say_it_is_not_sold_until_it_does(
     assert {row["currency"] for row in changed if row["id"] not in kept} == {"usd"}
 
 
-async def test_a_tax_id_is_quoted_ordered_and_on_the_customer(shop: Service) -> None:
+async def test_a_tax_id_is_quoted_ordered_and_on_the_customer(
+    shop: Service, gateway: StripeGateway
+) -> None:
     german = {"type": "eu_vat", "value": "DE123456789"}
     asked = PLAIN | {"place": GERMANY, "taxId": german}
     answer = await shop.client.post("/api/checkout/quote", json=asked)
@@ -189,11 +197,14 @@ async def test_a_tax_id_is_quoted_ordered_and_on_the_customer(shop: Service) -> 
     paid = await shop.stripe.pay(ordered["url"], **typed(GERMANY))
     assert paid.status == 303, paid
     await shop.stripe.wait_idle()
-    bill = await shop.row("SELECT amount_paid, taxes FROM invoices")
+    bill = await shop.row("SELECT stripe_invoice_id, amount_paid, taxes FROM invoices")
     assert (bill["amount_paid"], bill["taxes"][0]["reason"]) == (1500, "reverse_charge")
+    printed = await gateway.client.v1.invoices.retrieve_async(bill["stripe_invoice_id"])
+    assert printed.customer_name == "Lovelace GmbH", "not whose card it is"
     held = await shop.row("SELECT type, value, verification FROM stripe_tax_ids")
     assert tuple(held) == ("eu_vat", "DE123456789", "verified")
-    assert await shop.pool.fetchval("SELECT tax_id FROM customers") == "DE123456789"
+    customer = await shop.row("SELECT name, company_name, tax_id FROM customers")
+    assert tuple(customer) == ("Ada Lovelace", "Lovelace GmbH", "DE123456789")
 
 
 async def test_a_malformed_tax_id_is_refused_where_it_is(shop: Service) -> None:
