@@ -1974,6 +1974,35 @@ CREATE FUNCTION billing_moment_of(seconds jsonb) RETURNS timestamp with time zon
 $$;
 COMMENT ON FUNCTION billing_moment_of(seconds jsonb) IS 'A time of Stripe''s, in Unix seconds; null for anything else';
 
+CREATE FUNCTION billing_money_v1(minor bigint, in_currency text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $_$
+    SELECT
+        CASE WHEN minor < 0 THEN '-' ELSE '' END
+        || CASE lower(in_currency)
+            WHEN 'usd' THEN '$'
+            WHEN 'eur' THEN '€'
+            WHEN 'gbp' THEN '£'
+            WHEN 'jpy' THEN '¥'
+            WHEN 'cad' THEN 'CA$'
+            WHEN 'aud' THEN 'A$'
+            ELSE ''
+        END
+        || CASE
+            WHEN lower(in_currency) IN (
+                'bif', 'clp', 'djf', 'gnf', 'jpy', 'kmf', 'krw', 'mga', 'pyg', 'rwf', 'vnd', 'vuv', 'xaf', 'xof', 'xpf'
+            ) THEN to_char(abs(minor), 'FM999,999,999,999,999,990')
+            WHEN lower(in_currency) IN ('bhd', 'jod', 'kwd', 'omr', 'tnd')
+                THEN to_char(abs(minor)::numeric / 1000, 'FM999,999,999,999,999,990.000')
+            ELSE to_char(abs(minor)::numeric / 100, 'FM999,999,999,999,999,990.00')
+        END
+        || CASE
+            WHEN lower(in_currency) IN ('usd', 'eur', 'gbp', 'jpy', 'cad', 'aud') THEN ''
+            ELSE ' ' || upper(in_currency)
+        END
+$_$;
+COMMENT ON FUNCTION billing_money_v1(minor bigint, in_currency text) IS 'An amount in minor units as people read it, in the form of its currency';
+
 CREATE FUNCTION billing_mrr_customer_v1(of_subscription uuid) RETURNS uuid
     LANGUAGE sql STABLE
     AS $$
@@ -9563,7 +9592,7 @@ CREATE VIEW billing_unpaid_terms AS
  SELECT s.id AS subscription_id,
     s.stripe_subscription_id AS object_id,
     COALESCE(i.due_at, i.finalized_at, i.stripe_created) AS since,
-    (((((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail,
+    ((('invoice '::text || i.stripe_invoice_id) || ' is unpaid: '::text) || billing_money_v1(i.amount_remaining, (i.currency)::text)) AS detail,
     i.next_payment_attempt
    FROM ((subscriptions s
      JOIN provisioning_work w ON (((w.subscription_id = s.id) AND ((w.inputs ->> 'owedSince'::text) IS NOT NULL) AND (((w.inputs ->> 'owedSince'::text))::timestamp with time zone <= now()))))
@@ -10170,7 +10199,7 @@ UNION ALL
     w.subscription_id,
     late.invoice AS object_id,
     (i.paid_date AT TIME ZONE 'UTC'::text) AS since,
-    (((((('invoice '::text || late.invoice) || ' was paid after the subscription had ended: '::text) || late.amount) || ' '::text) || late.currency) || ' in minor units; refund it, revive the customer, or declare it settled'::text) AS detail
+    (((('invoice '::text || late.invoice) || ' was paid after the subscription had ended: '::text) || billing_money_v1(late.amount, late.currency)) || '; refund it, revive the customer, or declare it settled'::text) AS detail
    FROM ((provisioning_work w
      CROSS JOIN LATERAL jsonb_to_recordset((w.inputs -> 'paidAfterEnd'::text)) late(invoice text, amount bigint, currency text))
      JOIN invoices i ON ((i.stripe_invoice_id = late.invoice)))
@@ -10188,7 +10217,7 @@ UNION ALL
     i.subscription_id,
     i.stripe_invoice_id AS object_id,
     i.stripe_created AS since,
-    ((((('a draft of '::text || i.amount_due) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) ||
+    (('a draft of '::text || billing_money_v1(i.amount_due, (i.currency)::text)) ||
         CASE
             WHEN (i.auto_advance IS FALSE) THEN ', which Stripe does not finalize by itself'::text
             ELSE ''::text
@@ -10201,7 +10230,7 @@ UNION ALL
     i.subscription_id,
     i.stripe_invoice_id AS object_id,
     i.stripe_as_of AS since,
-    (((('a draft for a term was deleted at Stripe: '::text || i.amount_due) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
+    ('a draft for a term was deleted at Stripe: '::text || billing_money_v1(i.amount_due, (i.currency)::text)) AS detail
    FROM (invoices i
      JOIN subscriptions s ON (((s.id = i.subscription_id) AND (s.stripe_status <> ALL (ARRAY['canceled'::text, 'incomplete_expired'::text])))))
   WHERE ((i.finalized_at IS NULL) AND (i.stripe_invoice_id IS NOT NULL) AND (i.stripe_status = 'deleted'::text) AND (i.billing_reason IS DISTINCT FROM 'manual'::text) AND (NOT (EXISTS ( SELECT 1
@@ -10285,11 +10314,11 @@ UNION ALL
     billed.subscription_id,
     d.stripe_dispute_id AS object_id,
     d.stripe_created AS since,
-    ((((((((
+    ((((((
         CASE
             WHEN (d.status = 'warning_needs_response'::text) THEN 'the bank asks about '::text
             ELSE 'the bank takes back '::text
-        END || d.amount) || ' '::text) || d.currency) || ' ('::text) || d.reason) || '); evidence is accepted until '::text) || to_char((d.evidence_due_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)) || ' UTC'::text) AS detail
+        END || billing_money_v1(d.amount, d.currency)) || ' ('::text) || d.reason) || '); evidence is accepted until '::text) || to_char((d.evidence_due_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)) || ' UTC'::text) AS detail
    FROM (stripe_disputes d
      LEFT JOIN LATERAL ( SELECT i.subscription_id
            FROM (invoice_payments p
@@ -10304,11 +10333,11 @@ UNION ALL
     billed.subscription_id,
     d.stripe_dispute_id AS object_id,
     d.stripe_created AS since,
-    ((((((((
+    ((((((
         CASE
             WHEN (d.status = 'warning_needs_response'::text) THEN 'the bank asks about '::text
             ELSE 'the bank takes back '::text
-        END || d.amount) || ' '::text) || d.currency) || ' ('::text) || d.reason) || '); evidence is accepted until '::text) || to_char((d.evidence_due_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)) || ' UTC'::text) AS detail
+        END || billing_money_v1(d.amount, d.currency)) || ' ('::text) || d.reason) || '); evidence is accepted until '::text) || to_char((d.evidence_due_at AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text)) || ' UTC'::text) AS detail
    FROM (stripe_disputes d
      LEFT JOIN LATERAL ( SELECT i.subscription_id
            FROM (invoice_payments p
@@ -10527,19 +10556,19 @@ CREATE VIEW billing_overview AS
                 END), ' '::text ORDER BY v.product_type) AS string_agg
            FROM tenant_services v
           WHERE (v.subscription_id = s.id)) AS services,
-    ( SELECT (((((((i.stripe_status || ' '::text) || i.amount_paid) || '/'::text) || i.amount_due) ||
+    ( SELECT concat_ws(', '::text, ((((i.stripe_status || ' '::text) || billing_money_v1(i.amount_paid, (i.currency)::text)) || ' of '::text) || billing_money_v1(i.amount_due, (i.currency)::text)),
                 CASE
-                    WHEN (i.amount_refunded > 0) THEN (' refunded '::text || i.amount_refunded)
-                    ELSE ''::text
-                END) ||
+                    WHEN (i.amount_refunded > 0) THEN ('refunded '::text || billing_money_v1(i.amount_refunded, (i.currency)::text))
+                    ELSE NULL::text
+                END,
                 CASE
-                    WHEN (i.amount_credited > 0) THEN (' credited '::text || i.amount_credited)
-                    ELSE ''::text
-                END) ||
+                    WHEN (i.amount_credited > 0) THEN ('credited '::text || billing_money_v1(i.amount_credited, (i.currency)::text))
+                    ELSE NULL::text
+                END,
                 CASE
-                    WHEN (i.amount_disputed > 0) THEN (' disputed '::text || i.amount_disputed)
-                    ELSE ''::text
-                END)
+                    WHEN (i.amount_disputed > 0) THEN ('disputed '::text || billing_money_v1(i.amount_disputed, (i.currency)::text))
+                    ELSE NULL::text
+                END) AS concat_ws
            FROM invoices i
           WHERE (i.subscription_id = s.id)
           ORDER BY i.stripe_created DESC
@@ -10558,7 +10587,7 @@ CREATE VIEW billing_overview AS
            FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning,
     ( SELECT string_agg(concat_ws(', '::text, (((own.name || ' '::text) || own.state) || COALESCE((' until '::text || ((own.expires_at AT TIME ZONE 'UTC'::text))::date), ''::text)),
                 CASE
-                    WHEN own.auto_renew THEN (((own.renewal_price || ' '::text) || own.currency) || ' a year'::text)
+                    WHEN own.auto_renew THEN (billing_money_v1(own.renewal_price, own.currency) || ' a year'::text)
                     ELSE NULL::text
                 END, ( SELECT r.state
                    FROM billing_domain_renewals r
@@ -10591,7 +10620,7 @@ CREATE VIEW billing_overview AS
                    FROM billing_net_amounts_v1(s.id, ARRAY( SELECT i.id
                            FROM subscription_items i
                           WHERE (i.subscription_id = s.id)), now(), false, true) n(item_id, amount)) AS amount,
-            string_agg(((COALESCE(d.coupon_name, d.stripe_coupon_id, d.stripe_discount_id) || COALESCE(((' -'::text || trim_scale(d.percent_off)) || '%'::text), (((' -'::text || d.amount_off) || ' '::text) || d.currency), ''::text)) ||
+            string_agg(((COALESCE(d.coupon_name, d.stripe_coupon_id, d.stripe_discount_id) || COALESCE(((' -'::text || trim_scale(d.percent_off)) || '%'::text), (' -'::text || billing_money_v1(d.amount_off, d.currency)), ''::text)) ||
                 CASE
                     WHEN (d.duration = 'once'::text) THEN ' once'::text
                     ELSE COALESCE((' until '::text || ((d.ends_at AT TIME ZONE 'UTC'::text))::date), ''::text)
@@ -10619,15 +10648,15 @@ COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
 COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant; of an ended one, the domain that it had';
 COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
-COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due, and what was refunded, credited or disputed of it';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, what was paid of what was due, and what was refunded, credited or disputed of it';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
-COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off (amounts in minor units), until when; null: none';
+COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off, until when; null: none';
 COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
-COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs in minor units if it is charged, and how far the next one is';
+COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs if it is charged, and how far the next one is';
 COMMENT ON COLUMN billing_overview.to_be_proven IS 'The domain that its buyer has still to prove, and what is missing; null: none';
 
 ALTER TABLE billing_pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -10949,7 +10978,7 @@ UNION ALL
     w.subscription_id,
     i.stripe_invoice_id AS object_id,
     s.ended_at AS since,
-    (((((('invoice '::text || i.stripe_invoice_id) || ' can still be paid although the subscription has ended: '::text) || i.amount_remaining) || ' '::text) || lower((i.currency)::text)) || ' in minor units'::text) AS detail
+    ((('invoice '::text || i.stripe_invoice_id) || ' can still be paid although the subscription has ended: '::text) || billing_money_v1(i.amount_remaining, (i.currency)::text)) AS detail
    FROM ((provisioning_work w
      JOIN subscriptions s ON ((s.id = w.subscription_id)))
      JOIN invoices i ON (((i.subscription_id = w.subscription_id) AND (i.stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (i.billing_reason IS DISTINCT FROM 'manual'::text))))
@@ -10967,7 +10996,7 @@ UNION ALL
     billed.subscription_id,
     d.stripe_dispute_id AS object_id,
     d.stripe_created AS since,
-    (((((('the bank decides about '::text || d.amount) || ' '::text) || d.currency) || ' ('::text) || d.reason) || ')'::text) AS detail
+    (((('the bank decides about '::text || billing_money_v1(d.amount, d.currency)) || ' ('::text) || d.reason) || ')'::text) AS detail
    FROM (stripe_disputes d
      LEFT JOIN LATERAL ( SELECT i.subscription_id
            FROM (invoice_payments p

@@ -27,10 +27,14 @@ SELECT
         WHERE v.subscription_id = s.id
     ) AS services,
     (
-        SELECT i.stripe_status || ' ' || i.amount_paid || '/' || i.amount_due
-            || CASE WHEN i.amount_refunded > 0 THEN ' refunded ' || i.amount_refunded ELSE '' END
-            || CASE WHEN i.amount_credited > 0 THEN ' credited ' || i.amount_credited ELSE '' END
-            || CASE WHEN i.amount_disputed > 0 THEN ' disputed ' || i.amount_disputed ELSE '' END
+        SELECT concat_ws(
+            ', ',
+            i.stripe_status || ' ' || billing_money_v1(i.amount_paid, i.currency) || ' of '
+            || billing_money_v1(i.amount_due, i.currency),
+            CASE WHEN i.amount_refunded > 0 THEN 'refunded ' || billing_money_v1(i.amount_refunded, i.currency) END,
+            CASE WHEN i.amount_credited > 0 THEN 'credited ' || billing_money_v1(i.amount_credited, i.currency) END,
+            CASE WHEN i.amount_disputed > 0 THEN 'disputed ' || billing_money_v1(i.amount_disputed, i.currency) END
+        )
         FROM invoices AS i
         WHERE i.subscription_id = s.id
         ORDER BY i.stripe_created DESC
@@ -58,7 +62,7 @@ SELECT
             concat_ws(
                 ', ',
                 own.name || ' ' || own.state || coalesce(' until ' || (own.expires_at AT TIME ZONE 'UTC')::date, ''),
-                CASE WHEN own.auto_renew THEN own.renewal_price || ' ' || own.currency || ' a year' END,
+                CASE WHEN own.auto_renew THEN billing_money_v1(own.renewal_price, own.currency) || ' a year' END,
                 (
                     SELECT r.state
                     FROM billing_domain_renewals AS r
@@ -128,7 +132,7 @@ LEFT JOIN LATERAL (
         ) AS amount,
         string_agg(
             coalesce(d.coupon_name, d.stripe_coupon_id, d.stripe_discount_id)
-            || coalesce(' -' || trim_scale(d.percent_off) || '%', ' -' || d.amount_off || ' ' || d.currency, '')
+            || coalesce(' -' || trim_scale(d.percent_off) || '%', ' -' || billing_money_v1(d.amount_off, d.currency), '')
             || CASE WHEN d.duration = 'once' THEN ' once' ELSE coalesce(' until ' || (d.ends_at AT TIME ZONE 'UTC')::date, '') END,
             ', '
             ORDER BY d.position
@@ -159,13 +163,13 @@ COMMENT ON COLUMN billing_overview.will_end IS 'Whether it does not renew';
 COMMENT ON COLUMN billing_overview.tenant_domain IS 'Domain of the tenant; of an ended one, the domain that it had';
 COMMENT ON COLUMN billing_overview.tenant_status IS 'Status of the tenant';
 COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product type and, after an arrow, the desired state if it differs';
-COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, then minor units paid/due, and what was refunded, credited or disputed of it';
+COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, what was paid of what was due, and what was refunded, credited or disputed of it';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
-COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off (amounts in minor units), until when; null: none';
+COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off, until when; null: none';
 COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';
-COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs in minor units if it is charged, and how far the next one is';
+COMMENT ON COLUMN billing_overview.domains IS 'Its domains: state, when each expires, what a further year costs if it is charged, and how far the next one is';
 COMMENT ON COLUMN billing_overview.dunning IS 'Where the attempts to collect its oldest unpaid invoice stand: how many failed, why the last one, when the next is; null: none has failed';
 COMMENT ON COLUMN billing_overview.to_be_proven IS 'The domain that its buyer has still to prove, and what is missing; null: none';

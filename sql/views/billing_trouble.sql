@@ -524,8 +524,8 @@ SELECT
     w.subscription_id,
     late.invoice,
     i.paid_date AT TIME ZONE 'UTC',
-    'invoice ' || late.invoice || ' was paid after the subscription had ended: ' || late.amount || ' '
-    || late.currency || ' in minor units; refund it, revive the customer, or declare it settled'
+    'invoice ' || late.invoice || ' was paid after the subscription had ended: '
+    || billing_money_v1(late.amount, late.currency) || '; refund it, revive the customer, or declare it settled'
 FROM provisioning_work AS w
 CROSS JOIN LATERAL jsonb_to_recordset(w.inputs -> 'paidAfterEnd') AS late (
     invoice text,
@@ -553,7 +553,7 @@ SELECT
     i.subscription_id,
     i.stripe_invoice_id,
     i.stripe_created,
-    'a draft of ' || i.amount_due || ' ' || lower(i.currency) || ' in minor units'
+    'a draft of ' || billing_money_v1(i.amount_due, i.currency)
     || CASE WHEN i.auto_advance IS FALSE THEN ', which Stripe does not finalize by itself' ELSE '' END
 FROM invoices AS i
 LEFT JOIN subscriptions AS s
@@ -575,7 +575,7 @@ SELECT
     i.subscription_id,
     i.stripe_invoice_id,
     i.stripe_as_of,
-    'a draft for a term was deleted at Stripe: ' || i.amount_due || ' ' || lower(i.currency) || ' in minor units'
+    'a draft for a term was deleted at Stripe: ' || billing_money_v1(i.amount_due, i.currency)
 FROM invoices AS i
 JOIN subscriptions AS s
     ON s.id = i.subscription_id
@@ -712,7 +712,7 @@ SELECT
     d.stripe_dispute_id,
     d.stripe_created,
     CASE WHEN d.status = 'warning_needs_response' THEN 'the bank asks about ' ELSE 'the bank takes back ' END
-    || d.amount || ' ' || d.currency || ' (' || d.reason || '); evidence is accepted until '
+    || billing_money_v1(d.amount, d.currency) || ' (' || d.reason || '); evidence is accepted until '
     || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
 FROM stripe_disputes AS d
 LEFT JOIN LATERAL (
@@ -734,7 +734,7 @@ SELECT
     d.stripe_dispute_id,
     d.stripe_created,
     CASE WHEN d.status = 'warning_needs_response' THEN 'the bank asks about ' ELSE 'the bank takes back ' END
-    || d.amount || ' ' || d.currency || ' (' || d.reason || '); evidence is accepted until '
+    || billing_money_v1(d.amount, d.currency) || ' (' || d.reason || '); evidence is accepted until '
     || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
 FROM stripe_disputes AS d
 LEFT JOIN LATERAL (

@@ -6,7 +6,7 @@ SELECT
     s.stripe_subscription_id AS object_id,
     coalesce(i.due_at, i.finalized_at, i.stripe_created) AS since,
     'invoice ' || i.stripe_invoice_id || ' is unpaid: '
-    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units' AS detail,
+    || billing_money_v1(i.amount_remaining, i.currency) AS detail,
     i.next_payment_attempt
 FROM subscriptions AS s
 JOIN provisioning_work AS w

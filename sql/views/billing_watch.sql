@@ -37,7 +37,7 @@ SELECT
     i.stripe_invoice_id,
     s.ended_at,
     'invoice ' || i.stripe_invoice_id || ' can still be paid although the subscription has ended: '
-    || i.amount_remaining || ' ' || lower(i.currency) || ' in minor units'
+    || billing_money_v1(i.amount_remaining, i.currency)
 FROM provisioning_work AS w
 JOIN subscriptions AS s
     ON s.id = w.subscription_id
@@ -62,7 +62,7 @@ SELECT
     billed.subscription_id,
     d.stripe_dispute_id,
     d.stripe_created,
-    'the bank decides about ' || d.amount || ' ' || d.currency || ' (' || d.reason || ')'
+    'the bank decides about ' || billing_money_v1(d.amount, d.currency) || ' (' || d.reason || ')'
 FROM stripe_disputes AS d
 LEFT JOIN LATERAL (
     SELECT i.subscription_id

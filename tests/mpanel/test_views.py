@@ -101,11 +101,11 @@ async def test_billing_overview_has_one_line_for_each_subscription(busy_url: str
     assert _told(pending) == {
         "plan": "starter",
         "services": "email=absent->active hosting=absent->active",
-        "latest_invoice": "paid 799/799",
+        "latest_invoice": "paid $7.99 of $7.99",
         "trouble": "not_provisioned provisioning_failed work_failed",
     }
     overdue = next(row for row in rows if row["stripe_status"] == "past_due")
-    assert (overdue["latest_invoice"], overdue["trouble"]) == ("open 0/799", "overdue")
+    assert (overdue["latest_invoice"], overdue["trouble"]) == ("open $0.00 of $7.99", "overdue")
 
 
 def _told(row: asyncpg.Record) -> dict[str, str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from mpanel_billing.money import format_money
 from tests.provisioning.harness import (
     GRACE,
     RETENTION,
@@ -161,8 +162,12 @@ class Invariants:
         )
         late = {id_: one.paid_late for id_, one in self.harness.bought.items() if one.paid_late}
         said = {row["detail"].partition("; refund it")[0] for row in rows}
-        sentence = "invoice {} was paid after the subscription had ended: {} usd in minor units"
-        assert said == {sentence.format(*i) for one in late.values() for i in one.items()}
+        sentence = "invoice {} was paid after the subscription had ended: {}"
+        assert said == {
+            sentence.format(invoice, format_money(amount, "usd"))
+            for one in late.values()
+            for invoice, amount in one.items()
+        }
         assert {row["id"] for row in rows} == late.keys(), (rows, late)
 
     async def _check(self, id_: str, bought: Bought) -> None:

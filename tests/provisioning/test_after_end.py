@@ -68,7 +68,7 @@ async def test_what_was_paid_after_the_end_is_trouble_and_keeps_the_accounts(
     assert system.world.of(id_) == {"hosting": "suspended"}
     [trouble] = await system.trouble()
     assert trouble["trouble"] == "paid_after_end"
-    assert "in_2 was paid after the subscription had ended: 799 usd" in trouble["detail"]
+    assert "in_2 was paid after the subscription had ended: $7.99;" in trouble["detail"]
 
 
 async def test_a_full_refund_ends_the_trouble_and_the_accounts(system: ProvisioningSystem) -> None:
@@ -78,7 +78,7 @@ async def test_a_full_refund_ends_the_trouble_and_the_accounts(system: Provision
     before = await system.work()
     await refund(system, "re_1", 300)
     [trouble] = await system.trouble()
-    assert "ended: 499 usd" in trouble["detail"]
+    assert "ended: $4.99;" in trouble["detail"]
     assert (await system.work())["version"] > before["version"]
     assert (await system.run()).done
     assert system.world.of(id_) == {"hosting": "suspended"}
@@ -94,7 +94,7 @@ async def test_what_is_credited_is_given_back_too(system: ProvisioningSystem) ->
     await pay_late(system)
     for amount, out_of_band in ((300, 0), (499, 499)):
         [trouble] = await system.trouble()
-        assert f"ended: {799 if amount == 300 else 499} usd" in trouble["detail"]
+        assert f"ended: {'$7.99' if amount == 300 else '$4.99'};" in trouble["detail"]
         created = system.stripe.next_second()
         note = credit_note(
             f"cn_{amount}",

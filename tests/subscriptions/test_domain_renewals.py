@@ -414,7 +414,7 @@ async def test_an_ordinary_renewal_is_no_trouble_and_shows_in_the_overview(years
     assert await pool.fetchval("SELECT count(*) FROM billing_trouble") == 0
     shown = await pool.fetchval("SELECT domains FROM billing_overview")
     expiry = years.registry.expires[NAME].date()
-    assert shown == f"{NAME} active until {expiry}, 1299 usd a year, charged"
+    assert shown == f"{NAME} active until {expiry}, $12.99 a year, charged"
 
 
 async def test_who_wants_no_further_year_is_charged_none(years: Years) -> None:

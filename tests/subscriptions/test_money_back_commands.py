@@ -2,6 +2,7 @@
 
 import pytest
 
+from mpanel_billing.money import format_money
 from tests.commands import run_command
 from tests.subscriptions.conftest import Backend
 
@@ -42,7 +43,9 @@ async def test_support_previews_refunds_and_credits_by_the_number_of_an_invoice(
     row = await backend.service.row(
         "SELECT latest_invoice FROM billing_overview WHERE subscription_id::text = $1", bought
     )
-    assert row["latest_invoice"].endswith(f"refunded 100 credited {total - 100}")
+    assert row["latest_invoice"].endswith(
+        f"refunded $1.00, credited {format_money(total - 100, 'usd')}"
+    )
     status, said = await command(backend, "timeline", bought)
     balance = f"to the balance ${(total - 100) / 100:.2f}"
     for words in (" refund    re_", "; $1.00", " credit    ", balance, "invoice.refund by cli:"):
