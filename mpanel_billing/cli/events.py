@@ -13,14 +13,11 @@ from mpanel_billing.cli.output import moment_text, print_line, print_text
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.telemetry.quoting import quote
 from mpanel_billing.webhooks.event import Selection
-from mpanel_billing.webhooks.inbox import (
-    FAILED,
-    STATUSES,
-    list_events,
+from mpanel_billing.webhooks.inbox import FAILED, STATUSES, list_events, show_event
+from mpanel_billing.webhooks.replaying import (
     replay_event,
     replay_failed_events,
     replay_ignored_events,
-    show_event,
 )
 
 app = typer.Typer(help="List, show and replay Stripe events.", no_args_is_help=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from mpanel_billing.errors import MalformedRequestError
 from mpanel_billing.mirror.reading import Fields, UnreadableObjectError, checked_id, require
@@ -77,6 +77,10 @@ class Selection:
 
     type: str | None = None
     since_days: int | None = None
+
+
+Position: TypeAlias = tuple[datetime, str]
+"""Where an event is in the order of receipt: when it was received, and its id."""
 
 
 def parse_body(body: bytes) -> Body:

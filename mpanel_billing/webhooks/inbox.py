@@ -1,22 +1,17 @@
-"""The inbox of Stripe's events: keep, apply, fail, retry, list and replay them.
+"""The inbox of Stripe's events: keep, apply, fail, retry and list them.
 
 An event is kept and applied in one transaction: what is acknowledged with 2xx is on disk (rule 1).
 """
 
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import asyncpg
 
-from mpanel_billing.access import audit
-from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, DatabaseUnavailableError, NotFoundError
+from mpanel_billing.errors import DatabaseUnavailableError, NotFoundError
 from mpanel_billing.jobs.backoff import doubled
 from mpanel_billing.mirror.discounts import refetch_owner
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
@@ -24,9 +19,8 @@ from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_
 from mpanel_billing.mirror.types.discount import DiscountOwner
 from mpanel_billing.telemetry.quoting import error_text, quote
 from mpanel_billing.webhooks import repository
-from mpanel_billing.webhooks.event import Event, Selection, parse_event
+from mpanel_billing.webhooks.event import Event, parse_event
 from mpanel_billing.webhooks.jsonb import Body
-from mpanel_billing.webhooks.repository import ListEvents, Position
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +40,6 @@ FIRST_RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 6 * 3600.0
 MAX_ATTEMPTS = 12
 _CONFLICT_RETRIES = 3
-_PAGE = 100
-_EVERYTHING = Selection()
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class UnreadableEventError(Exception):
@@ -255,108 +246,3 @@ async def show_event(pool: Pool, event_id: str) -> Mapping[str, Any]:
     if event is None:
         raise NotFoundError(f"Event {event_id} not found.")
     return dict(event)
-
-
-async def replay_event(mirror: Mirror, event_id: str, *, by: Actor | None = None) -> Outcome:
-    """Apply an event that failed or was ignored.
-
-    ConflictError if it took effect before, or its payload has been pruned.
-    """
-    event = await show_event(mirror.pool, event_id)
-    if event["payload"] is None:
-        raise ConflictError(f"The payload of event {event_id} has been pruned.")
-    async with transaction(mirror.pool) as conn:
-        if not await repository.reopen_event(conn, event_id):
-            raise ConflictError(f"Event {event_id} is already {event['status']}.")
-        entry = await audit.begin(conn, by, "event.replay", Target("event", event_id))
-    async with audit.settling(mirror.pool, entry):
-        outcome = await retry_event(mirror, event_id)
-        if outcome is None:
-            raise ConflictError(f"Another process is applying event {event_id}.")
-        entry.note(status=outcome.status)
-    return outcome
-
-
-async def list_failed_types(
-    pool: Pool, selection: Selection = _EVERYTHING, most: int = _PAGE
-) -> Sequence[asyncpg.Record]:
-    """Return what `replay_failed_events` would go through, by type: how many, since when, why."""
-    async with acquired(pool) as conn:
-        return await repository.list_unfinished_types(conn, selection, most)
-
-
-async def replay_failed_events(
-    mirror: Mirror,
-    selection: Selection = _EVERYTHING,
-    *,
-    most: int | None = None,
-    by: Actor | None = None,
-) -> AsyncIterator[tuple[str, Outcome | None]]:
-    """Apply the unfinished events once, or the oldest `most`; yields the id and outcome of each.
-
-    The outcome is None if another process was applying the event.
-    """
-    async with audit.attempt(
-        mirror.pool, by, "events.replay_failed", details=asdict(selection)
-    ) as entry:
-        events = _list_pages(mirror.pool, repository.list_unfinished_events, selection, most)
-        async for replayed in _counted(entry, _replay_all(mirror, events)):
-            yield replayed
-
-
-async def replay_ignored_events(
-    mirror: Mirror, selection: Selection, *, by: Actor | None = None
-) -> AsyncIterator[tuple[str, Outcome | None]]:
-    """Apply events that were ignored, as of a type that is mirrored since an upgrade.
-
-    Yields what `replay_failed_events` does. Events without a payload, which is pruned by age, stay.
-    """
-    async with audit.attempt(
-        mirror.pool, by, "events.replay_ignored", details=asdict(selection)
-    ) as entry:
-        events = _list_pages(mirror.pool, repository.list_ignored_events, selection)
-        async for replayed in _counted(entry, _replay_all(mirror, _reopened(mirror.pool, events))):
-            yield replayed
-
-
-async def _counted(
-    entry: audit.Entry, replayed: AsyncIterator[tuple[str, Outcome | None]]
-) -> AsyncIterator[tuple[str, Outcome | None]]:
-    statuses: Counter[str] = Counter()
-    async for event_id, outcome in replayed:
-        statuses[outcome.status if outcome else "busy"] += 1
-        yield event_id, outcome
-    entry.note(outcomes=dict(statuses))
-
-
-async def _replay_all(
-    mirror: Mirror, event_ids: AsyncIterator[str]
-) -> AsyncIterator[tuple[str, Outcome | None]]:
-    async for event_id in event_ids:
-        yield event_id, await retry_event(mirror, event_id)
-
-
-async def _reopened(pool: Pool, event_ids: AsyncIterator[str]) -> AsyncIterator[str]:
-    async for event_id in event_ids:
-        async with acquired(pool) as conn:
-            reopened = await repository.reopen_event(conn, event_id)
-        if reopened:
-            yield event_id
-
-
-async def _list_pages(
-    pool: Pool, list_page: ListEvents, selection: Selection, most: int | None = None
-) -> AsyncIterator[str]:
-    """Yield the ids of the selected events, oldest first; no more than `most`."""
-    after: Position = (_BEGINNING, "")
-    left = most
-    while True:
-        size = _PAGE if left is None else min(_PAGE, left)
-        async with acquired(pool) as conn:
-            page = await list_page(conn, selection, after, size)
-        for _, event_id in page:
-            yield event_id
-        left = None if left is None else left - len(page)
-        if len(page) < size or left == 0:
-            return
-        after = page[-1]

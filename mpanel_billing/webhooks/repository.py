@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -10,17 +9,13 @@ import orjson
 
 from mpanel_billing.database.queries import Connection, Query, load_queries
 from mpanel_billing.mirror.repository import GROUPS
-from mpanel_billing.webhooks.event import Selection
+from mpanel_billing.webhooks.event import Position, Selection
 from mpanel_billing.webhooks.prepared import PreparedEvent
 
 _queries = load_queries("inbox")
 _reports = load_queries("usage_reports")
 
 _GROUPS = (*GROUPS.values(), "bills", "renewals")
-
-Position: TypeAlias = tuple[datetime, str]
-"""Where an event is in the order of receipt: when it was received, and its id."""
-
 
 ListEvents: TypeAlias = Callable[[Connection, Selection, Position, int], Awaitable[list[Position]]]
 
@@ -132,6 +127,15 @@ async def list_unfinished_events(
 ) -> list[Position]:
     """Return when unfinished events were received, and their ids, after one, oldest first."""
     return await _list_selected(conn, _queries.list_unfinished_events, selection, after, most)
+
+
+async def count_unfinished_events(conn: Connection, selection: Selection, after: Position) -> int:
+    """Return how many unfinished events were received after one."""
+    received_at, event_id = after
+    count: int = await _queries.count_unfinished_events.fetch_value(
+        conn, **asdict(selection), after_received_at=received_at, after_id=event_id
+    )
+    return count
 
 
 async def list_unfinished_types(

@@ -275,6 +275,15 @@ WHERE e.status IN ('received', 'failed')
 ORDER BY e.received_at, e.id
 LIMIT :most;
 
+-- name: count_unfinished_events(type, since_days, after_received_at, after_id)$
+-- How many list_unfinished_events goes through after one.
+SELECT count(*)
+FROM stripe_events AS e
+WHERE e.status IN ('received', 'failed')
+  AND (:type::text IS NULL OR e.type = :type::text)
+  AND e.received_at >= now() - make_interval(days => coalesce(:since_days::integer, 36500))
+  AND (e.received_at, e.id) > (:after_received_at::timestamptz, :after_id::text);
+
 -- name: list_unfinished_types(type, since_days, most)
 -- What list_unfinished_events goes through, by type, with the error of the latest; most of them first.
 SELECT

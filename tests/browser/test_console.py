@@ -14,6 +14,7 @@ from selenium.webdriver.common.keys import Keys
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.keys import create_key
+from mpanel_billing.console.routes import replays
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from stripe_sandbox import Sandbox
@@ -247,6 +248,25 @@ async def test_the_keyboard_alone_finds_a_customer_and_shows_the_keys(desk: Desk
     box = await desk.browser.find("#q")
     await asyncio.to_thread(box.send_keys, "ada@example.com", Keys.ENTER)
     assert "Ada Lovelace" in await desk.browser.text_of("#results article")
+
+
+async def test_a_replay_of_all_that_failed_goes_on_by_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replays, "MOST_AT_ONCE", 1)
+    failed = await desk.pool.fetchval(
+        "WITH failed AS (UPDATE stripe_events SET status = 'failed', next_attempt_at = now(),"
+        " last_error = 'no luck', applied_at = NULL"
+        " WHERE status IN ('applied', 'stale', 'failed') RETURNING id)"
+        " SELECT count(*) FROM failed"
+    )
+    assert failed > 2
+    await desk.open("/console/events/replay-failed")
+    await desk.browser.click("form.confirm button")
+    over = f"Tried: {failed}. Still to try: 0."
+    await desk.browser.until(lambda driver: over in driver.page_source)
+    left = "SELECT count(*) FROM stripe_events WHERE status IN ('failed', 'received')"
+    assert await desk.pool.fetchval(left) == 0
 
 
 async def test_what_is_entered_after_the_preview_has_to_be_shown_before_it_is_confirmed(

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.console.routes import replays
 from mpanel_billing.jobs.pace import Pace
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import runs
@@ -13,7 +14,7 @@ from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.paced_stripe import PacedStripe
 from mpanel_billing.search.notes import add_note
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
-from tests.console.conftest import Console, Ids, signed_in
+from tests.console.conftest import Console, Ids, Shown, signed_in
 from tests.console.planted import plant_domains, plant_merge, plant_servers
 from tests.console.test_pages import audited
 from tests.inline_worker import InlineWorker
@@ -212,6 +213,7 @@ async def test_all_that_failed_is_shown_by_type_and_applied_again(console: Conso
     replayed = await console.post(path, shown, type="invoice.paid", days="3")
     assert replayed.status == 200
     assert re.search("(applied|stale) 1 ", replayed.text)  # what is stored may be newer
+    assert "Tried: 1. Still to try: 0." in replayed.text
     assert "Still not applied: 0." in replayed.text
     rest = await console.open(path)
     assert "customer.created 1 " in rest.text
@@ -222,6 +224,50 @@ async def test_all_that_failed_is_shown_by_type_and_applied_again(console: Conso
     assert (wrong.status, "whole number" in wrong.text) == (422, True)
     [(person, _, outcome)] = await audited(console.service, "events.replay_failed")
     assert (person, outcome) == ("ada.lovelace", "done")
+
+
+async def test_all_that_failed_is_tried_page_by_page_and_twice_does_no_harm(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = console.service.pool
+    monkeypatch.setattr(replays, "MOST_AT_ONCE", 2)
+    failed = await pool.fetch(
+        "UPDATE stripe_events SET status = 'failed', applied_at = NULL, last_error = 'no luck',"
+        " next_attempt_at = now() + interval '1 day', received_at = now() - random() * interval"
+        " '1 hour' WHERE status IN ('applied', 'stale') RETURNING id"
+    )
+    assert len(failed) > 4
+    unreadable = failed[0]["id"]
+    await pool.execute(
+        "UPDATE stripe_events SET received_at = now() - interval '2 hours',"
+        " payload = jsonb_set(payload, '{data,object}', '{}') WHERE id = $1",
+        unreadable,
+    )
+    path, asked = "/console/events/replay-failed", {"type": "", "days": ""}
+    shown = await console.open(path)
+    assert f"Events that are applied again: {len(failed)}," in shown.text
+    fields = asked
+    for tried in range(2, len(failed) + 2, 2):
+        shown = await console.post(path, shown, **fields)
+        done = min(tried, len(failed))
+        left = len(failed) - done
+        assert f"Tried: {done}. Still to try: {left}." in shown.text
+        if left:
+            fields = asked | hidden_of(shown)
+    assert "failed 1" in shown.text
+    assert "Still not applied: 1." in shown.text
+    first = await console.open(path)
+    again = await console.post(path, first, **asked)  # only what is still not applied
+    assert "Tried: 1. Still to try: 0." in again.text
+    wrong = await console.post(path, first, **asked, after_at="yesterday")
+    assert (wrong.status, "begin anew" in wrong.text) == (422, True)
+
+
+def hidden_of(shown: Shown) -> dict[str, str]:
+    """What the form of the next page hides."""
+    form = shown.html.partition('class="confirm"')[2]
+    found = re.findall(r'name="(\w+)" value="([^"]*)"', form)
+    return {name: value for name, value in found if name != "form_token"}
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from mpanel_billing.reconciliation.runs import mark_restored
 from mpanel_billing.settings import DatabaseSettings
 from mpanel_billing.webhooks.event import Event, Selection, parse_event
 from mpanel_billing.webhooks.fast_path import receive_on_fast_path
-from mpanel_billing.webhooks.inbox import replay_failed_events, replay_ignored_events
 from mpanel_billing.webhooks.jsonb import Body
 from mpanel_billing.webhooks.prepared import prepare_event
+from mpanel_billing.webhooks.replaying import replay_failed_events, replay_ignored_events
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.privacy.conftest import BY, EMAIL, NEEDLES, Past, leave, places_of

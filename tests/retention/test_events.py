@@ -9,7 +9,8 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.retention.repository import COUNTED_UP_TO
 from mpanel_billing.retention.service import count_prunable, prune
-from mpanel_billing.webhooks.inbox import list_events, replay_event, show_event
+from mpanel_billing.webhooks.inbox import list_events, show_event
+from mpanel_billing.webhooks.replaying import replay_event
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.retention.conftest import AGES, Cellar

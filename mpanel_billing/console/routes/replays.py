@@ -1,19 +1,28 @@
-"""All events that have failed, or some of them, applied again at once."""
+"""All events that have failed, or some, applied again: page after page, with what is left."""
 
 from collections import Counter
+from datetime import datetime
 
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
-from mpanel_billing.webhooks.event import Selection
-from mpanel_billing.webhooks.inbox import list_failed_types, replay_failed_events
+from mpanel_billing.webhooks.event import Position, Selection
+from mpanel_billing.webhooks.inbox import STATUSES
+from mpanel_billing.webhooks.replaying import (
+    BEGINNING,
+    BUSY,
+    count_failed,
+    list_failed_types,
+    replay_failed_page,
+)
 
 pages = Pages()
 
-MOST_AT_ONCE = 500
-"""That takes seconds; who has more sees to the rest in the same way."""
+MOST_AT_ONCE = 200
+"""That takes about a second; the page then asks for the next ones."""
 MOST_DAYS = 3650
+_OUTCOMES = (*STATUSES, BUSY)
 
 replay_failed = pages.action(
     "replay_failed", "/console/events/replay-failed", scope="admin:operate"
@@ -24,12 +33,10 @@ replay_failed = pages.action(
 async def show_replay_failed(visit: Visit, given: Given) -> Page:
     """Show what would be applied again: how many of which type, and why they have failed."""
     pool, selection = visit.app[keys.POOL], _selection(given)
-    types = await list_failed_types(pool, selection)
     values = {
-        "types": types,
-        "events": sum(row["events"] for row in types),
+        "types": await list_failed_types(pool, selection),
+        "events": await count_failed(pool, selection),
         "all_types": sorted(row["type"] for row in await list_failed_types(pool)),
-        "most": MOST_AT_ONCE,
         "type": selection.type or "",
         "days": given.text("days"),
     }
@@ -38,14 +45,24 @@ async def show_replay_failed(visit: Visit, given: Given) -> Page:
 
 @replay_failed.do
 async def do_replay_failed(visit: Visit, given: Given) -> Page:
-    """Apply them again, the oldest first; say what became of them."""
+    """Apply the oldest again that were not tried yet; say what became of all so far.
+
+    What was tried is told by the form. Whoever begins anew tries again only what failed.
+    """
     mirror, selection = visit.app[keys.MIRROR], _selection(given)
-    outcomes: Counter[str] = Counter()
-    replayed = replay_failed_events(mirror, selection, most=MOST_AT_ONCE, by=visit.actor)
-    async for _, outcome in replayed:
-        outcomes[outcome.status if outcome else "busy"] += 1
-    left = await list_failed_types(mirror.pool, selection)
-    values = {"outcomes": outcomes, "left": sum(row["events"] for row in left)}
+    replayed = await replay_failed_page(
+        mirror, selection, _position(given), MOST_AT_ONCE, by=visit.actor
+    )
+    outcomes = Counter({name: given.number(name) or 0 for name in _OUTCOMES}) + replayed.outcomes
+    values = {
+        "outcomes": outcomes,
+        "tried": sum(outcomes.values()),
+        "after": replayed.after,
+        "to_try": replayed.left,
+        "left": await count_failed(mirror.pool, selection),
+        "type": selection.type or "",
+        "days": given.text("days"),
+    }
     return Page("replayed.html", values)
 
 
@@ -56,3 +73,14 @@ def _selection(given: Given) -> Selection:
             f"Please enter 1 to {MOST_DAYS} days, or none.", fields={"days": "is not possible"}
         )
     return Selection(given.text("type") or None, days)
+
+
+def _position(given: Given) -> Position:
+    """Return after which event to go on."""
+    at = given.text("after_at")
+    if not at:
+        return BEGINNING
+    try:
+        return (datetime.fromisoformat(at), given.text("after_id"))
+    except ValueError:
+        raise InvalidRequestError("Please begin anew.") from None

@@ -11,7 +11,8 @@ from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.messages import receivers
 from mpanel_billing.search.work_lists import list_debtors, list_trouble, list_watched
-from mpanel_billing.webhooks.inbox import list_events, replay_event, show_event
+from mpanel_billing.webhooks.inbox import list_events, show_event
+from mpanel_billing.webhooks.replaying import replay_event
 
 pages = Pages()
 

@@ -20,12 +20,12 @@ from mpanel_billing.http.schemas.admin import (
 )
 from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.webhooks.event import Selection
-from mpanel_billing.webhooks.inbox import (
-    list_events,
+from mpanel_billing.webhooks.inbox import list_events, show_event
+from mpanel_billing.webhooks.replaying import (
+    BUSY,
     replay_event,
     replay_failed_events,
     replay_ignored_events,
-    show_event,
 )
 
 routes = Endpoints("admin")
@@ -65,7 +65,7 @@ async def post_replay_ignored(call: KeyedCall[None, ReplayIgnoredQuery]) -> Repl
 async def _count(replayed: AsyncIterator[tuple[str, Outcome | None]]) -> ReplayedResponse:
     outcomes: Counter[str] = Counter()
     async for _, outcome in replayed:
-        outcomes[outcome.status if outcome else "busy"] += 1
+        outcomes[outcome.status if outcome else BUSY] += 1
     return ReplayedResponse(outcomes=dict(outcomes))
 
 
