@@ -45,25 +45,31 @@ def migrate_prices(
     wanted = price_announcements.PriceMigration(
         product, old, new, starts_on.replace(tzinfo=UTC), notice
     )
-    by = command_line_actor()
     if withdraw:
-        count, under_way = with_pool(
-            lambda pool: price_announcements.withdraw_migration(pool, wanted, by)
-        )
-        typer.echo(f"called off for {count} subscriptions")
-        if under_way:
-            typer.echo(f"under way, and not called off: {under_way}")
-        return
-    if dry_run:
+        _withdraw(wanted)
+    elif dry_run:
         found = with_pool(lambda pool: price_announcements.preview_migration(pool, wanted))
         _print(found, wanted, "would change")
         typer.echo("nothing was changed")
-        return
-    done = with_pool(
-        lambda pool: price_announcements.announce_migration(
-            pool, wanted, by, untold=untold, show=_show
-        )
-    )
+    else:
+        _announce(wanted, untold=untold)
+
+
+def _withdraw(wanted: "PriceMigration") -> None:
+    from mpanel_billing.subscriptions.price_announcements import withdraw_migration  # noqa: PLC0415
+
+    by = command_line_actor()
+    count, under_way = with_pool(lambda pool: withdraw_migration(pool, wanted, by))
+    typer.echo(f"called off for {count} subscriptions")
+    if under_way:
+        typer.echo(f"under way, and not called off: {under_way}")
+
+
+def _announce(wanted: "PriceMigration", *, untold: bool) -> None:
+    from mpanel_billing.subscriptions.price_announcements import announce_migration  # noqa: PLC0415
+
+    by = command_line_actor()
+    done = with_pool(lambda pool: announce_migration(pool, wanted, by, untold=untold, show=_show))
     _print(done, wanted, "told")
 
 

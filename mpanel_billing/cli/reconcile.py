@@ -31,40 +31,45 @@ DRIFT_REMAINS = 2
 INTERRUPTED = 130
 
 
+Since = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=3650, metavar="DAYS", help="Only objects created in the last DAYS days."
+    ),
+]
+ObjectId = Annotated[
+    str | None,
+    typer.Option(
+        "--object",
+        metavar="WHAT",
+        help=(
+            "Only this object and what belongs to it: any id, ours or Stripe's, or what else `find`"
+            " takes."
+        ),
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only report, without repairing.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
+]
+Restored = Annotated[
+    bool, typer.Option("--restored", help="A restored backup: start over (docs/backup.md).")
+]
+Announce = Annotated[
+    bool, typer.Option("--announce", help="Tell mPanel what is repaired (docs/messages.md).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
 def reconcile(
     *,
-    since: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=3650, metavar="DAYS", help="Only objects created in the last DAYS days."
-        ),
-    ] = None,
-    object_id: Annotated[
-        str | None,
-        typer.Option(
-            "--object",
-            metavar="WHAT",
-            help=(
-                "Only this object and what belongs to it: any id, ours or Stripe's, or"
-                " what else `find` takes."
-            ),
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only report, without repairing.")
-    ] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Start over instead of resuming an interrupted run.")
-    ] = False,
-    restored: Annotated[
-        bool,
-        typer.Option("--restored", help="A restored backup: start over (docs/backup.md)."),
-    ] = False,
-    announce: Annotated[
-        bool,
-        typer.Option("--announce", help="Tell mPanel what is repaired (docs/messages.md)."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    since: Since = None,
+    object_id: ObjectId = None,
+    dry_run: DryRun = False,
+    restart: Restart = False,
+    restored: Restored = False,
+    announce: Announce = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the mirror with Stripe and the accounts, and repair what differs.
 

@@ -51,11 +51,7 @@ def enable(
     """
     if dry_run == yes:
         raise typer.BadParameter("pass one of the two", param_hint="--dry-run, --yes")
-    if load_settings().tax == "off":
-        raise InvalidRequestError(
-            "TAX is off: new orders would go without taxes. Set TAX=automatic first"
-            " (docs/taxes.md)."
-        )
+    _require_taxes()
     shown = _Shown(dry_run=dry_run)
 
     async def run(mirror: "Mirror") -> None:
@@ -69,6 +65,14 @@ def enable(
 
     with_mirror(run)
     shown.sum_up()
+
+
+def _require_taxes() -> None:
+    if load_settings().tax == "off":
+        raise InvalidRequestError(
+            "TAX is off: new orders would go without taxes. Set TAX=automatic first"
+            " (docs/taxes.md)."
+        )
 
 
 def withdraw(

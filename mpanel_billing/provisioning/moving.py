@@ -197,16 +197,7 @@ class _Carrier:
         server, action = order.server, order.action
         repeats = move.request is not None
         generation = move.generation if repeats else max(move.generation, service.generation) + 1
-        account_id = service.account_id or self.lease.subscription_id
-        command = DriverCommand(
-            action,
-            f"{account_id}:{move.product_type}:{action}:{generation}",
-            account_id,
-            move.product_type,
-            generation,
-            order.reference,
-            order.details,
-        )
+        command = self._command(move, service, order, generation)
         limited = self._driver(move, server)
         if limited is None:
             return Unsettled(_unknown_server(server).error)
@@ -233,6 +224,20 @@ class _Carrier:
                 duration_ms=duration_ms,
             )
         return result
+
+    def _command(
+        self, move: Move, service: Service, order: _Order, generation: int
+    ) -> DriverCommand:
+        account_id = service.account_id or self.lease.subscription_id
+        return DriverCommand(
+            order.action,
+            f"{account_id}:{move.product_type}:{order.action}:{generation}",
+            account_id,
+            move.product_type,
+            generation,
+            order.reference,
+            order.details,
+        )
 
     async def _fail(
         self, before: Move, service: Service, result: Unsettled | Refused, server: str

@@ -1,12 +1,16 @@
 """What the API can do the console can, under the same scope; what it cannot is named here.
 
-A new route of /api/billing or /api/admin fails this until it has an action, or a reason.
+A new route of /api/billing or /api/admin fails this until it has an action, a command, or a reason.
 """
 
 import importlib
 from collections.abc import Iterator, Mapping
 from pkgutil import iter_modules
+from typing import Any
 
+import typer
+
+from mpanel_billing.cli.commands import build_app
 from mpanel_billing.console.app import MODULES
 from mpanel_billing.http import routes
 from mpanel_billing.http.operation import Operation, operation_of
@@ -63,35 +67,38 @@ DONE_BY: Mapping[str, str] = {
 }
 """The action of the console for each route that changes something."""
 
-_BY_COMMAND = "rare, and told step by step by the command line"
-NOT_IN_THE_CONSOLE: Mapping[str, str] = {
-    "/api/admin/audit/{id}/settle": _BY_COMMAND,
-    "/api/admin/deleted-subscriptions/{id}/cancel": _BY_COMMAND,
-    "/api/admin/deleted-subscriptions/{id}/restore": _BY_COMMAND,
-    "/api/admin/events/replay-ignored": "after an upgrade, by who makes it",
-    "/api/admin/prices/{id}/heed": _BY_COMMAND,
-    "/api/admin/prices/{id}/ignore": _BY_COMMAND,
-    "/api/admin/provisioning/retry": "the console retries one at a time, each with its reason",
-    f"{OPERATED}/adopt": _BY_COMMAND,
-    f"{OPERATED}/collect-draft": "a draft is issued on the page of the invoice",
-    f"{OPERATED}/keep-payment": _BY_COMMAND,
-    f"{OPERATED}/revive": _BY_COMMAND,
-    f"{SERVICE}/skip": _BY_COMMAND,
-    f"{DOMAIN}/auto-renew": "the customer's own choice",
-    f"{DOMAIN}/move": "the customer's own choice",
-    f"{DOMAIN}/release": "the customer's own choice",
-    f"{DOMAIN}/renew": "the customer's own choice",
-    f"{DOMAIN}/replace": "the customer's own choice",
-    f"{DOMAIN}/transfer-out": "hands out the auth code, which is its owner's",
-    "/api/billing/portal-session": "signs the customer in, not the operator",
-    "/api/billing/usage": "is reported by machines",
-    f"{SUBSCRIPTION}/charges/{{charge_id}}/withdraw": _BY_COMMAND,
-    f"{SUBSCRIPTION}/pause": "the customer's own choice",
-    f"{SUBSCRIPTION}/services/{{product_type}}/access-data": "handed out once, to its owner",
-    f"{SUBSCRIPTION}/take-offer": "the customer's own choice",
-    f"{SUBSCRIPTION}/undo-change": "the customer's own choice",
+BY_COMMAND: Mapping[str, str] = {
+    "/api/admin/audit/{id}/settle": "audit settle",
+    "/api/admin/deleted-subscriptions/{id}/cancel": "deleted cancel",
+    "/api/admin/deleted-subscriptions/{id}/restore": "deleted restore",
+    "/api/admin/events/replay-ignored": "events replay-ignored",
+    "/api/admin/prices/{id}/heed": "provision heed-price",
+    "/api/admin/prices/{id}/ignore": "provision ignore-price",
+    "/api/admin/provisioning/retry": "provision retry",
+    f"{OPERATED}/adopt": "provision adopt",
+    f"{OPERATED}/collect-draft": "provision collect-draft",
+    f"{OPERATED}/keep-payment": "provision keep-payment",
+    f"{OPERATED}/revive": "provision revive",
+    f"{SERVICE}/skip": "provision skip",
+    f"{DOMAIN}/auto-renew": "domains auto-renew",
+    f"{DOMAIN}/move": "domains move",
+    f"{DOMAIN}/release": "domains release",
+    f"{DOMAIN}/renew": "domains renew",
+    f"{DOMAIN}/replace": "domains replace",
+    f"{DOMAIN}/transfer-out": "domains transfer-out",
+    f"{SUBSCRIPTION}/charges/{{charge_id}}/withdraw": "charge withdraw",
+    f"{SUBSCRIPTION}/pause": "pause",
+    f"{SUBSCRIPTION}/services/{{product_type}}/access-data": "provision access-data",
+    f"{SUBSCRIPTION}/take-offer": "offer",
+    f"{SUBSCRIPTION}/undo-change": "undo-change",
 }
-"""Routes that change something and have no action, each with why."""
+"""Routes that operators have on the command line, and not in the console."""
+
+NOT_FOR_OPERATORS: Mapping[str, str] = {
+    "/api/billing/portal-session": "signs the customer in",
+    "/api/billing/usage": "is reported by machines",
+}
+"""Routes that no operator needs, each with why."""
 
 
 def changing_routes() -> Iterator[Operation]:
@@ -113,9 +120,17 @@ def changed() -> Mapping[str, Operation]:
     }
 
 
-def test_each_route_has_an_action_or_a_reason_to_have_none() -> None:
-    assert DONE_BY.keys() & NOT_IN_THE_CONSOLE.keys() == set()
-    assert DONE_BY.keys() | NOT_IN_THE_CONSOLE.keys() == changed().keys()
+def test_each_route_has_an_action_a_command_or_a_reason_to_have_none() -> None:
+    told = [*DONE_BY, *BY_COMMAND, *NOT_FOR_OPERATORS]
+    assert sorted(told) == sorted(changed())
+
+
+def test_what_is_left_to_the_command_line_has_its_command() -> None:
+    for words in BY_COMMAND.values():
+        command: Any = typer.main.get_command(build_app([]))
+        for word in words.split():
+            assert word in command.commands, words
+            command = command.commands[word]
 
 
 def test_an_action_needs_the_scope_of_its_route() -> None:

@@ -23,6 +23,8 @@ OF_THE_CONSOLE = [
     load_queries("operations").list_services,
     load_queries("operations").get_hold,
     load_queries("operations").list_leniency,
+    load_queries("merges").preview_merge,
+    load_queries("merges").preview_link,
 ]
 MORE = """
 INSERT INTO users (email, password_hash)

@@ -1,7 +1,5 @@
 """/api/admin/provisioning and /subscriptions: `mpanel-billing provision` over HTTP."""
 
-from uuid import UUID
-
 from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError
 from mpanel_billing.http import keys
 from mpanel_billing.http.endpoint import Endpoints, KeyedCall
@@ -31,6 +29,7 @@ from mpanel_billing.http.schemas.provisioning import (
     TimelineEntrySchema,
     TimelineResponse,
 )
+from mpanel_billing.http.subscriptions import subscription_of
 from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.provisioning.late_payments import keep_payments
 from mpanel_billing.subscriptions.drafts import collect_draft
@@ -69,7 +68,7 @@ async def post_retry_all(call: KeyedCall) -> RetriedResponse:
 @routes.endpoint("GET", f"{_SUBSCRIPTION}/timeline", scope="admin:read", refusals=_UNKNOWN)
 async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
     """Return a subscription's history and the state of its services."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     pool = call.app[keys.POOL]
     services = await operations.list_services(pool, subscription_id)
     agreed = await leniency.list_leniency(pool, subscription_id)
@@ -87,7 +86,7 @@ async def get_timeline(call: KeyedCall[SubscriptionPath]) -> TimelineResponse:
 )
 async def post_retry(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneResponse:
     """Retry a subscription now, including services that were refused or skipped."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     await operations.retry(call.app[keys.POOL], subscription_id, call.actor)
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
@@ -102,7 +101,7 @@ async def post_suspend(
 
     A payment does not lift it.
     """
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     await operations.suspend(
         call.app[keys.POOL],
         subscription_id,
@@ -118,7 +117,7 @@ async def post_suspend(
 )
 async def post_lift(call: KeyedCall[SubscriptionPath]) -> SubscriptionDoneResponse:
     """Lift an operator's suspension."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     await operations.lift(
         call.app[keys.POOL], subscription_id, operator=call.actor.name, by=call.actor
     )
@@ -135,7 +134,7 @@ async def post_lenient(
 
     It replaces what was agreed before.
     """
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     agreement = leniency.Agreement(
         call.body.reason, call.body.grace_days, call.body.not_before, call.body.whole_customer
     )
@@ -156,7 +155,7 @@ async def post_adopt(
     call: KeyedCall[SubscriptionPath, None, AdoptRequest],
 ) -> SubscriptionDoneResponse:
     """Give a subscription the tenant and accounts of the same customer's ended one."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     await operations.adopt(call.app[keys.POOL], subscription_id, call.body.tenant_id, call.actor)
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
@@ -168,7 +167,7 @@ async def post_strict(
     call: KeyedCall[SubscriptionPath, None, EndLeniencyRequest],
 ) -> SubscriptionDoneResponse:
     """Return from what was agreed to the host's rules."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     await leniency.end_leniency(
         call.app[keys.POOL],
         subscription_id,
@@ -191,7 +190,7 @@ async def post_strict(
 )
 async def post_collect_draft(call: KeyedCall[SubscriptionPath]) -> CollectedDraftResponse:
     """Finalize and pay the latest draft for a term of a subscription."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     collected = await collect_draft(call.app[keys.MIRROR], subscription_id, call.actor)
     return CollectedDraftResponse(
         subscription_id=subscription_id,
@@ -208,7 +207,7 @@ async def post_collect_draft(call: KeyedCall[SubscriptionPath]) -> CollectedDraf
 )
 async def post_skip(call: KeyedCall[ServicePath]) -> SubscriptionDoneResponse:
     """Skip a service until its desired state changes or it is retried."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     await operations.skip(call.app[keys.POOL], subscription_id, call.path.product_type, call.actor)
     return SubscriptionDoneResponse(subscription_id=subscription_id)
 
@@ -269,7 +268,7 @@ async def post_revive(
     What was paid for is not billed again; honours `Idempotency-Key`.
     """
     request = ChangeRequest(
-        call.actor, await _subscription(call), CustomerRef(), call.idempotency_key
+        call.actor, await subscription_of(call), CustomerRef(), call.idempotency_key
     )
     revived = await revive(
         call.app[keys.MIRROR], request, without_discounts=call.body.without_discounts
@@ -288,7 +287,7 @@ async def post_keep_payment(
     call: KeyedCall[SubscriptionPath, None, KeepPaymentRequest],
 ) -> KeptPaymentsResponse:
     """Declare that what was paid after the end is settled: it no longer keeps the accounts."""
-    subscription_id = await _subscription(call)
+    subscription_id = await subscription_of(call)
     kept = await keep_payments(
         call.app[keys.POOL],
         subscription_id,
@@ -303,12 +302,3 @@ async def post_keep_payment(
             for id_, amount, currency in kept
         ),
     )
-
-
-_Agreement = LeniencyRequest | EndLeniencyRequest
-_Body = AdoptRequest | ReviveRequest | KeepPaymentRequest | SuspendRequest | _Agreement | None
-
-
-async def _subscription(call: KeyedCall[SubscriptionPath, None, _Body]) -> UUID:
-    """Return our id of the subscription in the address."""
-    return await operations.find_subscription(call.app[keys.POOL], call.path.id)

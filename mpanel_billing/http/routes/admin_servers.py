@@ -22,7 +22,8 @@ from mpanel_billing.http.schemas.servers import (
     ServerSchema,
     ServersResponse,
 )
-from mpanel_billing.provisioning import moves, operations
+from mpanel_billing.http.subscriptions import subscription_of
+from mpanel_billing.provisioning import moves
 
 routes = Endpoints("admin")
 
@@ -60,7 +61,7 @@ async def post_move(call: KeyedCall[ServicePath, None, MoveAccountRequest]) -> P
 
     Repeated, it has no further effect.
     """
-    subscription_id = await operations.find_subscription(call.app[keys.POOL], call.path.id)
+    subscription_id = await subscription_of(call)
     server = await moves.move_account(
         call.app[keys.POOL],
         subscription_id,
@@ -80,7 +81,7 @@ async def post_move(call: KeyedCall[ServicePath, None, MoveAccountRequest]) -> P
 )
 async def post_moved(call: KeyedCall[ServicePath, None, MovedRequest]) -> PlacedResponse:
     """Say that an account's data was moved: the new server gets it, the old account is deleted."""
-    subscription_id = await operations.find_subscription(call.app[keys.POOL], call.path.id)
+    subscription_id = await subscription_of(call)
     server = await moves.confirm_move(
         call.app[keys.POOL],
         subscription_id,
@@ -96,7 +97,7 @@ async def post_moved(call: KeyedCall[ServicePath, None, MovedRequest]) -> Placed
 )
 async def post_stay(call: KeyedCall[ServicePath]) -> PlacedResponse:
     """Call a move off: the account stays, and what was made at the new server is deleted."""
-    subscription_id = await operations.find_subscription(call.app[keys.POOL], call.path.id)
+    subscription_id = await subscription_of(call)
     server = await moves.cancel_move(
         call.app[keys.POOL], subscription_id, call.path.product_type, call.actor
     )
