@@ -115,3 +115,39 @@ async def test_evidence_is_staged_and_then_sent_on_once(console: Console, sandbo
     late = await console.post(path, again, uncategorized_text="and another thing")
     assert late.status == 409
     assert path not in (await console.open("/console/disputes")).links
+
+
+async def test_a_planned_change_is_undone_and_the_plan_stays(console: Console, ids: Ids) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    assert f"{page}/undo-change" not in (await console.open(page)).links
+    assert (await console.open(f"{page}/undo-change")).status == 409
+    for plan in ("business:monthly", "starter:monthly"):  # dearer at once, then less later
+        shown = await console.open(f"{page}/plan?plan={plan}")
+        fields = {name: shown.field(name) for name in ("token", "key")}
+        assert (await console.post(f"{page}/plan", shown, plan=plan, **fields)).status == 303
+    after = await console.open(page)
+    assert "Changes to" in after.text
+    assert f"{page}/undo-change" in after.links
+    undoing = await console.open(f"{page}/undo-change")
+    assert "(monthly) is not made. It was planned for" in undoing.text
+    done = await console.confirm(f"{page}/undo-change", "key")
+    assert done.headers["Location"] == f"{page}?done=change_undone"
+    assert "Changes to" not in (await console.open(page)).text
+
+
+async def test_a_subscription_is_paused_as_it_was_shown(console: Console, ids: Ids) -> None:
+    page = f"/console/subscriptions/{ids.subscription}"
+    assert f"{page}/pause" in (await console.open(page)).links
+    dated = await console.open(f"{page}/pause?until=2031-01-01")
+    assert (dated.status, "leave out the date" in dated.text) == (409, True)
+    shown = await console.open(f"{page}/pause")
+    assert "Its services stop at once." in shown.text
+    assert "The rest of the term is credited" in shown.text
+    fields = {"key": shown.field("key"), "until": "", "reason": "no season"}
+    for _ in range(2):
+        done = await console.post(f"{page}/pause", shown, **fields)
+        assert done.headers["Location"] == f"{page}?done=paused"
+    after = await console.open(page)
+    assert "paused" in after.text
+    assert f"{page}/pause" not in after.links
+    assert f"{page}/resume" in after.links

@@ -61,9 +61,11 @@ DONE_BY: Mapping[str, str] = {
     f"{SUBSCRIPTION}/charges": "charge",
     f"{SUBSCRIPTION}/end": "end",
     f"{SUBSCRIPTION}/lift-usage-limit": "lift_usage",
+    f"{SUBSCRIPTION}/pause": "pause",
     f"{SUBSCRIPTION}/remove-coupon": "remove_coupon",
     f"{SUBSCRIPTION}/resume": "resume",
     f"{SUBSCRIPTION}/trial": "extend_trial",
+    f"{SUBSCRIPTION}/undo-change": "undo_change",
 }
 """The action of the console for each route that changes something."""
 
@@ -87,10 +89,8 @@ BY_COMMAND: Mapping[str, str] = {
     f"{DOMAIN}/replace": "domains replace",
     f"{DOMAIN}/transfer-out": "domains transfer-out",
     f"{SUBSCRIPTION}/charges/{{charge_id}}/withdraw": "charge withdraw",
-    f"{SUBSCRIPTION}/pause": "pause",
     f"{SUBSCRIPTION}/services/{{product_type}}/access-data": "provision access-data",
     f"{SUBSCRIPTION}/take-offer": "offer",
-    f"{SUBSCRIPTION}/undo-change": "undo-change",
 }
 """Routes that operators have on the command line, and not in the console."""
 

@@ -1,4 +1,4 @@
-"""Another plan or term for a subscription: exactly what was previewed, or nothing."""
+"""Another plan or term for a subscription: exactly what was previewed, or nothing; and undone."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from uuid import uuid4
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
-from mpanel_billing.errors import BillingError, InvalidRequestError
+from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.subscriptions.change_plan import (
     PlanChangePreview,
@@ -15,7 +15,7 @@ from mpanel_billing.subscriptions.change_plan import (
     preview_plan_change,
 )
 from mpanel_billing.subscriptions.item_changes import PlanRequest
-from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest, undo_change
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.promise import read_promise, sign_promise
 from mpanel_billing.subscriptions.records import Subscription
@@ -72,6 +72,28 @@ async def do_change(visit: Visit, given: Given) -> Done:
         pay_first=given.text("pay_first") == "yes",
     )
     return Done(f"/console/subscriptions/{held.id}", "plan_changed")
+
+
+undoing = pages.action(
+    "undo_change", "/console/subscriptions/{id}/undo-change", scope="billing:change"
+)
+
+
+@undoing.show
+async def show_undo(visit: Visit, given: Given) -> Page:
+    """Show which change is not made, and what the subscription stays."""
+    held = await _subscription(visit, given)
+    if held.to_come is None:
+        raise ConflictError("No change of this subscription is planned.", code="no_change_planned")
+    return Page("undo_change.html", {"subscription": held, "key": str(uuid4())})
+
+
+@undoing.do
+async def do_undo(visit: Visit, given: Given) -> Done:
+    """Keep the plan."""
+    held = await _subscription(visit, given)
+    await undo_change(visit.app[keys.MIRROR], _request(visit, given, held))
+    return Done(f"/console/subscriptions/{held.id}", "change_undone")
 
 
 async def _preview(visit: Visit, given: Given, held: Subscription) -> PlanChangePreview:

@@ -31,7 +31,7 @@ _TRIAL_DAYS = 7
 _WORKER_DOES = frozenset(
     {
         *("retried", "suspended", "lifted", "plan_changed", "usage_lifted"),
-        *("moving", "moved", "stays", "agreed", "agreement_ended"),
+        *("moving", "moved", "stays", "agreed", "agreement_ended", "paused"),
     }
 )
 _MOST_LOOKS = 10
