@@ -53,7 +53,8 @@ JOIN locked AS kept
 WHERE gone.id = :customer_id::uuid;
 
 -- name: preview_merge(customer_id, into_id)^
--- Both records as they are, and how much of each kind moves. Nothing is locked.
+-- Both records as they are, and how much of each kind moves; of invoices those at Stripe, which have an index. Nothing
+-- is locked.
 SELECT
     gone.id AS customer_id,
     coalesce(gone.company_name, gone.name, gone.email) AS customer,
@@ -66,7 +67,12 @@ SELECT
     kept.user_id AS into_user_id,
     kept.joined_id AS into_joined_id,
     (SELECT count(*) FROM subscriptions AS s WHERE s.customer_id = gone.id) AS subscriptions,
-    (SELECT count(*) FROM invoices AS i WHERE i.customer_id = gone.id) AS invoices,
+    (
+        SELECT count(*)
+        FROM invoices AS i
+        WHERE i.customer_id = gone.id
+          AND i.stripe_invoice_id IS NOT NULL
+    ) AS invoices,
     (SELECT count(*) FROM stripe_customers AS k WHERE k.customer_id = gone.id) AS stripe_customers,
     (SELECT count(*) FROM billing_domains AS d WHERE d.customer_id = gone.id) AS domains
 FROM customers AS gone
