@@ -102,7 +102,7 @@ test-contract: $(SET_UP) ## Ask a Stripe test account what no documentation sett
 	@$(BIN)/pytest -rs tests/contract $(ARGS)
 
 .PHONY: test-wheel
-test-wheel: $(SET_UP) ## Test an installation: pinned packages, and the wheel from any folder
+test-wheel: $(SET_UP) ## Test an installation: what the wheels ship, pinned packages, the wheel from any folder
 	@$(BIN)/pytest -rs -n 2 --dist loadfile tests/wheel $(ARGS)
 
 .PHONY: test-alerts
