@@ -13,7 +13,7 @@ pytest_plugins = [
     *("tests.garbage", "tests.hanging", "tests.known_types"),
     *("tests.sessions", "tests.postgres", "tests.service", "tests.inline_worker"),
     *("tests.nameservers", "tests.spending"),
-    *("tests.stocks", "tests.sold", "tests.taxed", "tests.currencies"),
+    *("tests.stocks", "tests.sold", "tests.priced", "tests.taxed", "tests.currencies"),
 ]
 
 

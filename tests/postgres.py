@@ -118,16 +118,16 @@ async def _migrate_and_grant(url: str) -> None:
 
 @dataclass(frozen=True)
 class Stocked:
-    """What is on sale and sold: a database to copy, and the state file of its sandbox."""
+    """A database to copy, and the state file of its sandbox, unless nothing is there."""
 
     template: str
-    sandbox_state: Path
+    sandbox_state: Path | None
 
 
 STOCKS = (
     *("sold_once", "ada_who_left", "ada_who_bought"),
     *("metered_shop", "taxed_shop", "shop_in_currencies", "shop_abroad"),
-    "stocked",
+    *("stocked", "priced"),
 )
 """The fixtures of what tests begin with (tests/stocks.py); of two, the test gets the first."""
 

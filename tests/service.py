@@ -114,7 +114,9 @@ async def sandbox(
 ) -> AsyncIterator[Sandbox]:
     """Stripe, selling what the database sells."""
     stocked = stocked_of(request)
-    state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite") if stocked else None
+    state = None
+    if stocked and stocked.sandbox_state:
+        state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite")
     config = SandboxConfig(
         retry_delays=FAST_RETRIES, state_file=state, choices=choices, dunning=dunning
     )

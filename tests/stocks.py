@@ -7,7 +7,7 @@ fixtures, gets copies: of the database by `database_url`, of the state by `sandb
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from mpanel_billing.database.pool import create_pool
+from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.dev.data import exclusively
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.stripe_gateway.gateway import open_gateway
@@ -40,17 +40,42 @@ class Stocks:
         self, name: str, base: Stocked, fill: Callable[[InlineWorker], Awaitable[Any]]
     ) -> tuple[Stocked, Any]:
         """Fill a copy of another stock; returns it, and what `fill` has returned, by JSON."""
-        new = Stocked(f"billing_{name}", self.run_dir / f"{name}.sqlite")
-        returned = self.run_dir / name
+        begun, state = base.sandbox_state, self.run_dir / f"{name}.sqlite"
+        assert begun
+
+        async def run(database_url: str) -> Any:
+            shutil.copy(begun, state)
+            async with _running(database_url, state) as worker:
+                returned = await fill(worker)
+                await worker.service.stripe.wait_idle()
+            return returned
+
+        database, returned = self._once(name, base.template, run)
+        return Stocked(database, state), returned
+
+    def written(
+        self, name: str, template: str, write: Callable[[Pool], Awaitable[None]]
+    ) -> Stocked:
+        """Write to a copy of a database; its sandbox begins with nothing."""
+
+        async def run(database_url: str) -> None:
+            async with await create_pool(make_settings(database_url=database_url)) as pool:
+                await write(pool)
+
+        return Stocked(self._once(name, template, run)[0], None)
+
+    def _once(
+        self, name: str, template: str, run: Callable[[str], Coroutine[Any, Any, Any]]
+    ) -> tuple[str, Any]:
+        database, returned = f"billing_{name}", self.run_dir / name
         with exclusively(self.run_dir / "lock"):
             if not returned.exists():
-                self.databases.execute(f"DROP DATABASE IF EXISTS {new.template}")
-                self.databases.execute(f"CREATE DATABASE {new.template} TEMPLATE {base.template}")
-                shutil.copy(base.sandbox_state, new.sandbox_state)
-                found = asyncio.run(_filled(self.postgres.url(new.template), new, fill))
+                self.databases.execute(f"DROP DATABASE IF EXISTS {database}")
+                self.databases.execute(f"CREATE DATABASE {database} TEMPLATE {template}")
+                found = asyncio.run(run(self.postgres.url(database)))
                 returned.write_text(json.dumps(found))
-        GRANTED_TEMPLATES.add(new.template)
-        return new, json.loads(returned.read_text())
+        GRANTED_TEMPLATES.add(database)
+        return database, json.loads(returned.read_text())
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +83,10 @@ def stocks(postgres: EmbeddedPostgres, databases: Databases, run_dir: Path) -> S
     return Stocks(postgres, databases, run_dir)
 
 
-async def _filled(
-    database_url: str, stock: Stocked, fill: Callable[[InlineWorker], Awaitable[Any]]
-) -> Any:
-    async with _running(database_url, stock) as worker:
-        return await fill(worker)
-
-
 @asynccontextmanager
-async def _running(database_url: str, stock: Stocked) -> AsyncIterator[InlineWorker]:
+async def _running(database_url: str, sandbox_state: Path) -> AsyncIterator[InlineWorker]:
     """Run the service on a stock itself, with a worker."""
-    async with running_sandbox(SandboxConfig(state_file=stock.sandbox_state)) as sandbox:
+    async with running_sandbox(SandboxConfig(state_file=sandbox_state)) as sandbox:
         settings = make_settings(database_url=database_url, stripe_api_base=sandbox.url)
         async with (
             open_gateway(settings) as gateway,

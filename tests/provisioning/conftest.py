@@ -10,15 +10,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from mpanel_billing.catalogue.file import read_catalogue_file
-from mpanel_billing.catalogue.service import apply_catalogue
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
 from mpanel_billing.provisioning.finishing import Outcome
-from mpanel_billing.resources import DEFAULT_CATALOGUE
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.postgres import Stocked
+from tests.priced import IS_PRICED, price
 from tests.provisioning.latest_stripe import LatestStripe
 from tests.provisioning.world import World
 
@@ -144,11 +143,9 @@ def world() -> World:
 
 @asynccontextmanager
 async def open_system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
-    """Set the system on a migrated database."""
-    await apply_catalogue(pool, read_catalogue_file(DEFAULT_CATALOGUE))
-    await pool.execute(
-        "UPDATE prices SET stripe_price_id = 'price_' || lookup_key, livemode = FALSE"
-    )
+    """Set the system on a migrated database, which may have the catalogue already."""
+    if not await pool.fetchval(IS_PRICED):
+        await price(pool)
     stripe = LatestStripe()
     provisioning = Provisioning(
         pool, stripe, world.drivers(), Policy(GRACE, RETENTION), "panel.test", livemode=False
@@ -158,6 +155,6 @@ async def open_system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSys
 
 
 @pytest.fixture
-async def system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
+async def system(priced: Stocked, pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
     async with open_system(pool, world) as opened:
         yield opened
