@@ -126,6 +126,7 @@ FAMILIES: Mapping[str, Family] = {
         "How long ago the oldest of these was reported, 0 without one"
     ),
     "merges": Family("Merges of two customers within the last day", ("state",)),
+    "tax_notices": Family("Subscriptions told of taxes that are not added yet", ("state",)),
     "provisioning_troubled": Family("Subscriptions whose provisioning failed or needs a person"),
     "worker_swept_seconds": Family("Seconds since a worker last looked for due work"),
     "reconcile_finished_seconds": Family("Seconds since the latest reconcile ended"),

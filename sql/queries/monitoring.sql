@@ -280,6 +280,21 @@ LEFT JOIN (
 GROUP BY known.state
 UNION ALL
 SELECT
+    'tax_notices',
+    ARRAY[known.state],
+    count(told.state)::float8
+FROM unnest(ARRAY['running', 'left']) AS known (state)
+LEFT JOIN (
+    SELECT CASE WHEN n.left_because IS NULL THEN 'running' ELSE 'left' END AS state
+    FROM billing_tax_notices AS n
+    WHERE n.enabled_at IS NULL
+      AND n.next_attempt_at < 'infinity'
+    LIMIT 10000
+) AS told
+    ON told.state = known.state
+GROUP BY known.state
+UNION ALL
+SELECT
     'worker_swept_seconds',
     ARRAY[]::text[],
     extract(epoch FROM now() - max(coalesce(c.last_run, c.created)))::float8

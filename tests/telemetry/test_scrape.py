@@ -125,6 +125,29 @@ async def test_merges_of_the_last_day_show(client: AppClient, pool: Pool) -> Non
     assert [found.value("merges", state=state) for state in ("standing", "undone")] == [1, 1]
 
 
+async def test_subscriptions_told_of_taxes_show_until_they_are_taxed(
+    client: AppClient, pool: Pool
+) -> None:
+    await pool.execute(
+        """WITH made AS (
+               INSERT INTO subscriptions (price) SELECT 0 FROM generate_series(1, 5) RETURNING id
+           ), numbered AS (
+               SELECT id, row_number() OVER () AS n FROM made
+           )
+           INSERT INTO billing_tax_notices (subscription_id, currency, total_before, total, tax,
+               not_before, told_by, next_attempt_at, left_because, enabled_at)
+           SELECT s.id, 'usd', 1000, 1083, 83, now(), 'panel', t.at, t.why, t.done
+           FROM (VALUES
+               (1, now(), NULL, NULL), (2, now(), NULL, NULL), (3, now(), 'no address', NULL),
+               (4, now(), NULL, now()), (5, 'infinity', 'it has ended', NULL)
+           ) AS t (n, at, why, done)
+           JOIN numbered AS s USING (n)
+        """
+    )
+    found = await scrape(client)
+    assert [found.value("tax_notices", state=state) for state in ("running", "left")] == [2, 1]
+
+
 async def test_requested_refetches_show(client: AppClient, pool: Pool) -> None:
     await pool.execute(
         """INSERT INTO stripe_refetches (object_id, object_type, reason, next_attempt_at,
@@ -182,6 +205,7 @@ OF_FIGURES = (
     "provisioning_work_pkey",
     "provisioning_work_troubled_idx",
     "billing_merges_merged_idx",
+    "billing_tax_notices_due_idx",
 )
 
 
