@@ -1647,9 +1647,10 @@ CREATE FUNCTION billing_enter_mrr_v1(of_subscription uuid) RETURNS void
     AS $$
 #variable_conflict use_column
 DECLARE
-    first billing_revenue_states;
+    latest billing_revenue_states;
+    is_only boolean;
 BEGIN
-    SELECT r.* INTO first
+    SELECT r.* INTO latest
     FROM billing_revenue_states AS r
     WHERE r.subscription_id = of_subscription
       AND r.state -> 'discounts' = '[]'
@@ -1658,7 +1659,7 @@ BEGIN
           SELECT 1
           FROM billing_revenue_states AS other
           WHERE other.subscription_id = of_subscription
-            AND other.at <> r.at
+            AND (other.at > r.at OR (other.at < r.at AND (other.billed OR other.began_at IS NOT NULL)))
       )
       AND NOT EXISTS (
           SELECT 1
@@ -1666,16 +1667,22 @@ BEGIN
           WHERE l.subscription_id = of_subscription
       );
     IF FOUND THEN
+        is_only := NOT EXISTS (
+            SELECT 1
+            FROM billing_revenue_states AS other
+            WHERE other.subscription_id = of_subscription
+              AND other.at < latest.at
+        );
         INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
         SELECT
             of_subscription,
             added.currency,
-            least(first.began_at, first.at),
-            first.livemode,
+            CASE WHEN is_only THEN least(latest.began_at, latest.at) ELSE latest.at END,
+            latest.livemode,
             sum(added.amount),
             sum(added.amount)
-        FROM billing_revenue_of_v1(of_subscription, first.state, first.at) AS added
-        WHERE first.billed
+        FROM billing_revenue_of_v1(of_subscription, latest.state, latest.at) AS added
+        WHERE latest.billed
         GROUP BY added.currency
         HAVING sum(added.amount) <> 0;
         RETURN;
@@ -6696,6 +6703,14 @@ COMMENT ON TABLE billing_audit_unsettled IS 'Attempts whose outcome is not recor
 COMMENT ON COLUMN billing_audit_unsettled.entry_id IS 'The attempt in billing_audit_entries';
 COMMENT ON COLUMN billing_audit_unsettled.since IS 'When it began';
 
+CREATE TABLE billing_cash_folds (
+    day date NOT NULL,
+    folded_at timestamp with time zone DEFAULT now() NOT NULL
+);
+COMMENT ON TABLE billing_cash_folds IS 'The days that billing_cash_days has: none of the latest, which still change';
+COMMENT ON COLUMN billing_cash_folds.day IS 'The day, UTC';
+COMMENT ON COLUMN billing_cash_folds.folded_at IS 'When it was computed; each is again, in turn';
+
 CREATE TABLE invoice_payments (
     stripe_invoice_payment_id text NOT NULL,
     stripe_invoice_id text NOT NULL,
@@ -7257,15 +7272,45 @@ COMMENT ON COLUMN billing_cash_lines.currency IS 'ISO 4217, lower case';
 COMMENT ON COLUMN billing_cash_lines.amount IS 'Minor units; taxes that were given back are negative';
 
 CREATE VIEW billing_cash AS
+ WITH kept AS MATERIALIZED (
+         SELECT COALESCE(min(f.day), '-infinity'::date) AS begins_on,
+            COALESCE((max(f.day) + 1), '-infinity'::date) AS ends_on
+           FROM billing_cash_folds f
+        )
  SELECT livemode,
-    (date_trunc('month'::text, (at AT TIME ZONE 'UTC'::text)))::date AS month,
+    (date_trunc('month'::text, (day)::timestamp with time zone))::date AS month,
     currency,
     (COALESCE(sum(amount) FILTER (WHERE (kind = 'collected'::text)), (0)::numeric))::bigint AS collected,
     (COALESCE(sum(amount) FILTER (WHERE (kind = 'refunded'::text)), (0)::numeric))::bigint AS refunded,
     (COALESCE(sum(amount) FILTER (WHERE (kind = 'disputed'::text)), (0)::numeric))::bigint AS disputed,
     (COALESCE(sum(amount) FILTER (WHERE (kind = 'tax'::text)), (0)::numeric))::bigint AS tax
-   FROM billing_cash_lines line
-  GROUP BY livemode, ((date_trunc('month'::text, (at AT TIME ZONE 'UTC'::text)))::date), currency;
+   FROM ( SELECT line.livemode,
+            ((line.at AT TIME ZONE 'UTC'::text))::date AS day,
+            line.currency,
+            line.kind,
+            line.amount
+           FROM billing_cash_lines line
+          WHERE (line.at < ( SELECT ((kept.begins_on)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS timezone
+                   FROM kept))
+        UNION ALL
+         SELECT line.livemode,
+            ((line.at AT TIME ZONE 'UTC'::text))::date AS timezone,
+            line.currency,
+            line.kind,
+            line.amount
+           FROM billing_cash_lines line
+          WHERE (line.at >= ( SELECT ((kept.ends_on)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS timezone
+                   FROM kept))
+        UNION ALL
+         SELECT of_day.livemode,
+            of_day.day,
+            of_day.currency,
+            of_day.kind,
+            of_day.amount
+           FROM (kept
+             CROSS JOIN LATERAL billing_cash_by_day_v1(kept.begins_on, kept.ends_on) of_day(day, livemode, currency, kind, number, amount))
+          WHERE (isfinite(kept.begins_on) AND (of_day.kind = ANY (ARRAY['collected'::text, 'refunded'::text, 'disputed'::text, 'tax'::text])))) d
+  GROUP BY livemode, ((date_trunc('month'::text, (day)::timestamp with time zone))::date), currency;
 COMMENT ON VIEW billing_cash IS 'What was collected, refunded and disputed by month and currency, in minor units, and the taxes of its documents';
 COMMENT ON COLUMN billing_cash.livemode IS 'Whether it is Stripe''s live mode';
 COMMENT ON COLUMN billing_cash.month IS 'The first day of the month, in UTC';
@@ -7299,14 +7344,6 @@ COMMENT ON COLUMN billing_cash_days.currency IS 'ISO 4217, lower case';
 COMMENT ON COLUMN billing_cash_days.kind IS 'collected, refunded, disputed or tax; failed: payments that first failed on this day; recovered: those of them that have succeeded since';
 COMMENT ON COLUMN billing_cash_days.number IS 'How many payments, refunds, disputes, or taxes of documents';
 COMMENT ON COLUMN billing_cash_days.amount IS 'Minor units';
-
-CREATE TABLE billing_cash_folds (
-    day date NOT NULL,
-    folded_at timestamp with time zone DEFAULT now() NOT NULL
-);
-COMMENT ON TABLE billing_cash_folds IS 'The days that billing_cash_days has: none of the latest, which still change';
-COMMENT ON COLUMN billing_cash_folds.day IS 'The day, UTC';
-COMMENT ON COLUMN billing_cash_folds.folded_at IS 'When it was computed; each is again, in turn';
 
 CREATE TABLE billing_changes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -88,9 +88,9 @@ async def find_differences(pool: Pool) -> Sequence[Row]:
 
 
 async def find_wrong_totals(pool: Pool) -> Sequence[Row]:
-    """Return the currencies whose movements do not add up to the ledger.
+    """Return the currencies whose movements do not add up to the revenue.
 
-    It reads the whole ledger once, and names no day: `find_differences` does.
+    It compares sums, and does not read the ledger: `find_differences` does.
     """
     async with acquired(pool) as conn:
         return [dict(row) for row in await repository.list_totals(conn)]

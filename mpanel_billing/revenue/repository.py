@@ -65,7 +65,7 @@ async def list_differences(conn: Connection) -> Sequence[asyncpg.Record]:
 
 
 async def list_totals(conn: Connection) -> Sequence[asyncpg.Record]:
-    """Return the currencies whose movements do not add up to the ledger."""
+    """Return the currencies whose movements do not add up to the revenue."""
     return await _movements.list_totals.fetch(conn)
 
 

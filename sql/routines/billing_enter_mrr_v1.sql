@@ -1,7 +1,8 @@
 -- Brings the ledger of a subscription in line with its states and the terms of its discounts: all of it is computed
 -- again, and what differs is written. Before the first known state the subscription is taken to have been charged the
 -- same, since it began as far as that state says.
--- One that is seen for the first time has one state, and without discounts one step: its amount needs no comparing.
+-- One that has not been charged before, as far as is known, and has no discounts has one step: its amount needs no
+-- comparing.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
 CREATE OR REPLACE FUNCTION billing_enter_mrr_v1(of_subscription uuid)
@@ -15,9 +16,10 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    first billing_revenue_states;
+    latest billing_revenue_states;
+    is_only boolean;
 BEGIN
-    SELECT r.* INTO first
+    SELECT r.* INTO latest
     FROM billing_revenue_states AS r
     WHERE r.subscription_id = of_subscription
       AND r.state -> 'discounts' = '[]'
@@ -26,7 +28,7 @@ BEGIN
           SELECT 1
           FROM billing_revenue_states AS other
           WHERE other.subscription_id = of_subscription
-            AND other.at <> r.at
+            AND (other.at > r.at OR (other.at < r.at AND (other.billed OR other.began_at IS NOT NULL)))
       )
       AND NOT EXISTS (
           SELECT 1
@@ -34,16 +36,22 @@ BEGIN
           WHERE l.subscription_id = of_subscription
       );
     IF FOUND THEN
+        is_only := NOT EXISTS (
+            SELECT 1
+            FROM billing_revenue_states AS other
+            WHERE other.subscription_id = of_subscription
+              AND other.at < latest.at
+        );
         INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
         SELECT
             of_subscription,
             added.currency,
-            least(first.began_at, first.at),
-            first.livemode,
+            CASE WHEN is_only THEN least(latest.began_at, latest.at) ELSE latest.at END,
+            latest.livemode,
             sum(added.amount),
             sum(added.amount)
-        FROM billing_revenue_of_v1(of_subscription, first.state, first.at) AS added
-        WHERE first.billed
+        FROM billing_revenue_of_v1(of_subscription, latest.state, latest.at) AS added
+        WHERE latest.billed
         GROUP BY added.currency
         HAVING sum(added.amount) <> 0;
         RETURN;

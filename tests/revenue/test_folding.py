@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mpanel_billing.database.pool import Pool, create_pool
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.revenue import folding
-from mpanel_billing.revenue.folding import find_differences, find_wrong_totals, fold_movements
+from mpanel_billing.revenue.folding import find_differences, fold_movements
 from tests.commands import run_command
 from tests.service import make_settings
 
@@ -101,7 +101,6 @@ async def play(pool: Pool, steps: Sequence[Any]) -> None:
         assert await find_differences(pool) == [], statement
     await fold_movements(pool)
     assert await find_differences(pool) == []
-    assert await find_wrong_totals(pool) == []
     assert await pool.fetchval("SELECT count(*) FROM billing_mrr_unfolded") == 0
 
 
@@ -183,8 +182,6 @@ async def test_what_differs_is_named_and_repaired(pool: Pool, database_url: str)
     assert told.status == 1
     assert "figures rebuild" in told.err
     assert {line.split(",")[2] for line in told.out.splitlines()[1:]} == {"month", "cohort"}
-    (total,) = await find_wrong_totals(pool)
-    assert total["amount"] > total["true_amount"]
     rebuilt = await run_command(database_url, "figures", "rebuild")
     assert (rebuilt.status, rebuilt.out.strip()) == (0, "customers: 2")
     assert (await run_command(database_url, "figures", "check")).status == 0
@@ -204,7 +201,7 @@ FROM generate_series(1, 5000) AS n;
 """
 GROWING = "Seq Scan on (?:subscriptions|billing_mrr_ledger|billing_mrr_days|stripe_charges)"
 WHAT_IS_READ = {
-    "movements": ("fold_movements",),
+    "movements": ("fold_movements", "list_totals"),
     "figures": ("list_movements", "list_cohorts", "list_trials"),
 }
 
@@ -218,8 +215,9 @@ async def test_figures_do_not_read_the_whole_ledger(pool: Pool) -> None:
             for name in names:
                 query = load_queries(file).by_name[name]
                 nothing = ", ".join(["NULL"] * len(query.parameters))
+                given = f"({nothing})" if nothing else ""
                 await conn.execute(f"PREPARE asked AS {query.sql}")
-                rows = await conn.fetch(f"EXPLAIN EXECUTE asked({nothing})")
+                rows = await conn.fetch(f"EXPLAIN EXECUTE asked{given}")
                 await conn.execute("DEALLOCATE asked")
                 plan = "\n".join(row[0] for row in rows)
                 assert not re.search(GROWING, plan), plan

@@ -12,8 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.doctor.finding import Status
+from mpanel_billing.doctor.work import check_movements
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
-from mpanel_billing.revenue.folding import find_differences, fold_movements
+from mpanel_billing.revenue.folding import (
+    find_differences,
+    find_wrong_totals,
+    fold_movements,
+    rebuild_movements,
+)
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.revenue.histories import DAY, HISTORIES, START, Moment, event_of, ledger, live
@@ -97,6 +104,7 @@ async def check_sums(pool: Pool) -> None:
         assert row["amount"] == total, row["period"]
     for _ in range(2):
         assert await find_differences(pool) == []
+        assert await find_wrong_totals(pool) == []
         await fold_movements(pool)
     assert await pool.fetchval("SELECT count(*) FROM billing_mrr_unfolded") == 0
 
@@ -258,3 +266,29 @@ async def test_movements_are_told_by_customer(inbox: Inbox) -> None:
         ("reactivation", 1, 799),
         ("churn", 1, -799),
     ]
+
+
+async def test_sums_that_do_not_add_up_to_the_revenue_are_found_by_the_doctor(
+    inbox: Inbox,
+) -> None:
+    await inbox.deliver("customer.subscription.created", sold(), created=START)
+    await fold_movements(inbox.pool)
+    assert (await check_movements(inbox.pool))[0].status is Status.OK
+    await inbox.pool.execute("UPDATE billing_mrr_periods SET amount = 800 WHERE period = 'week'")
+    (found,) = await check_movements(inbox.pool)
+    assert found.status is Status.FAILED
+    assert "$8.00 by week, of $7.99" in found.detail
+    await rebuild_movements(inbox.pool)
+    assert (await check_movements(inbox.pool))[0].status is Status.OK
+    await inbox.pool.execute("DELETE FROM billing_revenue_changes")  # the revenue is not counted
+    assert {row["of"] for row in await find_wrong_totals(inbox.pool)} == {
+        *("day", "week", "month", "cohort")
+    }
+
+
+async def test_what_is_seen_ahead_of_our_clock_is_no_difference(inbox: Inbox) -> None:
+    """A test clock is; then the ledger has it in the future, and the revenue at once."""
+    ahead = int(datetime.now(UTC).timestamp()) + 5 * DAY
+    await fetch(inbox, {**sold(), "start_date": ahead - DAY}, ahead)
+    assert await inbox.pool.fetchval("SELECT mrr FROM billing_mrr") == 799
+    assert await find_wrong_totals(inbox.pool) == []
