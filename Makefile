@@ -97,6 +97,10 @@ test-sandbox-peers: $(SET_UP) ## Run clients of Stripe that others wrote against
 test-clients: $(SET_UP) ## Generate clients from /openapi.json, and run a customer's life with them (npm, PyPI)
 	@scripts/test-clients.sh $(ARGS)
 
+.PHONY: test-openapi
+test-openapi: $(SET_UP) ## Call every route with all that its description allows and forbids
+	@SCHEMATHESIS_COVERAGE=all $(BIN)/pytest -rs -n 3 --dist load tests/openapi/test_schemathesis.py $(ARGS)
+
 .PHONY: test-contract
 test-contract: $(SET_UP) ## Ask a Stripe test account what no documentation settles (STRIPE_CONTRACT_KEY=sk_test_...)
 	@$(BIN)/pytest -rs tests/contract $(ARGS)
@@ -150,7 +154,7 @@ soak: $(SET_UP) ## Run the property tests with many more examples than `make tes
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)
-	@SCHEMATHESIS_EXAMPLES=50 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/openapi $(ARGS)
+	@SCHEMATHESIS_COVERAGE=all SCHEMATHESIS_EXAMPLES=50 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/openapi $(ARGS)
 	@CONSOLE_LOOKS=all $(BIN)/pytest -rs tests/browser/test_console.py $(ARGS)
 	@USAGE_RECORDS=100000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/usage/test_kills.py $(ARGS)
 
