@@ -54,6 +54,11 @@ DO UPDATE SET percent_off = excluded.percent_off, amount_off = excluded.amount_o
     duration = excluded.duration, stripe_product_ids = excluded.stripe_product_ids,
     ends_at = excluded.ends_at
 """
+# what changes a subscription is as new as the change
+SEEN = """
+UPDATE subscriptions SET stripe_as_of_since = now(), stripe_as_of = now()
+WHERE stripe_as_of IS NOT NULL
+"""
 MOVE = """
 WITH made AS (
     INSERT INTO customers (id, email) SELECT $2::uuid, 'ada@example.com' WHERE $2::uuid IS NOT NULL
@@ -70,48 +75,61 @@ UPDATE billing_revenue SET changes_at = now() WHERE subscription_id = $1::uuid
 """
 
 
+REMOVE = (
+    "DELETE FROM subscription_items WHERE subscription_id = $1::uuid",
+    "DELETE FROM subscription_discounts WHERE subscription_id = $1::uuid",
+    "DELETE FROM subscriptions WHERE id = $1::uuid",
+)
+
+
 def step(statement: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.tuples(st.just(statement), st.sampled_from(SUBSCRIPTIONS), *arguments)
 
 
-CURRENCIES = st.sampled_from(["usd", "eur"])
+CURRENCIES = st.sampled_from(["usd", "usd", "usd", "eur"])
+ITEMS = step(
+    ITEM,
+    st.integers(0, 5),
+    st.none() | st.integers(0, 3),
+    st.none() | st.integers(1, 2000),
+    CURRENCIES,
+    st.sampled_from(["day", "week", "month", "year"]),
+    st.integers(1, 6),
+    st.integers(0, 2),
+)
+DISCOUNTS = step(
+    DISCOUNT,
+    st.integers(0, 2),
+    st.booleans(),
+    st.sampled_from(["once", "repeating", "forever"]),
+    st.none() | st.just(["prod_1"]),
+    st.none() | st.just(3600),
+    st.none() | st.none() | st.sampled_from(["si_0", "si_1"]),
+)
 STEPS = st.one_of(
-    step(PUT, st.sampled_from(STATUSES), st.booleans(), CURRENCIES),
-    step(
-        ITEM,
-        st.integers(0, 5),
-        st.none() | st.integers(0, 3),
-        st.none() | st.integers(0, 2000),
-        CURRENCIES,
-        st.sampled_from(["day", "week", "month", "year"]),
-        st.integers(1, 6),
-        st.integers(0, 2),
-    ),
-    step(
-        DISCOUNT,
-        st.integers(0, 2),
-        st.booleans(),
-        st.sampled_from(["once", "repeating", "forever"]),
-        st.none() | st.just(["prod_1"]),
-        st.none() | st.just(3600),
-        st.none() | st.none() | st.sampled_from(["si_0", "si_1"]),
-    ),
+    step(PUT, st.sampled_from(STATUSES), st.just(True), CURRENCIES),
+    ITEMS,
+    ITEMS,
+    DISCOUNTS,
+    DISCOUNTS,
     step(MOVE, st.none() | st.sampled_from(SUBSCRIPTIONS[:2])),
     step(EXPIRE),
-    step("DELETE FROM subscription_items WHERE subscription_id = $1::uuid"),
-    step("DELETE FROM subscription_discounts WHERE subscription_id = $1::uuid"),
-    step("DELETE FROM subscriptions WHERE id = $1::uuid"),
+    st.tuples(st.sampled_from(REMOVE), st.sampled_from(SUBSCRIPTIONS)),
+    st.just(("fold",)),
     st.just(("fold",)),
 )
 
 
 async def play(pool: Pool, steps: Sequence[Any]) -> None:
     await pool.execute("DELETE FROM subscriptions")
+    await sell(pool, SUBSCRIPTIONS)
     for statement, *arguments in steps:
         if statement == "fold":
             await fold_revenue(pool)
         else:
-            await pool.execute(statement, *arguments)
+            async with pool.acquire() as conn, conn.transaction():
+                await conn.execute(SEEN)
+                await conn.execute(statement, *arguments)
         shown, true = await shown_and_true_revenue(pool)
         assert shown == true, statement
     await fold_revenue(pool)
