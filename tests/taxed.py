@@ -65,11 +65,14 @@ tax_behavior = "exclusive"
 tax_behavior_in = { eur = "inclusive" }
 tax_code = "txcd_10701100"
 """
-PLAIN: dict[str, Any] = {key: ORDER[key] for key in ("planId", "billingCycle", "domain")}
-
 GERMANY = {"country": "DE", "postcode": "10115"}
 FRANCE = {"country": "FR", "postcode": "75001"}
 TEXAS = {"country": "US", "state": "TX", "postcode": "78701"}
+PLAIN: dict[str, Any] = {
+    "place": TEXAS,
+    **{key: ORDER[key] for key in ("planId", "billingCycle", "domain")},
+}
+"""In dollars its buyer has to have seen the taxes; the payment page may still say another place."""
 
 
 async def sell(pool: Pool, gateway: StripeGateway, said: str = SAID, more: str = "") -> None:

@@ -18,7 +18,7 @@ from mpanel_billing.checkout.currencies import find_usual_currency
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.repository.redemptions import Asking, count_taken
-from mpanel_billing.checkout.session_params import first_invoice_params
+from mpanel_billing.checkout.session_params import PaymentTerms, first_invoice_params
 from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.checkout.tax_ids import REFUSED, TaxId, tax_id_refused
 from mpanel_billing.database.pool import acquired
@@ -114,6 +114,20 @@ async def _tax_of(
             code="unknown_place",
             fields={"place": "needs its postcode and state"},
         ) from error
+
+
+def refuse_unquoted(terms: PaymentTerms, priced: PricedOrder, *, has_place: bool) -> None:
+    """Refuse an order to whose prices taxes are added and that does not say where: it was not told.
+
+    InvalidRequestError.
+    """
+    behaviors = {line.price.tax_behavior for line in priced.lines}
+    if terms.taxed and "exclusive" in behaviors and not has_place:
+        raise InvalidRequestError(
+            "Taxes are added to these prices. Say where you are, to see what you pay.",
+            code="place_missing",
+            fields={"place": "is needed for the taxes"},
+        )
 
 
 async def check_domain(checkout: Checkout, text: str, currency: str | None) -> CheckedDomain:

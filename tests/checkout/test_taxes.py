@@ -158,8 +158,23 @@ async def test_a_place_that_does_not_say_enough_is_refused(shop: Service) -> Non
         "/api/checkout/quote", json=PLAIN | {"place": {"country": "US"}}
     )
     assert (answer.status, (await answer.json())["code"]) == (422, "unknown_place")
-    answer = await shop.client.post("/api/checkout/quote", json=PLAIN)
+    answer = await shop.client.post("/api/checkout/quote", json=PLAIN | {"place": None})
     assert (await answer.json())["tax"] == {"behavior": "exclusive", "amount": None, "total": None}
+
+
+async def test_a_price_without_its_taxes_is_ordered_only_where_they_were_quoted(
+    shop: Service,
+) -> None:
+    order = PLAIN | {"customer": ORDER["customer"], "place": None}
+    bridged = {"planId": "starter", "term": "monthly", "email": "ada@example.com"}
+    for path, body in (("checkout/create-session", order), ("public/checkout", bridged)):
+        answer = await shop.client.post(f"/api/{path}", json=body)
+        refused = await answer.json()
+        assert (answer.status, refused["code"]) == (422, "place_missing")
+        assert refused["fields"] == {"place": "is needed for the taxes"}
+        for told in ({"place": TEXAS}, {"currency": "eur"}):  # euros contain them
+            answer = await shop.client.post(f"/api/{path}", json=body | told)
+            assert answer.status == 200, await answer.json()
 
 
 async def test_a_price_that_does_not_say_it_is_not_sold_until_it_does(

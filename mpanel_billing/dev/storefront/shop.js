@@ -394,6 +394,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await call("/api/checkout/create-session", {
       ...orderOf(),
       customer: customerOf(),
+      place: placeOf(),
       success_url: `${location.origin}/demo/success`,
       cancel_url: `${location.origin}/demo`,
     });

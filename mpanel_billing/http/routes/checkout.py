@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
+from aiohttp import web
 from pydantic import Field
 
 from mpanel_billing.access import audit
@@ -13,7 +14,7 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.cycles import canonical_cycle
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.order import Order
+from mpanel_billing.catalogue.order import Order, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
@@ -23,6 +24,7 @@ from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
+from mpanel_billing.checkout.quotes import refuse_unquoted
 from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.checkout.sessions import (
@@ -90,7 +92,13 @@ NOT_SOLD = (
 """Codes of what the catalogue does not sell, or not together."""
 
 _NOT_FOR_SALE: Refusals = {
-    InvalidRequestError: (*NOT_SOLD, "domain_reserved", "invalid_tax_id", "unknown_customer"),
+    InvalidRequestError: (
+        *NOT_SOLD,
+        "domain_reserved",
+        "invalid_tax_id",
+        "place_missing",
+        "unknown_customer",
+    ),
     ConflictError: (
         "coupon_used",
         "coupon_used_up",
@@ -176,8 +184,8 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
     body, checkout = call.body, call.app[keys.CHECKOUT]
     order = await _read_order(call, catalogue)
     catalogue = await with_codes(checkout, catalogue, order.coupon_code, body.customer_id)
-    urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
-    purchase = _priced(catalogue, order, body.customer.to_buyer(), urls)
+    priced = price_order(catalogue, order)
+    purchase = _shown(call.app, body, priced, order, body.customer.to_buyer())
     if call.actor is None:
         purchase = replace(purchase, browser_id=browser_of(call.request, call.json))
     if body.customer_id:
@@ -208,11 +216,9 @@ def _read_bridge_purchase(
     body = call.body
     currency = choose_currency(catalogue, body.currency)
     order = Order(body.plan_id, canonical_cycle(body.term), currency)
-    urls = ReturnUrls.choose(call.app[keys.SETTINGS], body.success_url, body.cancel_url)
-    return replace(
-        _priced(catalogue, order, Buyer(email=body.email), urls),
-        browser_id=browser_of(call.request, call.json),
-    )
+    priced = price_order(catalogue, order)
+    purchase = _shown(call.app, body, priced, order, Buyer(email=body.email))
+    return replace(purchase, browser_id=browser_of(call.request, call.json))
 
 
 async def _open_page(
@@ -244,8 +250,17 @@ def _tax_id_of_existing() -> InvalidRequestError:
     )
 
 
-def _priced(catalogue: Catalogue, order: Order, buyer: Buyer, urls: ReturnUrls) -> Purchase:
-    return Purchase(buyer, order, price_order(catalogue, order), urls)
+def _shown(
+    app: web.Application,
+    body: CheckoutRequest | BridgeCheckoutRequest,
+    priced: PricedOrder,
+    order: Order,
+    buyer: Buyer,
+) -> Purchase:
+    """Return what is bought, if all that is added to its prices was shown."""
+    refuse_unquoted(app[keys.CHECKOUT].terms, priced, has_place=body.place is not None)
+    urls = ReturnUrls.choose(app[keys.SETTINGS], body.success_url, body.cancel_url)
+    return Purchase(buyer, order, priced, urls)
 
 
 def _idempotency_key(call: Call[None, None, CheckoutRequest]) -> IdempotencyKey | None:

@@ -217,20 +217,28 @@ class QuoteRequest(_Wish):
 
 
 class CheckoutRequest(_Wish):
-    """The body of `POST /api/checkout/create-session`."""
+    """The body of `POST /api/checkout/create-session`.
+
+    `place`: where the buyer was quoted the taxes, if these are added to the prices.
+    """
 
     customer: CustomerSchema
+    place: PlaceSchema | None = None
     success_url: ReturnUrl = Field(default=None, alias="success_url")
     cancel_url: ReturnUrl = Field(default=None, alias="cancel_url")
 
 
 class BridgeCheckoutRequest(_Form):
-    """The body of `POST /api/public/checkout`: a plan, a term and an email address."""
+    """The body of `POST /api/public/checkout`: a plan, a term and an email address.
+
+    `place`: where the buyer was quoted the taxes, if these are added to the prices.
+    """
 
     plan_id: Id
     term: Id
     currency: OptionalId = None
     email: Email
+    place: PlaceSchema | None = None
     success_url: ReturnUrl = None
     cancel_url: ReturnUrl = None
 
