@@ -114,6 +114,23 @@ async def test_what_brings_and_what_costs_is_printed(
     assert [row["taken_off"] for row in json.loads(as_json.out)] == [1150, 100]
 
 
+async def test_an_items_own_discount_is_taken_off_its_product_alone(
+    pool: Pool, database_url: str
+) -> None:
+    await sell(pool)
+    await pool.execute(DISCOUNT, "ada", "HALF", 3, 50, None, "forever", None, None)
+    await pool.execute(
+        "UPDATE subscription_discounts SET position = -1, stripe_subscription_item_id ="
+        " 'si_adaprod_mail' WHERE stripe_coupon_id = 'HALF'"
+    )
+    # mail: 5.00, half of it, less a tenth, less a dollar
+    web, mail = of_usd(await printed(database_url, "products"))
+    assert (web["mrr"], mail["mrr"], mail["taken_off"]) == ("19.00", "1.25", "3.75")
+    taken_off = {row["coupon"]: row["taken_off"] for row in await printed(database_url, "coupons")}
+    assert taken_off == {"TEN": "11.25", "HALF": "2.50", "DOLLAR": "1.00"}
+    await shown_and_true_revenue(pool)
+
+
 async def test_a_coupon_says_when_the_last_of_it_ends(pool: Pool, database_url: str) -> None:
     await sell(pool)
     await fold_revenue(pool)

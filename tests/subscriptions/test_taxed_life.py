@@ -198,6 +198,24 @@ async def test_an_end_gives_back_unused_time_with_its_tax(backend: Backend, wher
     assert max(sums) <= 3
 
 
+async def test_who_becomes_exempt_pays_the_next_term_without_tax(backend: Backend) -> None:
+    id_ = await buy(backend, "added in Texas")
+    (taxed,) = await backend.invoices(id_)
+    _, customer = await backend.stripe_ids(id_)
+    customers = backend.worker.gateway.client.v1.customers
+    await customers.update_async(customer, {"tax_exempt": "exempt"})
+    free = await end_term(backend, id_)
+    assert taxed["totalTax"] > 0
+    assert (free["totalTax"], free["total"]) == (0, free["totalExcludingTax"])
+    declared = await backend.service.pool.fetch(
+        "SELECT reason, net, tax FROM billing_tax_lines ORDER BY at"
+    )
+    assert [tuple(row) for row in declared] == [
+        ("standard_rated", taxed["totalExcludingTax"], taxed["totalTax"]),
+        ("customer_exempt", free["total"], 0),
+    ]
+
+
 GERMAN_VAT = {"type": "eu_vat", "value": "DE123456789"}
 
 
