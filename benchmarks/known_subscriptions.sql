@@ -44,7 +44,8 @@ SELECT md5('subscription ' || n)::uuid, 'si_' || lpad(n::text, 14, '0'), 'price_
 FROM generate_series(1, current_setting('billing.subscriptions')::integer) AS n;
 
 INSERT INTO provisioning_work (subscription_id, inputs, version, done_version)
-SELECT id, entitlement || '{"settled": true, "owedSince": null, "paidAfterEnd": null}', 1, 1
+SELECT id, entitlement || '{"settled": true, "orderPaid": true, "owedSince": null, "paidAfterEnd": null,
+    "payableAfterEnd": false}', 1, 1
 FROM subscriptions;
 
 INSERT INTO invoices (customer_id, subscription_id, invoice_number, subtotal, total, status,

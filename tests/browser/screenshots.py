@@ -103,6 +103,7 @@ async def _paths(desk: Desk) -> dict[str, str]:
         "SELECT price_id FROM subscription_items WHERE subscription_id = $1 LIMIT 1",
         desk.sold["grace"],
     )
+    mallory = f"/console/customers/{await desk.of('mallory', 'customer_id')}"
     return {
         "find": "/console/find?q=castro",
         "customer": f"/console/customers/{await desk.of('ada', 'customer_id')}",
@@ -115,17 +116,24 @@ async def _paths(desk: Desk) -> dict[str, str]:
         "end": f"{subscription['mallory']}/end",
         "trial": f"{subscription['grace']}/trial",
         "cancel": f"{subscription['charles']}/cancel",
+        "pause": f"{subscription['mallory']}/pause",
+        "debt-agreed-on": f"{subscription['mallory']}/lenient?grace_days=30&whole_customer=yes"
+        "&reason=pays+by+bank+transfer",
         "invoice": f"/console/invoices/{invoice}",
         "refund": f"/console/invoices/{invoice}/refund?amount=2.50",
         "credit-note": f"/console/invoices/{invoice}/credit?amount=1.00&to=balance",
         "balance": f"/console/customers/{await desk.of('ada', 'customer_id')}/balance"
         "?amount=5&currency=usd&move=add&reason=an+outage",
+        "invoice-by-hand": f"{mallory}/invoice?description_0=Migration+of+the+shop&quantity_0=2"
+        "&amount_0=24.50&days_until_due=14&currency=usd",
+        "merge": f"{mallory}/merge?who=castro",
         "trouble": "/console/trouble",
         "watched": "/console/watch",
         "debtors": "/console/debtors",
         "disputes": "/console/disputes",
         "evidence": f"/console/disputes/{dispute}/evidence",
         "domains": "/console/domains",
+        "domains-to-prove": "/console/domains?list=unproven",
         "domains-by-expiry": "/console/domains?list=expiring",
         "retry-of-a-domain": f"/console/domains/{domain}/retry",
         "events": "/console/events",
@@ -139,6 +147,7 @@ async def _paths(desk: Desk) -> dict[str, str]:
         "start-a-reconcile": "/console/reconcile/start?days=30",
         "health": "/console/health",
         "figures": "/console/figures",
+        "figures-by-product": "/console/figures/products",
         "coupons": "/console/coupons",
         "coupon": "/console/coupons/code?code=welcome10",
         "catalogue": "/console/catalogue",
