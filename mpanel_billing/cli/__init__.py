@@ -81,7 +81,7 @@ SENTENCES = {
     "invoice": "What an invoice is for, and what is done about it.",
     "usage": "Usage that is billed: what it comes to, and what nobody is billed for.",
     "tax": "Taxes: what is to be declared, and of which subscriptions.",
-    "figures": "Figures: revenue and how it changes, cohorts, cash, as CSV.",
+    "figures": "Figures: revenue, how it changes and what brings it, cohorts, cash, as CSV.",
     "pause": "Pause a subscription; `resume` ends the pause.",
     "resume": "Undo a cancellation that is to come, or a pause: a new term is then charged now.",
     "reconcile": "Compare the mirror with Stripe and the accounts, and repair what differs.",
