@@ -133,7 +133,6 @@ async def _paths(desk: Desk) -> dict[str, str]:
         "disputes": "/console/disputes",
         "evidence": f"/console/disputes/{dispute}/evidence",
         "domains": "/console/domains",
-        "domains-to-prove": "/console/domains?list=unproven",
         "domains-by-expiry": "/console/domains?list=expiring",
         "retry-of-a-domain": f"/console/domains/{domain}/retry",
         "events": "/console/events",

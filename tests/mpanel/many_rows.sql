@@ -40,16 +40,16 @@ UPDATE tenants SET billing_subscription_id = made.subscription_id
 FROM made WHERE made.tenant_id = tenants.id;
 
 WITH product AS (
-    INSERT INTO products (name, type, price, code, kind, product_types)
-    VALUES ('Many', 'hosting', 7.99, 'many', 'plan', '{hosting,email}')
+    INSERT INTO products (name, type, price, code, kind, product_types, stripe_product_id, livemode)
+    VALUES ('Many', 'hosting', 7.99, 'many', 'plan', '{hosting,email}', 'prod_many', TRUE)
     RETURNING id
 )
 INSERT INTO prices (product_id, billing_cycle, currency, unit_amount, lookup_key, stripe_price_id, livemode)
 SELECT id, 'monthly', 'usd', 799, 'many_monthly_usd', 'price_many', TRUE FROM product;
 
 INSERT INTO subscription_items (subscription_id, stripe_subscription_item_id, price_id, stripe_price_id,
-    quantity, unit_amount, currency, recurring_interval, interval_count)
-SELECT subscription_id, 'si_' || n || '_' || item, price.id, price.stripe_price_id, 1, 799, 'usd', 'month', 1
+    stripe_product_id, quantity, unit_amount, currency, recurring_interval, interval_count)
+SELECT subscription_id, 'si_' || n || '_' || item, price.id, price.stripe_price_id, 'prod_many', 1, 799, 'usd', 'month', 1
 FROM made CROSS JOIN generate_series(1, 2) AS item
 CROSS JOIN (SELECT id, stripe_price_id FROM prices WHERE lookup_key = 'many_monthly_usd') AS price;
 
@@ -70,7 +70,7 @@ INSERT INTO provisioning_work (subscription_id, inputs, done_version, attempts, 
     updated_at)
 SELECT subscription_id,
     CASE kind WHEN 1 THEN jsonb_build_object('owedSince', now() - interval '1 day') ELSE '{}' END,
-    1, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'failed: KeyError' END,
+    1, CASE kind WHEN 0 THEN 5 ELSE 0 END, CASE kind WHEN 0 THEN 'failed: TimeoutError' END,
     now() - interval '1 day', now() - interval '1 day'
 FROM made;
 
