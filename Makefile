@@ -73,9 +73,9 @@ sandbox-table: $(SET_UP) ## Write the table of the sandbox's operations into doc
 		tests/stripe_sandbox/test_param_effects.py $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(SET_UP) ## Picture the console's pages for docs/console.md, among 20,000 customers (minutes)
+screenshots: $(SET_UP) ## Picture the console's pages for docs/console.md, among 100,000 customers (minutes)
 	@scripts/install-browser.sh
-	@$(BIN)/pytest -q tests/browser/screenshots.py $(ARGS)
+	@$(BIN)/pytest -q tests/browser/screenshots.py -o faulthandler_timeout=1200 $(ARGS)
 
 .PHONY: message-examples
 message-examples: $(SET_UP) ## Write the messages that are no longer sent like that into docs/message-examples.json
