@@ -41,7 +41,16 @@ ON CONFLICT (stripe_subscription_item_id) DO UPDATE SET
     recurring_interval = excluded.recurring_interval, interval_count = excluded.interval_count,
     stripe_product_id = excluded.stripe_product_id
 """
+# a discount that is given to a subscription and to one of its items has the same terms for both
 DISCOUNT = """
+WITH other AS (
+    UPDATE subscription_discounts
+    SET percent_off = CASE WHEN $3::boolean THEN 25 END,
+        amount_off = CASE WHEN NOT $3::boolean THEN 130 END, duration = $4,
+        stripe_product_ids = $5, ends_at = now() + $6::integer * interval '1 second'
+    WHERE subscription_id = $1::uuid AND stripe_discount_id = 'di_' || $2::integer
+      AND stripe_subscription_item_id IS DISTINCT FROM $7
+)
 INSERT INTO subscription_discounts (subscription_id, stripe_discount_id, position, percent_off,
     amount_off, currency, duration, stripe_product_ids, ends_at, fetched,
     stripe_subscription_item_id, stripe_coupon_id)
