@@ -66,18 +66,10 @@ class Dispatcher:
             if not is_placed:
                 return service
         base, command = next_command(self.lease, service, action, details)
-        driver = self.drivers.find(service.product_type, service.driver, service.server)
         async with acquired(self.pool) as conn:
             if not await accounts.begin_command(conn, self.lease, base, command):
                 raise LeaseLostError
-        started = time.monotonic()
-        result = await self._find_unfit(base, command, driver) or await call_driver(
-            driver, command, service.server
-        )
-        seconds = time.monotonic() - started
-        duration_ms = round(seconds * 1000)
-        count_driver_call(base.driver, command.action, accounts.outcome_of(result), seconds)
-        log_command(service.driver, service.server, command, result, duration_ms)
+        result, duration_ms = await self._carry_out(base, command)
         await note_answer(self.pool, service.product_type, service.server, result)
         await keep_access_data(self.pool, self.vault, self.lease, command, result)
         try:
@@ -91,6 +83,22 @@ class Dispatcher:
                 "The driver returned an account that belongs to another subscription."
             )
             return await self._store(base, command, refused, duration_ms)
+
+    async def _carry_out(self, service: Service, command: DriverCommand) -> tuple[Result, int]:
+        """Call the driver, unless the account would not fit; return the result and its duration.
+
+        The duration is in milliseconds.
+        """
+        driver = self.drivers.find(service.product_type, service.driver, service.server)
+        started = time.monotonic()
+        result = await self._find_unfit(service, command, driver) or await call_driver(
+            driver, command, service.server
+        )
+        seconds = time.monotonic() - started
+        duration_ms = round(seconds * 1000)
+        count_driver_call(service.driver, command.action, accounts.outcome_of(result), seconds)
+        log_command(service.driver, service.server, command, result, duration_ms)
+        return result, duration_ms
 
     async def _find_unfit(
         self, service: Service, command: DriverCommand, driver: LimitedDriver | None

@@ -137,15 +137,19 @@ async def agree_leniency(
                 "agreed on something at the same time. Look, and try again."
             )
         await _trigger_agreed(conn, subscription_id, whole_customer=whole_customer)
-        details = {
-            "reason": agreement.reason,
-            "graceDays": agreement.grace_days,
-            "notBefore": agreement.not_before and agreement.not_before.isoformat(),
-            "wholeCustomer": whole_customer,
-        }
-        await audit.record(
-            conn, by, "subscription.lenient", Target("subscription", str(subscription_id)), details
-        )
+        details = _audited(agreement)
+        await audit.record(conn, by, "subscription.lenient", _target(subscription_id), details)
+
+
+def _audited(agreement: Agreement) -> dict[str, object]:
+    """Return what the audit log says of an agreement."""
+    not_before = agreement.not_before
+    return {
+        "reason": agreement.reason,
+        "graceDays": agreement.grace_days,
+        "notBefore": not_before and not_before.isoformat(),
+        "wholeCustomer": agreement.whole_customer,
+    }
 
 
 async def end_leniency(
@@ -161,9 +165,7 @@ async def end_leniency(
             raise ConflictError("Nothing was agreed with this subscription or customer.")
         await _trigger_agreed(conn, subscription_id, whole_customer=whole_customer)
         details = {"reason": reason, "wholeCustomer": whole_customer}
-        await audit.record(
-            conn, by, "subscription.strict", Target("subscription", str(subscription_id)), details
-        )
+        await audit.record(conn, by, "subscription.strict", _target(subscription_id), details)
     return reason
 
 

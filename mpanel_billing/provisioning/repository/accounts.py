@@ -123,7 +123,6 @@ async def store_result(
     `service` is as the command assumed it; `was_unknown`: so was the outcome of a command before,
     of which a refusal says nothing. None: the lease is lost, and the call is only logged.
     """
-    done = isinstance(result, Done)
     row = await _queries.store_result.fetch_value(
         conn,
         subscription_id=lease.subscription_id,
@@ -141,16 +140,28 @@ async def store_result(
         duration_ms=duration_ms,
         stays_pending=isinstance(result, Unsettled)
         or (was_unknown and isinstance(result, Refused)),
-        actual=RESULTING[command.action] if done else service.actual,
-        external_ref=result.external_ref if isinstance(result, Done) else None,
-        resources=command.details.get("resources", service.resources)
-        if done
-        else service.resources,
-        ordered_domains=_ordered(service, command) if done else list(service.ordered_domains),
+        **_account_after(service, command, result),
         retry_seconds=retry_seconds,
         now=lease.clock(),
     )
     return None if row is None else service_of(row)
+
+
+def _account_after(service: Service, command: DriverCommand, result: Result) -> dict[str, Any]:
+    """Return the account's columns after a command: only one that is done has changed it."""
+    if not isinstance(result, Done):
+        return {
+            "actual": service.actual,
+            "external_ref": None,
+            "resources": service.resources,
+            "ordered_domains": list(service.ordered_domains),
+        }
+    return {
+        "actual": RESULTING[command.action],
+        "external_ref": result.external_ref,
+        "resources": command.details.get("resources", service.resources),
+        "ordered_domains": _ordered(service, command),
+    }
 
 
 def _ordered(service: Service, command: DriverCommand) -> list[str]:
