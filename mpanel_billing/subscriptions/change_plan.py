@@ -5,13 +5,10 @@ must be what was shown; without one, the change is made at the present prices.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mpanel_billing.catalogue.model import Catalogue, Product
-from mpanel_billing.catalogue.repository import load_catalogue
-from mpanel_billing.checkout.limits import plan_limit_reached
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
@@ -19,18 +16,16 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.provisioning.drivers.registry import Drivers
 from mpanel_billing.stripe_gateway.billed import BilledInvoice, list_billed
 from mpanel_billing.stripe_gateway.subscriptions import find_pending_update
-from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.fitting import refuse_unfit
 from mpanel_billing.subscriptions.given_back import find_correction
-from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest, plan_change
+from mpanel_billing.subscriptions.item_changes import PlanChange, PlanRequest
 from mpanel_billing.subscriptions.lifecycle import (
     Changed,
     ChangeRequest,
     make_change,
     refresh,
-    refuse_uncharged,
-    require_changeable,
 )
+from mpanel_billing.subscriptions.permitted_change import load_permitted_change
 from mpanel_billing.subscriptions.planning import StripeItems, list_items, planned_params
 from mpanel_billing.subscriptions.preview import (
     ChangePreview,
@@ -78,6 +73,16 @@ async def preview_plan_change(
     return PlanChangePreview(preview, promise, await find_unpaid(mirror, found.held, found.billed))
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The subscription, the change that is wanted, and the invoices that matter to it."""
+
+    held: Subscription
+    plan: PlanRequest
+    change: PlanChange
+    billed: Sequence[BilledInvoice]
+
+
 @dataclass(slots=True)
 class _Prepared:
     """What was previewed immediately before the change."""
@@ -106,33 +111,68 @@ async def change_plan(
     ConflictError for a subscription that has ended or is unpaid, for a promise that cannot be
     kept, and if the services say that it does not fit; NotFoundError, StripeError.
     """
-    prepared: list[_Prepared] = []
-
-    async def prepare() -> None:
-        prepared.append(
-            await _prepare(mirror, drivers, request, plan, promise, pay_first=pay_first)
-        )
-
-    async def decide(conn: Connection) -> Mapping[str, Any] | None:
-        await lock_coming(conn, request.subscription_id)
-        held, change = await _load_by(conn, mirror, request, plan)
-        if not change.items:
-            return None
-        _require_same(prepared, held, change)
-        behavior = "pending_if_incomplete" if confirmable else "error_if_incomplete"
-        return _params(prepared[-1], held, plan, behavior)
-
+    change = _ChangeInProgress(
+        mirror, drivers, request, plan, promise, pay_first=pay_first, confirmable=confirmable
+    )
     done = await make_change(
         mirror,
         request,
         "change_plan",
         _asked(plan, promise, confirmable=confirmable),
-        decide,
-        prepare=prepare,
+        change.decide,
+        prepare=change.prepare,
         # the same token again gets the change that was made with it
         repeatable_for=LIFETIME if promise else NEVER,
     )
     return await _with_confirmation(mirror, plan, done) if confirmable else done
+
+
+@dataclass(slots=True)
+class _ChangeInProgress:
+    """A change of `make_change`: previewed at Stripe first, then decided under the lock."""
+
+    mirror: Mirror
+    drivers: Drivers
+    request: ChangeRequest
+    plan: PlanRequest
+    promise: Promise | None
+    _: KW_ONLY
+    pay_first: bool
+    confirmable: bool
+    prepared: _Prepared | None = None
+
+    async def prepare(self) -> None:
+        """Preview the change; `preview_outdated` unless that is what was promised.
+
+        What is unpaid is paid only for a change that could be made, which is then previewed again.
+        """
+        found = await _look(self.mirror, self.request, self.plan)
+        await refuse_unfit(self.mirror.pool, self.drivers, found.held, found.change)
+        preview = await self._preview(found)
+        unpaid = await find_unpaid(self.mirror, found.held, found.billed)
+        if unpaid and not found.change.waits:
+            refuse_unpaid(unpaid, pay_first=self.pay_first)
+            await pay(self.mirror, self.request.by, found.held, unpaid)
+            self.pay_first = False
+            await self.prepare()
+            return
+        items = await _items(self.mirror, found)
+        self.prepared = _Prepared(hash_state(found.held), found.change, preview, items)
+
+    async def _preview(self, found: _Found) -> ChangePreview:
+        if self.promise:
+            return await _keep(self.mirror, found, self.promise)
+        return await _preview(self.mirror, found)
+
+    async def decide(self, conn: Connection) -> Mapping[str, Any] | None:
+        """Return the params of the change; None if everything is as requested already."""
+        await lock_coming(conn, self.request.subscription_id)
+        held, change = await load_permitted_change(conn, self.mirror, self.request, self.plan)
+        if not change.items:
+            return None
+        prepared = _require_same(self.prepared, held, change)
+        behavior = "pending_if_incomplete" if self.confirmable else "error_if_incomplete"
+        return _params(prepared, held, self.plan, behavior)
 
 
 async def _with_confirmation(mirror: Mirror, plan: PlanRequest, done: Changed) -> Changed:
@@ -174,112 +214,11 @@ def _asked(
     return asked | {"promise": [promise.at, promise.state, promise.sums] if promise else None}
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The subscription, the change that is wanted, and the invoices that matter to it."""
-
-    held: Subscription
-    plan: PlanRequest
-    change: PlanChange
-    billed: Sequence[BilledInvoice]
-
-
 async def _look(mirror: Mirror, request: ChangeRequest, plan: PlanRequest) -> _Found:
     async with acquired(mirror.pool) as conn:
-        held, change = await _load_by(conn, mirror, request, plan)
+        held, change = await load_permitted_change(conn, mirror, request, plan)
     billed = await list_billed(mirror.stripe, held.stripe_id or "") if change.items else []
     return _Found(held, plan, change, billed)
-
-
-async def _load_by(
-    conn: Connection, mirror: Mirror, request: ChangeRequest, plan: PlanRequest
-) -> tuple[Subscription, PlanChange]:
-    held = await require_changeable(conn, mirror, request)
-    refuse_uncharged(held)
-    catalogue = await load_catalogue(conn, livemode=mirror.livemode)
-    change = plan_change(held, plan, catalogue)
-    await _refuse_one_too_many(conn, held, catalogue.plans[plan.plan_code], mirror.livemode)
-    await _refuse_shared_meter(conn, held, catalogue, change)
-    return held, _unless_planned(held, change)
-
-
-def _unless_planned(held: Subscription, change: PlanChange) -> PlanChange:
-    """Return the change, without items if just that is planned; ConflictError for another one."""
-    to_come = held.to_come
-    if to_come is None or not change.items:
-        return change
-    metadata = change.metadata
-    wanted = (metadata["planId"], metadata["billingCycle"], change.addon_codes, change.quantities)
-    planned = (
-        to_come.plan_code,
-        to_come.billing_cycle,
-        to_come.addon_codes,
-        to_come.quantities,
-    )
-    if change.waits and wanted == planned:
-        return replace(change, items=())
-    raise ConflictError(
-        f"A change to {to_come.plan_name or to_come.plan_code} is planned for"
-        f" {to_come.effective_at:%Y-%m-%d}. Undo it first.",
-        code="change_planned",
-    )
-
-
-async def _refuse_one_too_many(
-    conn: Connection, held: Subscription, plan: Product, livemode: bool
-) -> None:
-    """Refuse to change to a plan of which the customer has as many as one may have."""
-    if plan.max_per_customer is None:
-        return
-    others = await repository.subscriptions.count_plans(
-        conn, held, plan.id, plan.code, livemode=livemode
-    )
-    if others >= plan.max_per_customer:
-        raise plan_limit_reached(plan)
-
-
-async def _refuse_shared_meter(
-    conn: Connection, held: Subscription, catalogue: Catalogue, change: PlanChange
-) -> None:
-    """Refuse a new add-on with usage beside another subscription of the same Stripe customer.
-
-    Usage at Stripe is a customer's, so that both could be billed for it.
-    """
-    had = {item.code for item in held.addons}
-    new = [catalogue.addons[code] for code in change.addon_codes if code not in had]
-    metered = next((addon.name for addon in new if addon.usage), None)
-    if metered and await repository.subscriptions.has_others_at_stripe(conn, held.id):
-        raise ConflictError(
-            f"{metered} is billed by usage, and this subscription shares its customer at Stripe "
-            "with another one. Order it with a plan of its own.",
-            code="usage_not_apart",
-            fields={"addonIds": "cannot be added to this subscription"},
-        )
-
-
-async def _prepare(
-    mirror: Mirror,
-    drivers: Drivers,
-    request: ChangeRequest,
-    plan: PlanRequest,
-    promise: Promise | None,
-    *,
-    pay_first: bool,
-) -> _Prepared:
-    """Preview the change; `preview_outdated` unless that is what was promised.
-
-    What is unpaid is paid only for a change that could be made, which is then previewed again.
-    """
-    found = await _look(mirror, request, plan)
-    await refuse_unfit(mirror.pool, drivers, found.held, found.change)
-    preview = await _keep(mirror, found, promise) if promise else await _preview(mirror, found)
-    unpaid = await find_unpaid(mirror, found.held, found.billed)
-    if unpaid is None or found.change.waits:
-        items = await _items(mirror, found)
-        return _Prepared(hash_state(found.held), found.change, preview, items)
-    refuse_unpaid(unpaid, pay_first=pay_first)
-    await pay(mirror, request.by, found.held, unpaid)
-    return await _prepare(mirror, drivers, request, plan, promise, pay_first=False)
 
 
 async def _keep(mirror: Mirror, found: _Found, promise: Promise) -> ChangePreview:
@@ -302,10 +241,10 @@ async def _preview(mirror: Mirror, found: _Found, at: datetime | None = None) ->
     return await ask_stripe(*wanted, at=preview.at, correction=correction)
 
 
-def _require_same(prepared: list[_Prepared], held: Subscription, change: PlanChange) -> None:
-    """Refuse what has changed since the preview, of which the last moment is under the lock."""
-    if prepared and (prepared[-1].state, prepared[-1].change) == (hash_state(held), change):
-        return
+def _require_same(prepared: _Prepared | None, held: Subscription, change: PlanChange) -> _Prepared:
+    """Return what was prepared; ConflictError if the subscription has changed since."""
+    if prepared and (prepared.state, prepared.change) == (hash_state(held), change):
+        return prepared
     raise ConflictError(
         "The subscription has just been changed. Please try again in a moment.",
         code="change_in_progress",
