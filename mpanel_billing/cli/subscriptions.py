@@ -27,23 +27,30 @@ Result = TypeVar("Result")
 
 Key = Annotated[str | None, typer.Option("--key", help="The same key again gets the first result.")]
 
+Addons = Annotated[
+    list[str] | None,
+    typer.Option("--addon", help="Code of an add-on; those not named are removed."),
+]
+Quantities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quantity", metavar="CODE=N", help="How many of the plan or an add-on; others stay."
+    ),
+]
+When = Annotated[
+    Literal["now", "period_end"] | None,
+    typer.Option(help="Without it, a downgrade waits for the end of the term."),
+]
+
 
 def change(
     subscription: Subscription,
     *,
     plan: Annotated[str, typer.Option(help="Code of the plan.")],
     cycle: Annotated[str, typer.Option(help="The term, such as monthly or annually.")],
-    addon: Annotated[
-        list[str] | None, typer.Option(help="Code of an add-on; those not named go.")
-    ] = None,
-    quantity: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CODE=N", help="How many of the plan or an add-on; others stay."),
-    ] = None,
-    when: Annotated[
-        Literal["now", "period_end"] | None,
-        typer.Option(help="Without it, less waits for the end of the term."),
-    ] = None,
+    addons: Addons = None,
+    quantities: Quantities = None,
+    when: When = None,
     preview: Annotated[bool, typer.Option("--preview", help="Only show what it costs.")] = False,
     pay_first: Annotated[
         bool, typer.Option("--pay-first", help="Charge what is unpaid of the term before.")
@@ -58,9 +65,13 @@ def change(
     from mpanel_billing.subscriptions import change_plan  # noqa: PLC0415 - see above
     from mpanel_billing.subscriptions.item_changes import PlanRequest  # noqa: PLC0415
 
-    addons = tuple(addon) if addon else None
-    quantities = tuple(sorted(map(_read_quantity, quantity or ())))
-    wanted = PlanRequest(plan, canonical_cycle(cycle), addons, when=when, quantities=quantities)
+    wanted = PlanRequest(
+        plan,
+        canonical_cycle(cycle),
+        tuple(addons) if addons else None,
+        when=when,
+        quantities=tuple(sorted(map(_read_quantity, quantities or ()))),
+    )
     if preview:
         look = partial(change_plan.preview_plan_change, plan=wanted)
         _print_preview(run_for(subscription, key, asking_services(look)))
