@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from mpanel_billing.catalogue.domain_pricing import CHARGED_DOMAIN_MODES
 from mpanel_billing.catalogue.order import Order, OrderedDomain
-from mpanel_billing.catalogue.pricing import CHARGED_DOMAIN_MODES
 from mpanel_billing.checkout.purchase import Purchase, Row
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.domains.auth_codes import AuthCodes

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from mpanel_billing.catalogue.domain_pricing import price_domain
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.order import OrderedDomain, PricedDomain
-from mpanel_billing.catalogue.pricing import price_domain
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout.cart import DomainChoice, read_domain
 from mpanel_billing.checkout.ordered_domains import name_of, refuse_reserved

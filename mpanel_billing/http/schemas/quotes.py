@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from mpanel_billing.catalogue.domain_pricing import domain_amount
 from mpanel_billing.catalogue.model import Price, TaxBehavior
 from mpanel_billing.catalogue.order import DomainMode, OrderedDomain, OrderLine, PricedDomain, When
-from mpanel_billing.catalogue.pricing import domain_amount
 from mpanel_billing.catalogue.usage import Usage, describe_usage, plain
 from mpanel_billing.checkout.quotes import Availability, CheckedDomain, Quote, QuotedTax
 from mpanel_billing.http.schemas.base import CurrencyQuery, Response, Schema
