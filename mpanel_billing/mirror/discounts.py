@@ -5,10 +5,12 @@ subscription, when it is fetched.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import enqueue_refetches
 from mpanel_billing.mirror import repository
+from mpanel_billing.mirror.questions import question
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types.discount import DiscountOwner
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
@@ -22,14 +24,14 @@ async def refetch_owner(conn: Connection, owner: DiscountOwner) -> bool:
         stripe_id = await repository.find_subscription_of_item(conn, item_id)
     if stripe_id is None:
         return False
-    request = _request(stripe_id, "a discount has changed")
+    request = question("subscription", stripe_id, "a discount has changed")
     await enqueue_refetches(conn, await repository.request_refetches(conn, [request]))
     return True
 
 
 async def requests_for_coupons(
     conn: Connection, applied: Sequence[Snapshot]
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Return the requests for subscriptions with discounts that came with an event."""
     discounted = [
         snapshot.object_id
@@ -41,8 +43,4 @@ async def requests_for_coupons(
     if not discounted:
         return []
     lacking = await repository.list_unfetched_discounts(conn, discounted)
-    return [_request(stripe_id, "has a new discount") for stripe_id in lacking]
-
-
-def _request(stripe_id: str, reason: str) -> dict[str, str]:
-    return {"object_type": "subscription", "object_id": stripe_id, "reason": reason}
+    return [question("subscription", stripe_id, "has a new discount") for stripe_id in lacking]

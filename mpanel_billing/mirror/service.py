@@ -13,29 +13,29 @@ from mpanel_billing.mirror import repository
 from mpanel_billing.mirror.discounts import requests_for_coupons
 from mpanel_billing.mirror.erasure import without_erased
 from mpanel_billing.mirror.facts import Facts
-from mpanel_billing.mirror.mirrored_type import LockKey, Row
+from mpanel_billing.mirror.locks import keys_of, lock
+from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.ordering import Decision, Kind
+from mpanel_billing.mirror.questions import (
+    further_question,
+    question,
+    question_of_lost_order,
+    question_of_ordering,
+)
 from mpanel_billing.mirror.rows import lookup_of, row_of, rows_of
 from mpanel_billing.mirror.snapshot import Snapshot
-from mpanel_billing.mirror.ties import decide, question_of
-from mpanel_billing.mirror.types import MIRRORED, MIRRORED_BY_NAME
+from mpanel_billing.mirror.ties import decide
+from mpanel_billing.mirror.types import MIRRORED
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
 from mpanel_billing.mirror.types.credit_note import CreditNoteFacts
 from mpanel_billing.mirror.types.dispute import DisputeFacts
-from mpanel_billing.mirror.types.invoice import InvoiceFacts
 from mpanel_billing.mirror.types.invoice_payment import InvoicePaymentFacts
-from mpanel_billing.mirror.types.refund import NOTHING_GIVEN, RefundFacts
+from mpanel_billing.mirror.types.refund import RefundFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts, is_lost_order
 
 logger = logging.getLogger(__name__)
 
 _WRITING_ORDER = tuple(each.object_type for each in MIRRORED)
-_LOCKED_LAST = ("order", "cus", "in", "sub")
-"""Lock kinds that several types share; all other kinds are locked before them.
-
-Those of invoices and subscriptions come last, in this order: `billing_apply_snapshots_v1` takes
-further ones of them, which only the rows name.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,8 @@ async def apply_snapshots(conn: Connection, snapshots: Sequence[Snapshot]) -> Ma
     Returns the outcomes by Stripe id. All effects (links, statuses, provisioning jobs, refetch
     requests) are part of the same transaction.
     """
-    await repository.lock_objects(conn, lock_keys(snapshots))
+    await lock(conn, {key for snapshot in snapshots for key in keys_of(snapshot)})
     return await apply_locked(conn, snapshots)
-
-
-def lock_keys(snapshots: Iterable[Snapshot]) -> list[str]:
-    """Return what to lock to apply snapshots."""
-    return lock_order({key for snapshot in snapshots for key in _keys(snapshot)})
 
 
 async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mapping[str, Outcome]:
@@ -101,20 +96,6 @@ async def apply_locked(conn: Connection, snapshots: Sequence[Snapshot]) -> Mappi
     refetches = await _request_refetches(conn, batch)
     await enqueue_triggers(conn, work, refetches)
     return batch.outcomes
-
-
-def lock_order(keys: Iterable[LockKey]) -> list[str]:
-    """Return what to lock, in the order that all transactions share."""
-    return [":".join(key) for key in sorted(keys, key=_lock_rank)]
-
-
-def _lock_rank(key: LockKey) -> tuple[int, str, str]:
-    kind, object_id = key
-    return (_LOCKED_LAST.index(kind) if kind in _LOCKED_LAST else -1, kind, object_id)
-
-
-def _keys(snapshot: Snapshot) -> Iterable[LockKey]:
-    return MIRRORED_BY_NAME[snapshot.object_type].lock_keys(snapshot.facts)
 
 
 def by_type(snapshots: Sequence[Snapshot]) -> Iterable[tuple[str, list[Snapshot]]]:
@@ -175,7 +156,7 @@ def _accept(batch: _Batch, snapshot: Snapshot, rows: Mapping[str, Row], decision
             batch.outcomes[snapshot.object_id] = barred
             return False
     if decision.needs_refetch and row is not None:
-        batch.undecided.append(question_of(snapshot, row["as_of"]))
+        batch.undecided.append(question_of_ordering(snapshot, row["as_of"]))
     if decision.applies and (row is None or row["as_of"] is None):
         _note_unknown_customer(batch, snapshot.facts, row)
     if row is not None and isinstance(snapshot.facts, SessionFacts):
@@ -281,7 +262,7 @@ async def _note_taken_back(conn: Connection, batch: _Batch) -> list[str]:
     ]
     paid = await repository.list_paid_invoices(conn, payments) if payments else []
     if paid:
-        await repository.lock_objects(conn, lock_order(("in", id_) for id_ in paid))
+        await lock(conn, (("in", id_) for id_ in paid))
     repaid = sorted({*paid, *noted})
     if repaid:
         await repository.note_taken_back(conn, repaid)
@@ -296,7 +277,7 @@ async def _touched_subscriptions(
     Invoice payments, the `repaid` invoices, and sessions without a subscription, do not name
     theirs: it is looked up, then locked, since other transactions may be writing it.
     """
-    keys = [key for snapshot in batch.affecting_derived for key in _keys(snapshot)]
+    keys = [key for snapshot in batch.affecting_derived for key in keys_of(snapshot)]
     stripe_ids = {stripe_id for kind, stripe_id in keys if kind == "sub"}
     found: list[str] = []
     if paid := [*_paid_invoices(batch.applied), *repaid]:
@@ -304,7 +285,7 @@ async def _touched_subscriptions(
     if batch.touched:
         found += await repository.list_stripe_ids(conn, sorted(batch.touched))
     if late := set(found) - stripe_ids:
-        await repository.lock_objects(conn, lock_order(("sub", id_) for id_ in late))
+        await lock(conn, (("sub", id_) for id_ in late))
     return stripe_ids | set(found)
 
 
@@ -340,36 +321,9 @@ def _requests(batch: _Batch) -> list[Mapping[str, Any]]:
         ("customer", id_, "unknown customer") for id_ in dict.fromkeys(batch.unknown_customers)
     ]
     asked = [
-        {"object_type": object_type, "object_id": id_, "reason": reason}
+        question(object_type, id_, reason)
         for object_type, id_, reason in (*incomplete, *unknown_customers)
     ]
-    further = [question for s in batch.applied if (question := further_question(s.facts))]
+    further = [open_ for s in batch.applied if (open_ := further_question(s.facts))]
     lost = [question_of_lost_order(s.object_id) for s in batch.orders_missing]
     return [*asked, *lost, *further]
-
-
-def question_of_lost_order(object_id: str) -> Mapping[str, Any]:
-    """Return the request for a subscription whose order is not here: its customer shows whose."""
-    reason = "names an order that is not here"
-    return {"object_type": "subscription", "object_id": object_id, "reason": reason}
-
-
-def further_question(facts: Facts) -> Mapping[str, Any] | None:
-    """Return the request for what an object leaves open once it is applied; None: nothing."""
-    if isinstance(facts, RefundFacts):
-        return _question_of_charge(facts)
-    if isinstance(facts, InvoiceFacts) and not facts.lines_complete:
-        reason = "has more lines than an event carries"
-        return {"object_type": "invoice", "object_id": facts.object_id, "reason": reason}
-    return None
-
-
-def _question_of_charge(refund: RefundFacts) -> Mapping[str, Any] | None:
-    """Return the request for the charge of a refund that failed; None for any other.
-
-    No event that is mirrored says that what was refunded of it is less again.
-    """
-    if refund.status not in NOTHING_GIVEN or refund.stripe_charge_id is None:
-        return None
-    reason = "a refund of it failed"
-    return {"object_type": "charge", "object_id": refund.stripe_charge_id, "reason": reason}

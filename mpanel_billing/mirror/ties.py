@@ -1,8 +1,6 @@
-"""What is left to ask Stripe when snapshots of one second do not decide which is newer (rule 4)."""
+"""Which of snapshots and stored rows is newer, if they are of the same second (rule 4)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
 
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.mirror import repository
@@ -12,21 +10,6 @@ from mpanel_billing.mirror.reading import UnreadableObjectError
 from mpanel_billing.mirror.rows import stored_version
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME, normalise
-
-
-def question_of(snapshot: Snapshot, stored_as_of: datetime) -> Mapping[str, Any]:
-    """Return the request to ask Stripe which of a snapshot and the stored one is newer.
-
-    `tied_at` is the latest second that either may be of: a row of a later one leaves nothing open.
-    None: the object lives by a test clock, and dates do not help.
-    """
-    version = snapshot.version
-    return {
-        "object_type": snapshot.object_type,
-        "object_id": snapshot.object_id,
-        "reason": "order within the second is undecided",
-        "tied_at": None if version.test_clock else max(version.as_of, stored_as_of),
-    }
 
 
 async def decide(

@@ -9,6 +9,11 @@ from typing import Any, NamedTuple
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.ordering import Decision
+from mpanel_billing.mirror.questions import (
+    further_question,
+    question_of_lost_order,
+    question_of_ordering,
+)
 from mpanel_billing.mirror.rows import decided_row_of
 from mpanel_billing.mirror.service import (
     NO_ORDER,
@@ -16,12 +21,10 @@ from mpanel_billing.mirror.service import (
     OUTCOMES,
     Outcome,
     by_type,
-    further_question,
-    question_of_lost_order,
     report_second_payment,
 )
 from mpanel_billing.mirror.snapshot import Snapshot
-from mpanel_billing.mirror.ties import decide, question_of
+from mpanel_billing.mirror.ties import decide
 from mpanel_billing.mirror.types.checkout_session import SessionFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts
 
@@ -71,7 +74,7 @@ def _verdict(snapshot: Snapshot, row: Row | None, decision: Decision) -> Verdict
 def _question(snapshot: Snapshot, row: Row | None, decision: Decision) -> Mapping[str, Any] | None:
     """Return what to ask Stripe: which is newer, else what the snapshot leaves open."""
     if decision.needs_refetch and row is not None:
-        return question_of(snapshot, row["as_of"])
+        return question_of_ordering(snapshot, row["as_of"])
     return further_question(snapshot.facts) if decision.applies else None
 
 

@@ -16,8 +16,8 @@ from mpanel_billing.access.audit import Actor, Target
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, NotFoundError
-from mpanel_billing.mirror import repository as mirror
-from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.mirror.locks import lock
+from mpanel_billing.mirror.mirrored_type import LockKey
 from mpanel_billing.privacy import ledger, repository
 from mpanel_billing.privacy.repository import Erasure, Person, StripeObject, Who
 
@@ -154,18 +154,15 @@ async def _erase(pool: Pool, person: Person, *, check: bool) -> Mapping[str, int
         objects = await repository.list_objects(conn, person)
         traces = await repository.erase_traces(conn, person, objects)
     async with transaction(pool) as conn:
-        await mirror.lock_objects(conn, _keys(objects))
+        await lock(conn, _keys(objects))
         if check:
             await _check(conn, person)
         return {**await repository.erase_rows(conn, person), **traces}
 
 
-def _keys(objects: Iterable[StripeObject]) -> Sequence[str]:
-    return lock_order(
-        (each.kind, each.id)
-        for each in objects
-        if each.kind in {"ch", "cn", "in", "re", "sub", "cus"}
-    )
+def _keys(objects: Iterable[StripeObject]) -> Iterable[LockKey]:
+    kinds = {"ch", "cn", "in", "re", "sub", "cus"}
+    return ((each.kind, each.id) for each in objects if each.kind in kinds)
 
 
 def _named(erasures: Sequence[Erasure]) -> Iterable[Who]:

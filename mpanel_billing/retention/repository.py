@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.mirror import repository as mirror
-from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.mirror.locks import lock
 from mpanel_billing.privacy import repository as privacy
 from mpanel_billing.privacy.repository import Erasure, Person
 
@@ -77,7 +76,7 @@ async def _erase_unpaid_orders(conn: Connection, keep_days: int) -> Batch:
     if row is None or row["until"] is None:
         return Batch(0, None)
     ids = row["stripe_customers"]
-    await mirror.lock_objects(conn, lock_order(("cus", id_) for id_ in ids))
+    await lock(conn, (("cus", id_) for id_ in ids))
     now = datetime.now(UTC)
     await privacy.remember_erasures(
         conn, [Erasure(id_, "stripe_customer", "unpaid", now) for id_ in ids]

@@ -14,8 +14,8 @@ from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import BillingError, ConflictError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_triggers
 from mpanel_billing.mirror import repository as mirrored
+from mpanel_billing.mirror.locks import lock
 from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.service import lock_order
 from mpanel_billing.stripe_gateway.disputes import get_evidence, send_evidence
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.evidence import evidence_of
@@ -150,10 +150,10 @@ async def waive(pool: Pool, dispute_id: str, reason: str, by: Actor) -> None:
             conn, by, "dispute.waive", Target("dispute", dispute_id), {"reason": reason}
         )
         invoices = await mirrored.list_paid_invoices(conn, [intent])
-        await mirrored.lock_objects(conn, lock_order(("in", id_) for id_ in invoices))
+        await lock(conn, (("in", id_) for id_ in invoices))
         await mirrored.note_taken_back(conn, invoices)
         subscriptions = await mirrored.list_invoice_subscriptions(conn, invoices)
-        await mirrored.lock_objects(conn, lock_order(("sub", id_) for id_ in subscriptions))
+        await lock(conn, (("sub", id_) for id_ in subscriptions))
         derived = await mirrored.derive(conn, subscriptions, [])
         await enqueue_triggers(conn, derived.work, ())
 

@@ -9,8 +9,7 @@ import logging
 
 from mpanel_billing.checkout.repository.orders import lock_buyer
 from mpanel_billing.database.pool import Pool, acquired, transaction
-from mpanel_billing.mirror.repository import lock_objects
-from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.mirror.locks import lock
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.repository.customers import Joinable
 
@@ -35,7 +34,7 @@ async def _join(pool: Pool, record: Joinable) -> bool:
         if record.account_id is None:
             return await repository.customers.give_to_account(conn, record)
         keys = await repository.customers.list_lock_keys(conn, record.id)
-        await lock_objects(conn, lock_order(keys))
+        await lock(conn, keys)
         joined = await repository.customers.join_account(conn, record.id, record.account_id)
     if joined:
         logger.info("orders joined an account", extra={"customerId": str(record.account_id)})

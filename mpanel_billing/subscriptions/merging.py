@@ -18,8 +18,7 @@ from mpanel_billing.checkout.repository.orders import lock_buyer
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
-from mpanel_billing.mirror.repository import lock_objects
-from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.mirror.locks import lock
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.subscriptions.repository import customers
 from mpanel_billing.subscriptions.repository import merges as repository
@@ -209,7 +208,7 @@ async def _both(pool: Pool, *ids: UUID) -> AsyncIterator[Connection]:
         for buyer in sorted(buyers):
             await lock_buyer(conn, buyer)
         keys = [key for id_ in ids for key in await customers.list_lock_keys(conn, id_)]
-        await lock_objects(conn, lock_order(keys))
+        await lock(conn, keys)
         yield conn
 
 

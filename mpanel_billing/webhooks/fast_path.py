@@ -18,9 +18,10 @@ import orjson
 from mpanel_billing.database.pool import CONNECTION_ERRORS
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.jobs.queue import trigger_headers
+from mpanel_billing.mirror.locks import lock_keys
 from mpanel_billing.mirror.mirrored_type import Row
 from mpanel_billing.mirror.repository import stored_row
-from mpanel_billing.mirror.service import Outcome, lock_keys
+from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.telemetry.quoting import sentence_of
 from mpanel_billing.webhooks import repository
 from mpanel_billing.webhooks.inbox import DUPLICATE

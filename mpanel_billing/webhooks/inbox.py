@@ -14,8 +14,9 @@ from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import DatabaseUnavailableError, NotFoundError
 from mpanel_billing.jobs.backoff import doubled
 from mpanel_billing.mirror.discounts import refetch_owner
+from mpanel_billing.mirror.locks import lock_keys
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
-from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots, lock_keys
+from mpanel_billing.mirror.service import APPLIED, Outcome, apply_locked, apply_snapshots
 from mpanel_billing.mirror.types.discount import DiscountOwner
 from mpanel_billing.telemetry.quoting import error_text, quote
 from mpanel_billing.webhooks import repository

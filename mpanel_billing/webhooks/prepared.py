@@ -6,9 +6,11 @@ from typing import NamedTuple
 import orjson
 
 from mpanel_billing.database.pool import encode_json
+from mpanel_billing.mirror.locks import lock_keys
+from mpanel_billing.mirror.questions import further_question
 from mpanel_billing.mirror.repository import GROUPS
 from mpanel_billing.mirror.rows import first_row_of
-from mpanel_billing.mirror.service import APPLIED, Outcome, further_question, is_first, lock_keys
+from mpanel_billing.mirror.service import APPLIED, Outcome, is_first
 from mpanel_billing.mirror.snapshot import Snapshot
 from mpanel_billing.mirror.types.invoice import InvoiceFacts
 from mpanel_billing.mirror.types.subscription import SubscriptionFacts

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.mirror.service import lock_keys
+from mpanel_billing.mirror.locks import lock_keys
 from mpanel_billing.mirror.snapshot import Snapshot, snapshot_of_event
 from tests import stripe_objects as made
 from tests.mirror.test_types import (
