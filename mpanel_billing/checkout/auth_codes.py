@@ -5,8 +5,8 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from mpanel_billing.checkout.cart import read_domain
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.ordered_domains import name_of
-from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.domains.repository.names import hand_in_auth_code
 from mpanel_billing.errors import ConflictError

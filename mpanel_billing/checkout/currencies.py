@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from mpanel_billing.catalogue.model import Catalogue
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.repository import orders
-from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 
 

@@ -5,9 +5,9 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.repository import order_states
 from mpanel_billing.checkout.repository.order_states import OrderState
-from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.errors import NotFoundError, StripeError
 from mpanel_billing.mirror.mirror import Mirror

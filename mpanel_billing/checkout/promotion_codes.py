@@ -6,8 +6,8 @@ from uuid import UUID
 
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.catalogue.promotion_codes import choose
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.repository import orders
-from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.promotion_codes import list_promotion_codes

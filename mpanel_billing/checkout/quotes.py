@@ -14,12 +14,12 @@ from mpanel_billing.catalogue.order import Order, OrderedDomain, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Place
 from mpanel_billing.checkout.cart import Selection, read_domain, read_order
+from mpanel_billing.checkout.checkout import Checkout, load_offers
 from mpanel_billing.checkout.currencies import find_usual_currency
 from mpanel_billing.checkout.ordered_domains import with_owned
 from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.repository.redemptions import Asking, count_taken
 from mpanel_billing.checkout.session_params import PaymentTerms, first_invoice_params
-from mpanel_billing.checkout.sessions import Checkout, load_offers
 from mpanel_billing.checkout.tax_ids import REFUSED, TaxId, tax_id_refused
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection

@@ -128,16 +128,21 @@ def session_params(
     redeemed = _redeemed(priced)
     if priced.trial_days:
         params["subscription_data"]["trial_period_days"] = priced.trial_days
-        params["payment_method_collection"] = "always"
     elif redeemed:
         params["discounts"] = [redeeming(redeemed)]
-    if not priced.subtotal and not priced.plan.card_required:
-        params["payment_method_collection"] = "if_required"
+    params |= _card_params(priced)
     if terms.taxed:
         params |= _taxes(purchase)
     if message := submit_message(purchase):
         params["custom_text"] = {"submit": {"message": message}}
     return params
+
+
+def _card_params(priced: PricedOrder) -> Params:
+    """Return when the page asks for a card: before a trial always, if nothing is due not at all."""
+    if not priced.subtotal and not priced.plan.card_required:
+        return {"payment_method_collection": "if_required"}
+    return {"payment_method_collection": "always"} if priced.trial_days else {}
 
 
 def _taxes(purchase: Purchase) -> Params:

@@ -7,28 +7,27 @@ the same order posted again continues where it stopped.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
-from uuid import UUID
+from dataclasses import replace
 
-from mpanel_billing.access.persons import PersonHasher
-from mpanel_billing.catalogue.kept import KeptCatalogue
 from mpanel_billing.catalogue.model import Catalogue
-from mpanel_billing.catalogue.service import read_catalogue
+from mpanel_billing.checkout.checkout import Checkout, load_offers
 from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import refuse_reserved, store_auth_codes
 from mpanel_billing.checkout.orders import REPEATABLE_FOR, RecordedOrder, record_order
+from mpanel_billing.checkout.payment_page import (
+    PaymentPage,
+    page_of,
+    restored_page,
+    stored_page,
+)
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.repository import orders
 from mpanel_billing.checkout.repository.orders import Attempt
-from mpanel_billing.checkout.session_params import CatalogueNotPushedError, PaymentTerms
+from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.checkout.tax_ids import REFUSED, tax_id_refused
-from mpanel_billing.database.notifications import SubscriptionChanges
 from mpanel_billing.database.pool import acquired, transaction
-from mpanel_billing.domains.auth_codes import AuthCodes
-from mpanel_billing.domains.reserved import ReservedNames
 from mpanel_billing.errors import (
     BillingError,
     ConflictError,
@@ -39,9 +38,7 @@ from mpanel_billing.errors import (
     StripeObjectMissingError,
     StripeUnavailableError,
 )
-from mpanel_billing.mirror.mirror import Mirror
-from mpanel_billing.mirror.repository import lock_objects
-from mpanel_billing.mirror.service import lock_order
+from mpanel_billing.mirror.locks import lock
 from mpanel_billing.stripe_gateway.hosted_pages import (
     OpenedSession,
     create_checkout_session,
@@ -57,44 +54,10 @@ MAX_WAIT_SECONDS = 10.0
 """How long a repeated order waits for the session that another request is creating."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """What checkout needs: the mirror, notice of changed orders, and the terms of payment.
-
-    `catalogue` is what is on sale, as far as this process has heard.
-    `persons` recognises a buyer by another of their e-mail addresses; `reserved` are the domains
-    that nobody can order. `auth_codes` keeps those of transfers; None: no registrar needs them.
-    `promotion_codes`: those made at Stripe are taken, too.
-    """
-
-    mirror: Mirror
-    catalogue: KeptCatalogue
-    changes: SubscriptionChanges
-    terms: PaymentTerms
-    persons: PersonHasher
-    reserved: ReservedNames
-    auth_codes: AuthCodes | None = None
-    promotion_codes: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentPage:
-    """The payment page of an order."""
-
-    url: str
-    session_id: str
-    subscription_id: UUID
-
-
 class CatalogueEditedError(ConflictError):
     """What is being ordered was edited since it was priced."""
 
     code = "catalogue_edited"
-
-
-async def load_offers(checkout: Checkout) -> Catalogue:
-    """Return what is on sale now."""
-    return await read_catalogue(checkout.mirror.pool, livemode=checkout.mirror.livemode)
 
 
 async def place_order(
@@ -142,7 +105,7 @@ async def create_session(
     for session_id in recorded.superseded:
         await _close_session(checkout, session_id)
     attempt = recorded.attempt
-    page = _page_of(attempt)
+    page = page_of(attempt)
     if page:
         await _store_response(checkout, page, key)
     else:
@@ -170,7 +133,7 @@ async def _record(
             if not begun.same_request:
                 raise _key_reused()
             if begun.response is not None:
-                return _restored(begun.response)
+                return restored_page(begun.response)
             if not begun.on_sale:
                 raise _catalogue_edited()
             recorded = await record_order(
@@ -240,7 +203,7 @@ async def _store_page(
     """Store the session, and the page as the response for the client's key."""
     name = key.key if key else None
     async with acquired(checkout.mirror.pool) as conn:
-        opened = await orders.open_attempt(conn, attempt, session, name, _stored(page))
+        opened = await orders.open_attempt(conn, attempt, session, name, stored_page(page))
     if not opened:
         await _yield_to_other(checkout, attempt, session)
         await _store_response(checkout, page, key)
@@ -252,7 +215,7 @@ async def _store_response(
     """Store the page that another request has opened as the response for the client's key."""
     if key:
         async with acquired(checkout.mirror.pool) as conn:
-            await orders.store_idempotent_response(conn, key.key, 200, _stored(page))
+            await orders.store_idempotent_response(conn, key.key, 200, stored_page(page))
 
 
 async def _on_another_customer(checkout: Checkout, purchase: Purchase) -> Purchase | None:
@@ -283,7 +246,7 @@ async def _ensure_stripe_customer(checkout: Checkout, purchase: Purchase, attemp
     existing = purchase.existing.on_new_stripe_customer() if purchase.existing else None
     async with transaction(checkout.mirror.pool) as conn:
         if existing and purchase.buyer.tax_id:  # or the event that brings it misses whose it is
-            await lock_objects(conn, lock_order([("cus", customer_id)]))
+            await lock(conn, [("cus", customer_id)])
         await orders.store_stripe_customer(conn, attempt, customer_id, existing)
     return customer_id
 
@@ -319,7 +282,7 @@ async def _recover(
 async def _page_of_other_request(checkout: Checkout, attempt: Attempt) -> PaymentPage | None:
     async with acquired(checkout.mirror.pool) as conn:
         now = await orders.get_attempt(conn, attempt.subscription_id, attempt.attempt)
-    return _page_of(now) if now else None
+    return page_of(now) if now else None
 
 
 def _for_buyer(error: StripeError) -> BillingError:
@@ -364,21 +327,3 @@ async def _close_session(checkout: Checkout, session_id: str) -> None:
         await checkout.mirror.refresh("checkout.session", session_id)
     except StripeObjectMissingError:
         logger.warning("Stripe has no such session", extra={"sessionId": session_id})
-
-
-def _page_of(attempt: Attempt) -> PaymentPage | None:
-    if attempt.status != "open" or not attempt.url or not attempt.stripe_session_id:
-        return None
-    return PaymentPage(attempt.url, attempt.stripe_session_id, attempt.subscription_id)
-
-
-def _stored(page: PaymentPage) -> dict[str, str]:
-    return {
-        "url": page.url,
-        "sessionId": page.session_id,
-        "subscriptionId": str(page.subscription_id),
-    }
-
-
-def _restored(stored: Mapping[str, Any]) -> PaymentPage:
-    return PaymentPage(stored["url"], stored["sessionId"], UUID(stored["subscriptionId"]))

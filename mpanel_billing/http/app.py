@@ -10,9 +10,9 @@ from mpanel_billing.access.persons import PersonHasher
 from mpanel_billing.access.signed import Signer
 from mpanel_billing.background import background
 from mpanel_billing.catalogue.kept import KeptCatalogue
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.order_watcher import OrderWatcher, RefreshLimit
 from mpanel_billing.checkout.session_params import PaymentTerms
-from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.notifications import SubscriptionChanges, listen
 from mpanel_billing.domains.auth_codes import AuthCodes
 from mpanel_billing.domains.reserved import load_reserved_names

@@ -7,8 +7,8 @@ from aiohttp import web
 from mpanel_billing.access.keyring import KeyRing
 from mpanel_billing.access.signed import Signer
 from mpanel_billing.catalogue.kept import KeptCatalogue
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.order_watcher import OrderWatcher
-from mpanel_billing.checkout.sessions import Checkout
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.encryption import Vault
 from mpanel_billing.mirror.mirror import Mirror

@@ -18,10 +18,12 @@ from mpanel_billing.catalogue.order import Order, PricedOrder
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Buyer
 from mpanel_billing.checkout.cart import read_order
+from mpanel_billing.checkout.checkout import Checkout
 from mpanel_billing.checkout.currencies import find_usual_currency
 from mpanel_billing.checkout.debtors import refuse_debtor
 from mpanel_billing.checkout.existing import find_existing_customer
 from mpanel_billing.checkout.ordered_domains import with_owned
+from mpanel_billing.checkout.payment_page import PaymentPage
 from mpanel_billing.checkout.promotion_codes import with_codes
 from mpanel_billing.checkout.purchase import IdempotencyKey, Purchase
 from mpanel_billing.checkout.quotes import refuse_unquoted
@@ -29,8 +31,6 @@ from mpanel_billing.checkout.return_urls import ReturnUrls, app_address
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError
 from mpanel_billing.checkout.sessions import (
     CatalogueEditedError,
-    Checkout,
-    PaymentPage,
     create_session,
     place_order,
 )

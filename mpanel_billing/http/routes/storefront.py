@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from mpanel_billing.catalogue.currencies import choose_currency
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.model import Catalogue, Product
-from mpanel_billing.checkout.sessions import load_offers
+from mpanel_billing.checkout.checkout import load_offers
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.quotes import UsagePriceSchema
 

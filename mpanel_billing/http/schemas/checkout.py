@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from mpanel_billing.catalogue.order import DomainMode
 from mpanel_billing.checkout.buyer import Address, Buyer, Place, normalise_country
 from mpanel_billing.checkout.cart import CartItem, DomainChoice, Selection
-from mpanel_billing.checkout.sessions import PaymentPage
+from mpanel_billing.checkout.payment_page import PaymentPage
 from mpanel_billing.checkout.tax_ids import TaxId, normalise_type
 from mpanel_billing.domains.auth_codes import LONGEST_AUTH_CODE
 from mpanel_billing.http.schemas.base import (
