@@ -36,6 +36,7 @@ from mpanel_billing.errors import (
     NotFoundError,
 )
 from mpanel_billing.http.request import MAX_BODY_BYTES, read_bytes
+from mpanel_billing.http.schemas.base import LONGEST_REASON
 
 _MOST_FIELDS = 100
 _MOST_DIGITS = 18
@@ -60,6 +61,20 @@ class Given:
             raise InvalidRequestError(f"Please write one line of at most {longest} characters.")
         return text
 
+    def reason(self) -> str:
+        """Return why something is done; InvalidRequestError if that is missing or too long."""
+        reason = self.optional_reason()
+        if reason is None:
+            raise _reason_refused()
+        return reason
+
+    def optional_reason(self) -> str | None:
+        """Return why something is done, if that was given; InvalidRequestError if too long."""
+        reason = self.text("reason")
+        if len(reason) > LONGEST_REASON:
+            raise _reason_refused()
+        return reason or None
+
     def number(self, name: str) -> int | None:
         """Return a whole number; None if it was not given; InvalidRequestError for another text."""
         text = self.text(name)
@@ -76,6 +91,13 @@ class Given:
             return UUID(self.path["id"])
         except ValueError:
             raise NotFoundError("Not found.") from None
+
+
+def _reason_refused() -> InvalidRequestError:
+    return InvalidRequestError(
+        f"Please say why, in up to {LONGEST_REASON} characters.",
+        fields={"reason": f"must have 1 to {LONGEST_REASON} characters"},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What is agreed with a customer about suspension for a debt."""
 
+from dataclasses import replace
 from typing import Any
 
 from mpanel_billing.console.forms import read_moment
@@ -7,7 +8,6 @@ from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
-from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning import leniency
 from mpanel_billing.provisioning.policy import policy_of
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
@@ -37,9 +37,7 @@ async def show_agree(visit: Visit, given: Given) -> Page:
 @agreeing.do
 async def do_agree(visit: Visit, given: Given) -> Done:
     """Agree on what was shown, in place of what was agreed before."""
-    agreement = _agreement(visit, given)
-    if not 1 <= len(agreement.reason) <= LONGEST_REASON:
-        raise InvalidRequestError(f"Please say why, in up to {LONGEST_REASON} characters.")
+    agreement = replace(_agreement(visit, given), reason=given.reason())
     await leniency.agree_leniency(
         visit.app[keys.POOL],
         given.id,

@@ -9,7 +9,6 @@ from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import BillingError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
-from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.subscriptions import coupons
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
@@ -76,7 +75,7 @@ async def do_apply(visit: Visit, given: Given) -> Done:
         visit.app[keys.MIRROR],
         _request(visit, given, held),
         _code(given),
-        reason=_reason(given),
+        reason=given.optional_reason(),
         promotion_codes=visit.app[keys.CHECKOUT].promotion_codes,
     )
     return Done(f"/console/subscriptions/{held.id}", "coupon_applied")
@@ -107,7 +106,7 @@ async def do_remove(visit: Visit, given: Given) -> Done:
         visit.app[keys.MIRROR],
         _request(visit, given, held),
         given.text("coupon"),
-        reason=_reason(given),
+        reason=given.optional_reason(),
     )
     return Done(f"/console/subscriptions/{held.id}", "coupon_removed")
 
@@ -130,10 +129,3 @@ def _code(given: Given) -> str:
     if not 1 <= len(code) <= LONGEST_CODE:
         raise InvalidRequestError("Please enter a code.", fields={"code": "is missing"})
     return code
-
-
-def _reason(given: Given) -> str | None:
-    reason = given.text("reason")
-    if len(reason) > LONGEST_REASON:
-        raise InvalidRequestError(f"Please say why in at most {LONGEST_REASON} characters.")
-    return reason or None

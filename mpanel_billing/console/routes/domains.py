@@ -6,9 +6,7 @@ from typing import get_args
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.domains.names import read_name
-from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
-from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning.proofs import (
     Decision,
     decide_proof,
@@ -91,10 +89,8 @@ def _declare(decision: Decision) -> None:
 
     @action.do
     async def do(visit: Visit, given: Given) -> Done:
-        reason = given.text("reason")
-        if not 1 <= len(reason) <= LONGEST_REASON:
-            raise InvalidRequestError(f"Please say why, in up to {LONGEST_REASON} characters.")
-        await decide_proof(visit.app[keys.POOL], visit.actor, given.id, decision, reason)
+        pool = visit.app[keys.POOL]
+        await decide_proof(pool, visit.actor, given.id, decision, given.reason())
         return Done(_HOME, f"domain_{decision}ed")
 
 

@@ -7,9 +7,8 @@ from uuid import uuid4
 from mpanel_billing.access.key import Scope
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
-from mpanel_billing.errors import ConflictError, InvalidRequestError
+from mpanel_billing.errors import ConflictError
 from mpanel_billing.http import keys
-from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.subscriptions.invoice_actions import (
     InvoiceRequest,
     Verb,
@@ -88,9 +87,7 @@ def _declare(name: str, asked: _Act) -> None:
 
 
 def _request(visit: Visit, given: Given, invoice: Invoice, verb: Verb) -> InvoiceRequest:
-    reason = given.text("reason")
-    if len(reason) > LONGEST_REASON or (verb == "mark_paid" and not reason):
-        raise InvalidRequestError(f"Please say why, in up to {LONGEST_REASON} characters.")
+    reason = given.reason() if verb == "mark_paid" else given.optional_reason()
     if given.text("owed") != str(invoice.amount_remaining) and not invoice.stripe_status == "paid":
         raise ConflictError("What is owed has changed: please look at it again.")
     return InvoiceRequest(
@@ -98,7 +95,7 @@ def _request(visit: Visit, given: Given, invoice: Invoice, verb: Verb) -> Invoic
         verb,
         given.id,
         CustomerRef(invoice.customer_id),
-        reason=reason or None,
+        reason=reason,
         key=given.text("key") or None,
     )
 

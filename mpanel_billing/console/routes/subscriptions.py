@@ -125,7 +125,7 @@ async def do_suspend(visit: Visit, given: Given) -> Done:
     await operations.suspend(
         visit.app[keys.POOL],
         given.id,
-        reason=_reason(given),
+        reason=given.reason(),
         operator=visit.actor.person or visit.actor.name,
         by=visit.actor,
     )
@@ -208,7 +208,7 @@ async def do_trial(visit: Visit, given: Given) -> Done:
     held = await _subscription(visit, given)
     ends_at = read_moment(given.text("ends"), visit.zone)
     await change_trial(
-        visit.app[keys.MIRROR], _request(visit, given, held), ends_at, reason=_reason(given)
+        visit.app[keys.MIRROR], _request(visit, given, held), ends_at, reason=given.reason()
     )
     return Done(_page_of(given), "trial_extended")
 
@@ -222,13 +222,3 @@ def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
 def _require_running(held: Subscription) -> None:
     if held.is_over:
         raise ConflictError("This subscription has ended.", code="subscription_ended")
-
-
-def _reason(given: Given) -> str:
-    reason = given.text("reason")
-    if not 1 <= len(reason) <= LONGEST_REASON:
-        raise InvalidRequestError(
-            f"Please say why, in up to {LONGEST_REASON} characters.",
-            fields={"reason": "is missing"},
-        )
-    return reason

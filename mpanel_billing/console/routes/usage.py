@@ -2,9 +2,8 @@
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
-from mpanel_billing.errors import ConflictError, InvalidRequestError
+from mpanel_billing.errors import ConflictError
 from mpanel_billing.http import keys
-from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.usage.current import read_current
 from mpanel_billing.usage.limits import lift_limits
@@ -29,8 +28,5 @@ async def show_lift(visit: Visit, given: Given) -> Page:
 @lift.do
 async def do_lift(visit: Visit, given: Given) -> Done:
     """Let the subscription go on for the rest of its term."""
-    reason = given.text("reason")
-    if not 1 <= len(reason) <= LONGEST_REASON:
-        raise InvalidRequestError(f"Please say why, in up to {LONGEST_REASON} characters.")
-    await lift_limits(visit.app[keys.POOL], given.id, reason, visit.actor)
+    await lift_limits(visit.app[keys.POOL], given.id, given.reason(), visit.actor)
     return Done(f"/console/subscriptions/{given.id}", "usage_lifted")
