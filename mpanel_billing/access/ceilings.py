@@ -4,13 +4,16 @@ They bound what a leaked key can do before it is noticed. Keys of the settings a
 none.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from mpanel_billing.access import repository
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import BillingError
+from mpanel_billing.errors import BillingError, StripeError
 from mpanel_billing.money import format_money
 
 
@@ -58,6 +61,32 @@ async def give_back_refund(pool: Pool, by: Actor, amount: int, currency: str) ->
     if by.key_id is not None:
         async with acquired(pool) as conn:
             await repository.give_back(conn, by.key_id, _measure(currency), amount)
+
+
+@dataclass(slots=True)
+class CountedRefunds:
+    """What one request has counted of what its key may refund, in minor units of `currency`."""
+
+    by: Actor
+    currency: str
+    total: int = 0
+
+    async def count(self, conn: Connection, amount: int) -> None:
+        """Count a refund as `count_refund` does."""
+        await count_refund(conn, self.by, amount, self.currency)
+        self.total += amount
+
+
+@asynccontextmanager
+async def counted_refunds(pool: Pool, by: Actor, currency: str) -> AsyncIterator[CountedRefunds]:
+    """Take what was counted off again if Stripe has certainly refused it."""
+    counted = CountedRefunds(by, currency)
+    try:
+        yield counted
+    except StripeError as error:
+        if error.definite:
+            await give_back_refund(pool, by, counted.total, currency)
+        raise
 
 
 def _measure(currency: str) -> str:

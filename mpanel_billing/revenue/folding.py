@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.revenue import repository
 from mpanel_billing.revenue.figures import Row
+from mpanel_billing.revenue.folding_pages import fold_pages
 from mpanel_billing.revenue.periods import begin_of, shift
 
 logger = logging.getLogger(__name__)
@@ -34,16 +35,12 @@ async def fold_movements(pool: Pool) -> int:
 
     The views are right without it, and the slower the more has changed.
     """
-    folded = 0
-    for _ in range(MOST_PAGES):
-        async with transaction(pool) as conn:
-            if not await repository.try_lock_movements(conn):
-                break  # another process folds
-            page, has_more = await repository.fold_movements(conn, PAGE)
-        folded += page
-        if not has_more:
-            break
-    return folded
+    return await fold_pages(
+        pool,
+        repository.try_lock_movements,
+        lambda conn: repository.fold_movements(conn, PAGE),
+        MOST_PAGES,
+    )
 
 
 async def fold_cash(pool: Pool) -> int:
@@ -53,16 +50,12 @@ async def fold_cash(pool: Pool) -> int:
     """
     today = datetime.now(UTC).date()
     days = (shift(begin_of(today, "month"), "month", -KEPT_MONTHS), today - STILL_CHANGING)
-    folded = 0
-    for _ in range(PAGES_OF_DAYS):
-        async with transaction(pool) as conn:
-            if not await repository.try_lock_cash(conn):
-                break  # another process folds
-            page, has_more = await repository.fold_cash(conn, *days, DAYS)
-        folded += page
-        if not has_more:
-            break
-    return folded
+    return await fold_pages(
+        pool,
+        repository.try_lock_cash,
+        lambda conn: repository.fold_cash(conn, *days, DAYS),
+        PAGES_OF_DAYS,
+    )
 
 
 async def rebuild_movements(pool: Pool) -> int:

@@ -1,7 +1,8 @@
 """Brings the sum that the view `billing_mrr` reads up to date."""
 
-from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.revenue import repository
+from mpanel_billing.revenue.folding_pages import fold_pages
 
 PAGE = 2_000
 MOST_PAGES = 50
@@ -13,13 +14,9 @@ async def fold_revenue(pool: Pool) -> int:
 
     The view is right without it, and the slower the more has changed.
     """
-    folded = 0
-    for _ in range(MOST_PAGES):
-        async with transaction(pool) as conn:
-            if not await repository.try_lock_sums(conn):
-                break  # another process folds
-            page, has_more = await repository.fold_changes(conn, PAGE)
-        folded += page
-        if not has_more:
-            break
-    return folded
+    return await fold_pages(
+        pool,
+        repository.try_lock_sums,
+        lambda conn: repository.fold_changes(conn, PAGE),
+        MOST_PAGES,
+    )

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from mpanel_billing import money
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.access.ceilings import count_refund, give_back_refund
+from mpanel_billing.access.ceilings import counted_refunds
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError, StripeError, StripeObjectMissingError
+from mpanel_billing.errors import ConflictError, StripeObjectMissingError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.balances import Movement, list_movements, move_balance
 from mpanel_billing.stripe_gateway.charges import CHANGE_ID
@@ -18,14 +18,9 @@ from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.payers import Payer, PayerOf, find_payer, list_payers
 from mpanel_billing.subscriptions.records import Balance
-from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
 from mpanel_billing.subscriptions.repository.changes import Change
-from mpanel_billing.subscriptions.stripe_requests import (
-    StripeRequest,
-    carry_out,
-    find_made,
-    made_by,
-)
+from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
+from mpanel_billing.subscriptions.stripe_requests import made_by, make_once
 
 Move = Literal["add", "take"]
 """Give the customer credit, or take credit off."""
@@ -108,13 +103,11 @@ async def change_balance(mirror: Mirror, request: BalanceRequest) -> Moved:
     """
     payer = await find_payer(mirror, request.payer)
     currency = request.payer.currency
-    counted: list[int] = []
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         amount = _signed(await _balance(conn, payer, request), request)
         if amount < 0:
-            await count_refund(conn, request.by, -amount, currency)
-            counted.append(-amount)
+            await counted.count(conn, -amount)
         return {"amount": amount, "currency": currency, "description": request.reason}
 
     async def send(change: Change) -> str:
@@ -124,14 +117,8 @@ async def change_balance(mirror: Mirror, request: BalanceRequest) -> Moved:
         return await _find(mirror, payer, change)
 
     wanted = _request(payer, request)
-    try:
-        change = await find_made(mirror, request.by, wanted, find)
-        if change is None:
-            change = await carry_out(mirror, request.by, wanted, decide, send)
-    except StripeError as error:
-        if error.definite:
-            await give_back_refund(mirror.pool, request.by, sum(counted), currency)
-        raise
+    async with counted_refunds(mirror.pool, request.by, currency) as counted:
+        change = await make_once(mirror, request.by, wanted, decide, send, find=find)
     async with acquired(mirror.pool) as conn:
         return Moved(await _balance(conn, payer, request), made_by(change))
 

@@ -41,8 +41,8 @@ from mpanel_billing.subscriptions.promise import (
 )
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository.price_changes import lock_coming
+from mpanel_billing.subscriptions.requested_changes import NEVER
 from mpanel_billing.subscriptions.schedules import releasing
-from mpanel_billing.subscriptions.stripe_requests import NEVER
 from mpanel_billing.subscriptions.timing import end_of_term
 from mpanel_billing.subscriptions.unpaid import Unpaid, find_unpaid, pay, refuse_unpaid
 

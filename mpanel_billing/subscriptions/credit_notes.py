@@ -7,14 +7,13 @@ from uuid import UUID
 
 from mpanel_billing import money
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.access.ceilings import count_refund, give_back_refund
+from mpanel_billing.access.ceilings import counted_refunds
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import (
     ConflictError,
     InvalidRequestError,
     NotFoundError,
-    StripeError,
 )
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.charges import CHANGE_ID
@@ -38,12 +37,12 @@ from mpanel_billing.subscriptions.money_back import (
     get_left,
     refresh_money,
     too_much,
-    translated_refusal,
+    translated_refusals,
 )
-from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
 from mpanel_billing.subscriptions.repository.changes import Change
+from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
 from mpanel_billing.subscriptions.service_ends import end_with
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out, find_made
+from mpanel_billing.subscriptions.stripe_requests import make_once
 
 NoteReason = Literal["duplicate", "fraudulent", "order_change", "product_unsatisfactory"]
 To = Literal["balance", "card", "out_of_band"]
@@ -86,10 +85,8 @@ async def preview_note(mirror: Mirror, request: RequestedNote) -> PreviewedNote:
     ends_service(invoice, request.end_service)
     async with acquired(mirror.pool) as conn:
         left = await get_left(conn, mirror, request.invoice_id, request.named)
-    try:
+    with translated_refusals():
         return await preview_credit_note(mirror.stripe, _params(left, request))
-    except StripeError as error:
-        raise translated_refusal(error) from error
 
 
 async def issue_note(mirror: Mirror, request: RequestedNote) -> Credited:
@@ -99,13 +96,11 @@ async def issue_note(mirror: Mirror, request: RequestedNote) -> Credited:
     """
     invoice = await refresh_money(mirror, request.invoice_id, request.named)
     end_service = ends_service(invoice, request.end_service)
-    counted: list[int] = []
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         left = await get_left(conn, mirror, request.invoice_id, request.named)
         params = _params(left, request)
-        await count_refund(conn, request.by, params["amount"], invoice.currency)
-        counted.append(params["amount"])
+        await counted.count(conn, params["amount"])
         return params
 
     async def send(change: Change) -> str:
@@ -115,14 +110,9 @@ async def issue_note(mirror: Mirror, request: RequestedNote) -> Credited:
     wanted = StripeRequest(
         "credit_note", invoice.id, asked, request.key, REPEATABLE_FOR, end_service
     )
-    try:
-        change = await find_made(mirror, request.by, wanted, find_in_stripe)
-        if change is None:
-            change = await carry_out(mirror, request.by, wanted, decide, send)
-    except StripeError as error:
-        if error.definite:
-            await give_back_refund(mirror.pool, request.by, sum(counted), invoice.currency)
-        raise translated_refusal(error) from error
+    with translated_refusals():
+        async with counted_refunds(mirror.pool, request.by, invoice.currency) as counted:
+            change = await make_once(mirror, request.by, wanted, decide, send, find=find_in_stripe)
     service_end = await end_with(mirror, request.by, change)
     return await _result(mirror, request, change, service_end)
 

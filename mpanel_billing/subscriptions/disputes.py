@@ -22,7 +22,8 @@ from mpanel_billing.subscriptions.evidence import evidence_of
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_customer
 from mpanel_billing.subscriptions.repository.disputes import Wanted
-from mpanel_billing.subscriptions.stripe_requests import CALLS_OF_A_CHANGE, in_progress
+from mpanel_billing.subscriptions.requested_changes import in_progress
+from mpanel_billing.subscriptions.stripe_requests import CALLS_OF_A_CHANGE
 
 logger = logging.getLogger(__name__)
 

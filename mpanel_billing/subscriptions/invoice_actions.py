@@ -34,7 +34,8 @@ from mpanel_billing.subscriptions.lookup import (
 )
 from mpanel_billing.subscriptions.payers import find_card
 from mpanel_billing.subscriptions.repository.changes import Change
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
+from mpanel_billing.subscriptions.requested_changes import StripeRequest
+from mpanel_billing.subscriptions.stripe_requests import carry_out
 
 Verb = Literal[
     "finalize_invoice",

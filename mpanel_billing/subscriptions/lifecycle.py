@@ -33,6 +33,7 @@ from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription, r
 from mpanel_billing.subscriptions.pauses import end_pause, place_pause, withdraw_pause
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository.changes import Change, Kind
+from mpanel_billing.subscriptions.requested_changes import NEVER, Decide, StripeRequest
 from mpanel_billing.subscriptions.schedules import (
     PLANNED,
     RELEASE,
@@ -40,14 +41,7 @@ from mpanel_billing.subscriptions.schedules import (
     release_first,
     releasing,
 )
-from mpanel_billing.subscriptions.stripe_requests import (
-    NEVER,
-    Decide,
-    Prepare,
-    Send,
-    StripeRequest,
-    carry_out,
-)
+from mpanel_billing.subscriptions.stripe_requests import Prepare, Send, carry_out
 
 logger = logging.getLogger(__name__)
 

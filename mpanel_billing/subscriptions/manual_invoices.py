@@ -29,14 +29,9 @@ from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.invoice_actions import InvoiceDetails, get_details
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_subscription
 from mpanel_billing.subscriptions.payers import Payer, PayerOf, find_payer
-from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
 from mpanel_billing.subscriptions.repository.changes import Change
-from mpanel_billing.subscriptions.stripe_requests import (
-    StripeRequest,
-    carry_out,
-    find_made,
-    made_by,
-)
+from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
+from mpanel_billing.subscriptions.stripe_requests import made_by, make_once
 
 MOST_LINES = 20
 MOST_PIECES = 9999
@@ -94,9 +89,7 @@ async def draft_invoice(mirror: Mirror, request: ManualInvoice) -> InvoiceDetail
         return await _send(mirror, change)
 
     wanted = _request(payer, request)
-    change = await find_made(mirror, request.by, wanted, _find_whole)
-    if change is None:
-        change = await carry_out(mirror, request.by, wanted, decide, send)
+    change = await make_once(mirror, request.by, wanted, decide, send, find=_find_whole)
     return await _details(mirror, made_by(change))
 
 

@@ -4,7 +4,8 @@ Both are changes of the invoice, one at a time. What Stripe has of its payments,
 notes and disputes is mirrored first, then counted under the lock of the invoice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -13,7 +14,6 @@ from mpanel_billing import money
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import (
-    BillingError,
     ConflictError,
     InvalidRequestError,
     StripeError,
@@ -94,14 +94,18 @@ def too_much(left: int, currency: str) -> InvalidRequestError:
     )
 
 
-def translated_refusal(error: StripeError) -> BillingError:
+@contextmanager
+def translated_refusals() -> Iterator[None]:
     """Translate Stripe's refusal of a refund, such as that of a disputed payment."""
-    if error.stripe_code not in _NOT_REFUNDABLE:
-        return error
-    return ConflictError(
-        "Stripe does not allow a refund of this payment: it is disputed or already refunded.",
-        code=error.stripe_code,
-    )
+    try:
+        yield
+    except StripeError as error:
+        if error.stripe_code not in _NOT_REFUNDABLE:
+            raise
+        raise ConflictError(
+            "Stripe does not allow a refund of this payment: it is disputed or already refunded.",
+            code=error.stripe_code,
+        ) from error
 
 
 def ends_service(invoice: Invoice, wanted: EndService) -> ServiceEnd | None:

@@ -37,14 +37,9 @@ from mpanel_billing.subscriptions.lifecycle import (
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.manual_invoices import NewLine
 from mpanel_billing.subscriptions.records import Subscription
-from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
 from mpanel_billing.subscriptions.repository.changes import Change
-from mpanel_billing.subscriptions.stripe_requests import (
-    StripeRequest,
-    carry_out,
-    find_made,
-    made_by,
-)
+from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
+from mpanel_billing.subscriptions.stripe_requests import carry_out, made_by, make_once
 
 _BILLED = frozenset({"active", "trialing", "past_due"})
 """The statuses in which Stripe charges the next invoice."""
@@ -91,9 +86,7 @@ async def add_charge(
         "reason": reason,
     }
     wanted = StripeRequest("charge", request.subscription_id, asked, request.key, REPEATABLE_FOR)
-    change = await find_made(mirror, request.by, wanted, _find)
-    if change is None:
-        change = await carry_out(mirror, request.by, wanted, decide, send)
+    change = await make_once(mirror, request.by, wanted, decide, send, find=_find)
     try:
         return await get_charge(mirror.stripe, made_by(change))
     except StripeObjectMissingError as error:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.access.ceilings import count_refund, give_back_refund
+from mpanel_billing.access.ceilings import counted_refunds
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import BillingError, NotFoundError, StripeError
@@ -22,16 +21,14 @@ from mpanel_billing.subscriptions.money_back import (
     ends_service,
     get_left,
     refresh_money,
-    translated_refusal,
+    translated_refusals,
 )
 from mpanel_billing.subscriptions.repository.changes import Change
+from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
 from mpanel_billing.subscriptions.service_ends import end_with
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out, find_made
+from mpanel_billing.subscriptions.stripe_requests import make_once
 
 Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
-
-REPEATABLE_FOR = timedelta(minutes=10)
-"""Within this time the same refund without a key counts as an accidental repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +86,11 @@ async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
     """
     invoice = await refresh_money(mirror, request.invoice_id, request.named)
     end_service = ends_service(invoice, request.end_service)
-    counted: list[int] = []
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         left = await get_left(conn, mirror, request.invoice_id, request.named)
         payment, amount = left.to_refund(request.amount)
-        await count_refund(conn, request.by, amount, invoice.currency)
-        counted.append(amount)
+        await counted.count(conn, amount)
         reason = {"reason": request.reason} if request.reason else {}
         return {"payment_intent": payment.payment_intent_id, "amount": amount, **reason}
 
@@ -104,14 +99,9 @@ async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
 
     asked = {"amount": request.amount, "reason": request.reason}
     wanted = StripeRequest("refund", invoice.id, asked, request.key, REPEATABLE_FOR, end_service)
-    try:
-        change = await find_made(mirror, request.by, wanted, find_in_stripe)
-        if change is None:
-            change = await carry_out(mirror, request.by, wanted, decide, send)
-    except StripeError as error:
-        if error.definite:
-            await give_back_refund(mirror.pool, request.by, sum(counted), invoice.currency)
-        raise translated_refusal(error) from error
+    with translated_refusals():
+        async with counted_refunds(mirror.pool, request.by, invoice.currency) as counted:
+            change = await make_once(mirror, request.by, wanted, decide, send, find=find_in_stripe)
     service_end = await end_with(mirror, request.by, change)
     return await _result(mirror, request, change, service_end)
 

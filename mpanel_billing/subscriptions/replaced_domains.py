@@ -47,9 +47,9 @@ from mpanel_billing.subscriptions.owned_domains import (
     get_domain,
     require_domain,
 )
-from mpanel_billing.subscriptions.refunds import REPEATABLE_FOR
 from mpanel_billing.subscriptions.repository.changes import Change
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
+from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
+from mpanel_billing.subscriptions.stripe_requests import carry_out
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from mpanel_billing.subscriptions.lifecycle import (
     require_changeable,
 )
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.requested_changes import StripeRequest
 from mpanel_billing.subscriptions.schedules import releasing
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest
 
 _OFFERED_IN = frozenset({"active", "trialing", "past_due"})
 

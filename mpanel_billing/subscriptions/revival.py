@@ -21,8 +21,9 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
 from mpanel_billing.subscriptions.lookup import get_subscription, require_subscription
 from mpanel_billing.subscriptions.repository.changes import Change
+from mpanel_billing.subscriptions.requested_changes import StripeRequest
 from mpanel_billing.subscriptions.revival_params import revival_params
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
+from mpanel_billing.subscriptions.stripe_requests import carry_out
 
 _SUCCESSORS = UUID("5f7b3c0e-6a5d-4d54-9a39-0c6d2f4f8e11")
 

@@ -25,7 +25,8 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.phases import phases_of
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository.changes import Change, Unplanned
-from mpanel_billing.subscriptions.stripe_requests import StripeRequest, carry_out
+from mpanel_billing.subscriptions.requested_changes import StripeRequest
+from mpanel_billing.subscriptions.stripe_requests import carry_out
 
 logger = logging.getLogger(__name__)
 

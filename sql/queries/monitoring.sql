@@ -78,6 +78,26 @@ troubled AS MATERIALIZED (
     WHERE w.last_error IS NOT NULL
     LIMIT 10000
 ),
+under_way AS MATERIALIZED (
+    (
+        SELECT
+            'merges' AS figure,
+            CASE WHEN m.undone_at IS NULL THEN 'standing' ELSE 'undone' END AS state
+        FROM billing_merges AS m
+        WHERE m.merged_at > now() - interval '1 day'
+        LIMIT 10000
+    )
+    UNION ALL
+    (
+        SELECT
+            'tax_notices',
+            CASE WHEN n.left_because IS NULL THEN 'running' ELSE 'left' END
+        FROM billing_tax_notices AS n
+        WHERE n.enabled_at IS NULL
+          AND n.next_attempt_at < 'infinity'
+        LIMIT 10000
+    )
+),
 reconciled AS MATERIALIZED (
     SELECT
         r.finished_at,
@@ -266,33 +286,22 @@ FROM billing_meter_events AS e
 WHERE e.state = 'waiting'
 UNION ALL
 SELECT
-    'merges',
+    known.figure,
     ARRAY[known.state],
-    count(merged.state)::float8
-FROM unnest(ARRAY['standing', 'undone']) AS known (state)
-LEFT JOIN (
-    SELECT CASE WHEN m.undone_at IS NULL THEN 'standing' ELSE 'undone' END AS state
-    FROM billing_merges AS m
-    WHERE m.merged_at > now() - interval '1 day'
-    LIMIT 10000
-) AS merged
-    ON merged.state = known.state
-GROUP BY known.state
-UNION ALL
-SELECT
-    'tax_notices',
-    ARRAY[known.state],
-    count(told.state)::float8
-FROM unnest(ARRAY['running', 'left']) AS known (state)
-LEFT JOIN (
-    SELECT CASE WHEN n.left_because IS NULL THEN 'running' ELSE 'left' END AS state
-    FROM billing_tax_notices AS n
-    WHERE n.enabled_at IS NULL
-      AND n.next_attempt_at < 'infinity'
-    LIMIT 10000
-) AS told
-    ON told.state = known.state
-GROUP BY known.state
+    count(u.state)::float8
+FROM (
+    VALUES
+        ('merges', 'standing'),
+        ('merges', 'undone'),
+        ('tax_notices', 'running'),
+        ('tax_notices', 'left')
+) AS known (figure, state)
+LEFT JOIN under_way AS u
+    ON u.figure = known.figure
+   AND u.state = known.state
+GROUP BY
+    known.figure,
+    known.state
 UNION ALL
 SELECT
     'worker_swept_seconds',

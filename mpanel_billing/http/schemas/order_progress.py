@@ -9,6 +9,7 @@ from mpanel_billing.checkout.order_watcher import LONGEST_WAIT_SECONDS
 from mpanel_billing.checkout.repository.order_states import OrderState
 from mpanel_billing.http.schemas.base import Moment, Request, Response, Schema
 from mpanel_billing.http.schemas.domain_proofs import DomainProofSchema
+from mpanel_billing.provisioning.registrar.registration import DomainState
 
 
 class OrderQuery(Request):
@@ -95,20 +96,7 @@ class OrderDomainSchema(Schema):
     name: str
     unicode_name: str
     mode: str
-    state: Literal[
-        "ordered",
-        "paid",
-        "registering",
-        "transferring",
-        "verifying",
-        "active",
-        "renewing",
-        "expired",
-        "redemption",
-        "transferred_out",
-        "released",
-        "failed",
-    ]
+    state: DomainState
     needs: tuple[str, ...]
     replaceable: bool
     proof: DomainProofSchema | None

@@ -26,11 +26,16 @@ from mpanel_billing.provisioning.drivers.protocol import (
     Unsettled,
 )
 from mpanel_billing.provisioning.drivers.signed_client import (
+    JSON,
     LONGEST_QUOTE,
     ServiceAddress,
     SignedClient,
     describe_failure,
+    describe_response,
+    is_done,
+    is_done_before,
     is_refusal,
+    read_content,
     seconds_of,
 )
 from mpanel_billing.provisioning.service_state import Actual
@@ -140,18 +145,11 @@ class HttpDriver:
     async def inspect(self, account: Account) -> Found | Unknown:
         """Return the account's state."""
         path = self._client.base / "accounts" / account.product_type / str(account.created_for)
-        try:
-            status, body, _ = await self._client.send("GET", path)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return Unknown(describe_failure(error))
-        if status == HTTPStatus.NOT_FOUND:
+        parsed = await self._client.look_up(path, AccountResponse)
+        if parsed is None:
             return Found("absent")
-        if status != HTTPStatus.OK:
-            return Unknown(f"HTTP {status}")
-        try:
-            parsed = AccountResponse.model_validate_json(body)
-        except ValidationError:
-            return Unknown("its response does not match the contract")
+        if isinstance(parsed, Unknown):
+            return parsed
         return Found(
             parsed.state,
             parsed.externalRef,
@@ -167,21 +165,17 @@ class HttpDriver:
         """Ask the service whether what the account uses fits."""
         path = self._client.base / "accounts" / account.product_type / str(account.created_for)
         content = {"externalRef": account.external_ref, "resources": resources}
-        headers = {"Content-Type": "application/json"}
+        asked = json.dumps(content, sort_keys=True).encode()
         try:
-            status, body, _ = await self._client.send(
-                "POST", path / "check-change", json.dumps(content, sort_keys=True).encode(), headers
-            )
+            status, body, _ = await self._client.send("POST", path / "check-change", asked, JSON)
         except (aiohttp.ClientError, TimeoutError) as error:
             return Unknown(describe_failure(error))
         return read_fit(status, body)
 
     async def _send_command(self, command: DriverCommand) -> Result:
-        body = json.dumps(_body_of(command), sort_keys=True).encode()
-        headers = {"Idempotency-Key": command.idempotency_key, "Content-Type": "application/json"}
         try:
-            status, text, retry_after = await self._client.send(
-                "POST", self._client.base / "orders", body, headers
+            status, text, retry_after = await self._client.order(
+                command.idempotency_key, _body_of(command)
             )
         except (aiohttp.ClientError, TimeoutError) as error:
             return Unsettled(describe_failure(error))
@@ -199,12 +193,10 @@ def read_response(status: int, body: bytes, retry_after: str | None) -> Result:
     except ValidationError:
         parsed = CommandResponse()
     response = {"status": status, **parsed.model_dump(exclude_none=True, exclude_defaults=True)}
-    is_done = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-    already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
-    if (is_done or already) and parsed.externalRef:
+    already = is_done_before(status, parsed.code)
+    if is_done(status, parsed.code) and parsed.externalRef:
         return Done(parsed.externalRef, already, response, parsed.dataMoved, parsed.access_data)
-    said = f": {quote(parsed.message, LONGEST_QUOTE)}" if parsed.message else ""
-    error = f"HTTP {status}{said}"
+    error = describe_response(status, parsed.message)
     if is_refusal(status) and not already:
         return Refused(error, response)
     return Unsettled(error, response, seconds_of(retry_after))
@@ -214,12 +206,9 @@ def read_fit(status: int, body: bytes) -> Fits | DoesNotFit | Unknown:
     """Turn the service's response to a check into a result; it need not offer checks."""
     if status in _NOT_OFFERED:
         return Unknown("the service does not check changes", permanently=True)
-    if status != HTTPStatus.OK:
-        return Unknown(f"HTTP {status}")
-    try:
-        parsed = FitResponse.model_validate_json(body)
-    except ValidationError:
-        return Unknown("its response does not match the contract")
+    parsed = read_content(status, body, FitResponse)
+    if isinstance(parsed, Unknown):
+        return parsed
     if parsed.fits:
         return Fits()
     return DoesNotFit(quote(parsed.message or "more is used than it would have", LONGEST_QUOTE))

@@ -3,7 +3,6 @@
 docs/provisioning-service.yaml is the contract.
 """
 
-import json
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from uuid import UUID
@@ -29,6 +28,9 @@ from mpanel_billing.provisioning.drivers.signed_client import (
     ServiceAddress,
     SignedClient,
     describe_failure,
+    describe_response,
+    is_done,
+    is_done_before,
     is_refusal,
     seconds_of,
 )
@@ -128,17 +130,10 @@ class HttpRegistrar:
     async def check(self, domain: str) -> Availability | Unknown:
         """Ask whether anybody can register a name."""
         path = self._client.base / "domains" / domain / "availability"
-        try:
-            status, body, _ = await self._client.send("GET", path)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return Unknown(describe_failure(error))
-        if status != HTTPStatus.OK:
-            return Unknown(f"HTTP {status}")
-        try:
-            parsed = AvailabilityResponse.model_validate_json(body)
-        except ValidationError:
-            return Unknown("its response does not match the contract")
-        return Availability(parsed.available)
+        parsed = await self._client.look_up(path, AvailabilityResponse)
+        if parsed is None:
+            return Unknown(f"HTTP {HTTPStatus.NOT_FOUND}")
+        return parsed if isinstance(parsed, Unknown) else Availability(parsed.available)
 
     async def register(self, command: DomainCommand) -> DomainResult:
         """Register it."""
@@ -167,25 +162,16 @@ class HttpRegistrar:
     async def inspect(self, name: RegisteredName) -> DomainFound | Unknown:
         """Return how it is in the host's account."""
         path = self._client.base / "domains" / name.domain
-        try:
-            status, body, _ = await self._client.send("GET", path)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return Unknown(describe_failure(error))
-        if status == HTTPStatus.NOT_FOUND:
+        parsed = await self._client.look_up(path, DomainResponse)
+        if parsed is None:
             return DomainFound("absent")
-        if status != HTTPStatus.OK:
-            return Unknown(f"HTTP {status}")
-        try:
-            return DomainResponse.model_validate_json(body).found()
-        except ValidationError:
-            return Unknown("its response does not match the contract")
+        return parsed if isinstance(parsed, Unknown) else parsed.found()
 
     async def _send_command(self, command: DomainCommand) -> DomainResult:
-        body = json.dumps(_body_of(command), sort_keys=True).encode()
-        headers = {"Idempotency-Key": command.idempotency_key, "Content-Type": "application/json"}
-        path = self._client.base / "orders"
         try:
-            status, text, retry_after = await self._client.send("POST", path, body, headers)
+            status, text, retry_after = await self._client.order(
+                command.idempotency_key, _body_of(command)
+            )
         except (aiohttp.ClientError, TimeoutError) as error:
             return DomainUnsettled(describe_failure(error))
         return read_result(status, text, retry_after)
@@ -201,14 +187,13 @@ def read_result(status: int, body: bytes, retry_after: str | None) -> DomainResu
     except ValidationError:
         parsed = DomainCommandResponse()
     response = {"status": status, **parsed.model_dump(exclude_none=True, exclude={"authCode"})}
-    already = status == HTTPStatus.CONFLICT and parsed.code == "already_done"
-    is_done = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-    if (is_done or already) and parsed.externalRef:
+    already = is_done_before(status, parsed.code)
+    if is_done(status, parsed.code) and parsed.externalRef:
         return DomainDone(parsed.externalRef, already, response, auth_code=parsed.authCode)
     if is_refusal(status) and not already:
         return parsed.refused(f"HTTP {status}", response)
-    said = f": {quote(parsed.message, LONGEST_QUOTE)}" if parsed.message else ""
-    return DomainUnsettled(f"HTTP {status}{said}", response, seconds_of(retry_after))
+    error = describe_response(status, parsed.message)
+    return DomainUnsettled(error, response, seconds_of(retry_after))
 
 
 def _body_of(command: DomainCommand) -> dict[str, Any]:

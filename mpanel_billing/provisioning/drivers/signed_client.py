@@ -2,13 +2,25 @@
 
 import hashlib
 import hmac
+import json
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 import aiohttp
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from yarl import URL
+
+from mpanel_billing.provisioning.drivers.protocol import Unknown
+from mpanel_billing.telemetry.quoting import quote
+
+Content = TypeVar("Content", bound=BaseModel)
+
+Reply = tuple[int, bytes, str | None]
+"""Status, body and Retry-After."""
+
+JSON = {"Content-Type": "application/json"}
 
 SIGNATURE_HEADER = "X-Mpanel-Signature"
 
@@ -51,7 +63,7 @@ class SignedClient:
 
     async def send(
         self, method: str, url: URL, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes, str | None]:
+    ) -> Reply:
         """Send a signed request; return status, body and Retry-After.
 
         Raises aiohttp.ClientError or TimeoutError without a response.
@@ -66,6 +78,49 @@ class SignedClient:
         ) as response:
             text = await response.content.read(_MAX_RESPONSE_BYTES)
             return response.status, text, response.headers.get("Retry-After")
+
+    async def order(self, idempotency_key: str, content: Mapping[str, Any]) -> Reply:
+        """Send a command; raises as `send`."""
+        body = json.dumps(content, sort_keys=True).encode()
+        headers = {"Idempotency-Key": idempotency_key, **JSON}
+        return await self.send("POST", self.base / "orders", body, headers)
+
+    async def look_up(self, path: URL, model: type[Content]) -> Content | Unknown | None:
+        """Return what the service has at a path; None if there is nothing."""
+        try:
+            status, body, _ = await self.send("GET", path)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Unknown(describe_failure(error))
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        return read_content(status, body, model)
+
+
+def read_content(status: int, body: bytes, model: type[Content]) -> Content | Unknown:
+    """Read the response to a question; Unknown if it does not answer it."""
+    if status != HTTPStatus.OK:
+        return Unknown(f"HTTP {status}")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError:
+        return Unknown("its response does not match the contract")
+
+
+def is_done_before(status: int, code: str | None) -> bool:
+    """Whether a command was carried out when it came before."""
+    return status == HTTPStatus.CONFLICT and code == "already_done"
+
+
+def is_done(status: int, code: str | None) -> bool:
+    """Whether a command is carried out, now or before."""
+    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    return is_success or is_done_before(status, code)
+
+
+def describe_response(status: int, message: str | None) -> str:
+    """Describe a response that is no success, with what it says."""
+    said = f": {quote(message, LONGEST_QUOTE)}" if message else ""
+    return f"HTTP {status}{said}"
 
 
 def sign(secret: str, timestamp: int, method: str, path: str, body: bytes) -> str:
