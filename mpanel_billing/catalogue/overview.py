@@ -1,12 +1,13 @@
 """The catalogue as a table for the terminal, and as JSON for scripts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, get_args
 
 from mpanel_billing import money
+from mpanel_billing.catalogue.coupon_texts import discount_text, duration_text, limit_texts
 from mpanel_billing.catalogue.cycles import BILLING_CYCLES
-from mpanel_billing.catalogue.model import Catalogue, Coupon, PricePurpose, Product
+from mpanel_billing.catalogue.model import Catalogue, PricePurpose, Product
 from mpanel_billing.catalogue.usage import tier_rows
 
 
@@ -33,9 +34,9 @@ def catalogue_table(catalogue: Catalogue) -> str:
     coupons = [
         ", ".join(
             [
-                f"coupon {coupon.code}: {_discount(coupon)}",
-                _duration(coupon),
-                *_limits(coupon),
+                f"coupon {coupon.code}: {discount_text(coupon)}",
+                duration_text(coupon),
+                *limit_texts(coupon),
                 "in stripe" if coupon.stripe_coupon_id else "not in stripe",
             ]
         )
@@ -128,37 +129,3 @@ def _aligned(rows: list[list[str]]) -> Iterator[str]:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
-
-
-def _discount(coupon: Coupon) -> str:
-    if coupon.amounts_off:
-        return f"{in_each_currency(coupon.amounts_off)} off"
-    return f"{float(coupon.percent_off or 0):g} % off"
-
-
-def in_each_currency(amounts: Mapping[str, int]) -> str:
-    """Format amounts by currency: `$5.00 or ¥750`."""
-    return " or ".join(money.format_money(amount, code) for code, amount in amounts.items())
-
-
-def _duration(coupon: Coupon) -> str:
-    if coupon.duration == "repeating":
-        return f"for {coupon.duration_in_months} months"
-    return coupon.duration
-
-
-def _limits(coupon: Coupon) -> Iterator[str]:
-    if coupon.products:
-        yield f"off {', '.join(coupon.products)}"
-    if coupon.minimums:
-        yield f"from {in_each_currency(coupon.minimums)}"
-    if coupon.max_redemptions is not None:
-        yield f"{coupon.max_redemptions} orders"
-    if coupon.max_per_customer is not None:
-        yield f"{coupon.max_per_customer} per customer"
-    if coupon.retention:
-        yield "offered at cancellation"
-    if coupon.first_order_only:
-        yield "first order only"
-    if coupon.expires_at is not None:
-        yield f"until {coupon.expires_at.isoformat()}"

@@ -1,13 +1,13 @@
 """`mpanel-billing coupons`: what codes take off, who has had them, and who gets them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import asyncpg
 import typer
 
+from mpanel_billing.catalogue.coupon_texts import discount_text, duration_text, limit_texts
 from mpanel_billing.catalogue.model import Coupon
-from mpanel_billing.catalogue.overview import in_each_currency
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.checkout.repository.redemptions import list_redemptions_of_coupon
 from mpanel_billing.cli.database import with_pool
@@ -52,7 +52,7 @@ def show(code: Code, *, limit: Limit = 100) -> None:
         raise NotFoundError(f"No coupon {written} is valid now, and nobody has had it.")
     if coupon:
         print_line(f"{coupon.code}: {_terms(coupon)}; {coupon.name}")
-        for limitation in _limits(coupon):
+        for limitation in limit_texts(coupon):
             print_line(f"  {limitation}")
     else:
         print_line(f"{written}: not in the catalogue now")
@@ -142,33 +142,7 @@ async def _read_redemptions(pool: Pool, code: str, limit: int) -> Sequence[async
 
 def _terms(coupon: Coupon) -> str:
     """Return what a coupon takes off, and for how long."""
-    if coupon.amounts_off:
-        off = in_each_currency(coupon.amounts_off)
-    else:
-        off = f"{float(coupon.percent_off or 0):g} %"
-    long = {
-        "once": "once",
-        "forever": "for good",
-        "repeating": f"for {coupon.duration_in_months} months",
-    }
-    return f"{off} off {long[coupon.duration]}"
-
-
-def _limits(coupon: Coupon) -> Iterator[str]:
-    if coupon.products:
-        yield f"only for {', '.join(coupon.products)}"
-    if coupon.minimums:
-        yield f"from {in_each_currency(coupon.minimums)} on"
-    if coupon.max_redemptions is not None:
-        yield f"for {coupon.max_redemptions} orders"
-    if coupon.max_per_customer is not None:
-        yield f"for {coupon.max_per_customer} orders of a person"
-    if coupon.first_order_only:
-        yield "only for a first order"
-    if coupon.retention:
-        yield "only offered to who wants to cancel"
-    if coupon.expires_at:
-        yield f"until {moment_text(coupon.expires_at)}"
+    return f"{discount_text(coupon)} {duration_text(coupon)}"
 
 
 def _redemption(row: asyncpg.Record) -> str:

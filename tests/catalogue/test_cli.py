@@ -100,8 +100,8 @@ minimum_amount = 5000
     (tmp_path / "my.toml").write_text(text.replace("percent_off = 10", limits))
     run("apply", "my.toml")
     assert (
-        "coupon WELCOME10: 10 % off, once, off starter, from $50.00, 100 orders, 1 per customer, "
-        "first order only, until 2031-05-01T00:00:00+00:00, not in stripe"
+        "coupon WELCOME10: 10 % off, once, only for starter, from $50.00, 100 orders, "
+        "1 per customer, first order only, until 2031-05-01T00:00:00+00:00, not in stripe"
     ) in run("show").output
     [coupon] = json.loads(run("show", "--json").output)["coupons"]
     assert (coupon["max_redemptions"], coupon["minimum_amount"]) == (100, 5000)
