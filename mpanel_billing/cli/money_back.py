@@ -1,6 +1,8 @@
-"""`mpanel-billing refund` and `credit`: give money back of an invoice, for those who support it."""
+"""`mpanel-billing refund` and `credit`: give back money of an invoice, for support."""
 
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from uuid import UUID
 
 import typer
 
@@ -18,6 +20,8 @@ from mpanel_billing.subscriptions.refunds import Reason, RequestedRefund
 
 if TYPE_CHECKING:  # it needs the SDK, which takes long to load
     from mpanel_billing.mirror.mirror import Mirror
+
+Asked = TypeVar("Asked", RequestedRefund, RequestedNote)
 
 Named = Annotated[
     str, typer.Argument(metavar="INVOICE", help="Our id, Stripe's (in_...), or its number.")
@@ -67,13 +71,11 @@ def refund(
         "end_service": _one_of(end_service, EndService, "--end-service"),
         "key": key,
     }
-
-    async def run(mirror: "Mirror") -> None:
-        found = await find_invoice(mirror, invoice)
-        request = RequestedRefund(command_line_actor(), found, CustomerRef(), **named)
-        await (_preview_refund if dry_run else _refund)(mirror, request)
-
-    with_mirror(run)
+    _of_invoice(
+        invoice,
+        lambda id_: RequestedRefund(command_line_actor(), id_, CustomerRef(), **named),
+        _preview_refund if dry_run else _refund,
+    )
 
 
 async def _preview_refund(mirror: "Mirror", request: RequestedRefund) -> None:
@@ -110,13 +112,11 @@ def credit(
         "end_service": _one_of(end_service, EndService, "--end-service"),
         "key": key,
     }
-
-    async def run(mirror: "Mirror") -> None:
-        found = await find_invoice(mirror, invoice)
-        request = RequestedNote(command_line_actor(), found, CustomerRef(), **named)
-        await (_preview_note if dry_run else _issue_note)(mirror, request)
-
-    with_mirror(run)
+    _of_invoice(
+        invoice,
+        lambda id_: RequestedNote(command_line_actor(), id_, CustomerRef(), **named),
+        _preview_note if dry_run else _issue_note,
+    )
 
 
 async def _preview_note(mirror: "Mirror", request: RequestedNote) -> None:
@@ -132,6 +132,17 @@ async def _issue_note(mirror: "Mirror", request: RequestedNote) -> None:
     given = format_money(note.amount, note.currency)
     print_line(f"{note.number or note.id}: credited {given}  {note.pdf or ''}")
     _print_after(done.invoice, done.service_end)
+
+
+def _of_invoice(
+    name: str, ask: Callable[[UUID], Asked], do: Callable[["Mirror", Asked], Awaitable[None]]
+) -> None:
+    """Carry out what is asked of the invoice with this id or number."""
+
+    async def run(mirror: "Mirror") -> None:
+        await do(mirror, ask(await find_invoice(mirror, name)))
+
+    with_mirror(run)
 
 
 def _one_of(value: str | None, choices: Any, option: str) -> str | None:

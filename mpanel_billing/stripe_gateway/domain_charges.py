@@ -1,6 +1,6 @@
 """How a further year of a domain is charged: a line on a plan's invoice, or an own invoice."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +11,7 @@ from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from mpanel_billing.stripe_gateway.objects import PAGE_SIZE
 
 if TYPE_CHECKING:
+    from stripe import Invoice, InvoiceItem
     from stripe.params import InvoiceCreateParams, InvoiceItemCreateParams
 
 RENEWAL_ID = "renewalId"
@@ -53,11 +54,8 @@ async def find_item(
         page = await gateway.client.v1.invoice_items.list_async(
             {"customer": customer, "limit": PAGE_SIZE}
         )
-        async for found in page.auto_paging_iter():
-            fields = found.to_dict()
-            if _is_of(fields, renewal_id, attempt):
-                return _item(fields)
-    return None
+        found = await _find_of(page.auto_paging_iter(), renewal_id, attempt)
+    return _item(found) if found else None
 
 
 async def get_item(gateway: StripeGateway, item_id: str) -> ChargedItem:
@@ -85,11 +83,8 @@ async def find_invoice(
         page = await gateway.client.v1.invoices.list_async(
             {"customer": customer, "limit": PAGE_SIZE}
         )
-        async for one in page.auto_paging_iter():
-            fields = one.to_dict()
-            if _is_of(fields, renewal_id, attempt):
-                return _own_invoice(fields)
-    return None
+        found = await _find_of(page.auto_paging_iter(), renewal_id, attempt)
+    return _own_invoice(found) if found else None
 
 
 async def get_invoice(gateway: StripeGateway, invoice_id: str) -> OwnInvoice | None:
@@ -134,6 +129,13 @@ def _item(fields: Mapping[str, Any]) -> ChargedItem:
     return ChargedItem(fields["id"], fields.get("invoice"))
 
 
-def _is_of(fields: Mapping[str, Any], renewal_id: str, attempt: int) -> bool:
-    metadata = fields.get("metadata") or {}
-    return (metadata.get(RENEWAL_ID), metadata.get(ATTEMPT)) == (renewal_id, str(attempt))
+async def _find_of(
+    listed: "AsyncIterator[InvoiceItem] | AsyncIterator[Invoice]", renewal_id: str, attempt: int
+) -> Mapping[str, Any] | None:
+    """Return the fields of what an attempt has made; None if that is not listed."""
+    async for one in listed:
+        fields = one.to_dict()
+        metadata = fields.get("metadata") or {}
+        if (metadata.get(RENEWAL_ID), metadata.get(ATTEMPT)) == (renewal_id, str(attempt)):
+            return fields
+    return None
