@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from mpanel_billing.database.queries import load_queries
+from mpanel_billing.mirror.locks import lock_keys
 from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.mirror.mirrored_type import MirroredType
 from mpanel_billing.mirror.repository import GROUPS, list_compared
-from mpanel_billing.mirror.locks import lock_keys
 from mpanel_billing.mirror.snapshot import snapshot_of_event
 from mpanel_billing.mirror.types import (
     EVENT_TYPES,
