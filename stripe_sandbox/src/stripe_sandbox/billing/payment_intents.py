@@ -4,17 +4,15 @@ from typing import Any
 
 from stripe_sandbox.bank_accounts import TestAccount
 from stripe_sandbox.billing.account_checks import (
-    BLANK_OPTIONS,
     await_deposit,
     needs_verification,
 )
 from stripe_sandbox.billing.authentication import next_action, requires_authentication
 from stripe_sandbox.billing.charges import make_charge, take_money
 from stripe_sandbox.billing.consequences import plan_consequence
-from stripe_sandbox.billing.customers import instrument_behind
 from stripe_sandbox.billing.debits import begin_debit, give_up_debit
+from stripe_sandbox.billing.intents import new_intent, use_method
 from stripe_sandbox.billing.mandates import give_mandate
-from stripe_sandbox.billing.method_shapes import type_of
 from stripe_sandbox.cards import AUTHENTICATION, AUTHENTICATION_FAILED, Decline
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid
@@ -27,27 +25,13 @@ CANCELABLE = PAYABLE | {"requires_capture", "processing"}
 
 def open_intent(world: World, values: dict[str, Any]) -> Document:
     """Store a new payment intent and announce it; `values` has at least amount and currency."""
-    intent_id = world.ids.next("pi")
-    intent = world.add(
-        {
-            "id": intent_id,
-            "object": KIND,
-            "amount_capturable": 0,
-            "amount_received": 0,
-            "capture_method": "automatic",
-            "client_secret": f"{intent_id}_secret_{world.ids.letters(25)}",
-            "confirmation_method": "automatic",
-            "created": world.time_of(values),
-            "livemode": False,
-            "metadata": {},
-            "payment_method_options": BLANK_OPTIONS,
-            "payment_method_types": ["card"],
-            "status": "requires_confirmation"
-            if values.get("payment_method")
-            else "requires_payment_method",
-            **values,
-        }
-    )
+    blank = {
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "capture_method": "automatic",
+        "confirmation_method": "automatic",
+    }
+    intent = world.add(new_intent(world, KIND, "pi", {**blank, **values}))
     world.announce("payment_intent.created", intent)
     return intent
 
@@ -67,10 +51,7 @@ def charge_intent(
     `requires_action`, and counts as declined until then. A bank debit is `processing` afterwards,
     and neither declined nor paid.
     """
-    intent["payment_method"] = method_id
-    instrument = instrument_behind(world, method_id)
-    kinds = intent["payment_method_types"]
-    intent["payment_method_types"] = list(dict.fromkeys([*kinds, type_of(instrument)]))
+    instrument = use_method(world, intent, method_id)
     if not authenticated and requires_authentication(world, method_id, buyer_present=buyer_present):
         error = None if buyer_present else _payment_error(AUTHENTICATION)
         return _ask_for_authentication(world, intent, error, return_url)

@@ -3,12 +3,12 @@
 from typing import Any
 
 from stripe_sandbox.billing.account_checks import (
-    BLANK_OPTIONS,
     await_deposit,
     needs_verification,
 )
 from stripe_sandbox.billing.authentication import next_action, note_set_up
 from stripe_sandbox.billing.customers import attach_payment_method, instrument_behind, method_for
+from stripe_sandbox.billing.intents import new_intent, use_method
 from stripe_sandbox.billing.mandates import give_mandate, mandate_of
 from stripe_sandbox.billing.method_shapes import type_of
 from stripe_sandbox.cards import AUTHENTICATION_FAILED, Decline
@@ -24,24 +24,8 @@ ASKED_ONCE = frozenset({"always", "unless_set_up"})
 
 def open_setup(world: World, values: dict[str, Any]) -> Document:
     """Store a new setup intent and announce it."""
-    intent_id = world.ids.next("seti")
-    intent = world.add(
-        {
-            "id": intent_id,
-            "object": KIND,
-            "client_secret": f"{intent_id}_secret_{world.ids.letters(25)}",
-            "created": world.time_of(values),
-            "livemode": False,
-            "metadata": {},
-            "payment_method_options": BLANK_OPTIONS,
-            "payment_method_types": ["card"],
-            "status": "requires_confirmation"
-            if values.get("payment_method")
-            else "requires_payment_method",
-            "usage": "off_session",
-            **values,
-        }
-    )
+    blank = {"usage": "off_session"}
+    intent = world.add(new_intent(world, KIND, "seti", {**blank, **values}))
     world.announce("setup_intent.created", intent)
     return intent
 
@@ -59,10 +43,7 @@ def confirm_setup(
     If the card requires 3D Secure, or a bank account has to be verified, the intent waits for that
     in `requires_action`.
     """
-    intent["payment_method"] = method_id
-    instrument = instrument_behind(world, method_id)
-    kinds = intent["payment_method_types"]
-    intent["payment_method_types"] = list(dict.fromkeys([*kinds, type_of(instrument)]))
+    instrument = use_method(world, intent, method_id)
     if instrument.decline and not instrument.attaches:
         return note_failure(world, intent, instrument.decline)
     if instrument.authentication in ASKED_ONCE and not authenticated:

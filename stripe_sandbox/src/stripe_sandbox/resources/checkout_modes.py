@@ -9,7 +9,7 @@ from stripe_sandbox.documents import Document
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.money import check_currency
 from stripe_sandbox.operations import Call
-from stripe_sandbox.resources.payment_intents import TYPES
+from stripe_sandbox.resources.intent_params import TYPES
 from stripe_sandbox.supported import supports
 
 MODES: Mapping[str, frozenset[str]] = {

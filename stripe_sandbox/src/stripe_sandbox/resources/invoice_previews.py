@@ -15,8 +15,8 @@ from stripe_sandbox.billing.taxes import find_rates
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError, invalid, missing_param
 from stripe_sandbox.operations import Call, Operation
-from stripe_sandbox.resources.invoice_items import one_time_charge, read_item
-from stripe_sandbox.resources.prices import AMOUNT, RECURRING_AMOUNT, named_price
+from stripe_sandbox.resources.invoice_items import ONE_TIME, one_time_charge, read_item
+from stripe_sandbox.resources.prices import RECURRING_AMOUNT, named_price
 from stripe_sandbox.resources.subscription_terms import terms_of
 from stripe_sandbox.resources.subscription_updates import CHANGED_ITEM, proration_date
 from stripe_sandbox.supported import one_of, supports
@@ -147,19 +147,7 @@ PREVIEW = supports(
     "subscription",
     automatic_tax=supports("enabled"),
     customer_details=supports("address", "tax_exempt", "tax_ids"),
-    invoice_items=supports(
-        "amount",
-        "currency",
-        "description",
-        "discountable",
-        "discounts",
-        "metadata",
-        "period",
-        "price",
-        "quantity",
-        "tax_rates",
-        price_data=AMOUNT,
-    ),
+    invoice_items=supports("amount", "currency", "description", base=ONE_TIME),
     subscription_details=supports(
         "default_tax_rates",
         "proration_behavior",

@@ -13,7 +13,6 @@ from stripe.params import (
     PaymentIntentUpdateParams,
 )
 
-from stripe_sandbox.billing.account_checks import BLANK_OPTIONS
 from stripe_sandbox.billing.confirmations import (
     check_type,
     confirm,
@@ -30,12 +29,19 @@ from stripe_sandbox.billing.payment_intents import (
 )
 from stripe_sandbox.billing.payments import payment_with
 from stripe_sandbox.cards import AUTHENTICATION
-from stripe_sandbox.documents import Document, ReadOnly, id_of, merge_metadata
+from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import ApiError, card_error, invalid, missing_param
 from stripe_sandbox.money import check_amount
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
 from stripe_sandbox.resources.confirmation_tokens import refuse_unconfirmed, take_token
-from stripe_sandbox.supported import one_of, supports
+from stripe_sandbox.resources.intent_params import (
+    OPTIONS,
+    TYPES,
+    listed_types,
+    options_of,
+    take_method,
+)
+from stripe_sandbox.supported import supports
 
 PLAIN = (
     "capture_method",
@@ -74,23 +80,6 @@ def create(call: Call) -> Document:
     return _confirm(call, intent) if call.get("confirm") else intent
 
 
-def listed_types(call: Call) -> Document:
-    """Return which types of payment methods an intent takes, if the request lists them."""
-    listed = call.get("allowed_payment_method_types")
-    if not listed:
-        return {}
-    return {"allowed_payment_method_types": listed, "payment_method_types": listed}
-
-
-def options_of(call: Call, intent: ReadOnly | None = None) -> Document:
-    """Return the options of payment methods after a request, if it names any."""
-    given = call.get("payment_method_options")
-    if not given:
-        return {}
-    known = (intent or {}).get("payment_method_options") or {}
-    return {"payment_method_options": {**BLANK_OPTIONS, **known, **given}}
-
-
 def update(call: Call) -> Document:
     """Update a payment intent that has not been confirmed."""
     world = call.world
@@ -104,10 +93,7 @@ def update(call: Call) -> Document:
     check_amount(intent["amount"], intent["currency"])
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"], call.params["metadata"])
-    if call.get("payment_method"):
-        method = usable_method(world, call.get("payment_method"), id_of(intent["customer"]))
-        check_type(world, intent, method)
-        intent |= {"payment_method": method, "status": "requires_confirmation"}
+    take_method(call, intent)
     return world.save(intent)
 
 
@@ -191,8 +177,6 @@ def cancel(call: Call) -> Document:
 
 PATH = "/payment_intents"
 ONE = f"{PATH}/{{id}}"
-TYPES = one_of("card", "link", "sepa_debit", "us_bank_account")
-OPTIONS = supports(us_bank_account=supports("verification_method"))
 CONFIRM = supports(
     "confirmation_token",
     "error_on_requires_action",

@@ -25,7 +25,13 @@ from stripe_sandbox.documents import Document, id_of, merge_metadata
 from stripe_sandbox.errors import invalid, missing_param
 from stripe_sandbox.operations import Call, Listing, Operation, listing, retrieve
 from stripe_sandbox.resources.confirmation_tokens import refuse_unconfirmed, take_token
-from stripe_sandbox.resources.payment_intents import OPTIONS, TYPES, listed_types, options_of
+from stripe_sandbox.resources.intent_params import (
+    OPTIONS,
+    TYPES,
+    listed_types,
+    options_of,
+    take_method,
+)
 from stripe_sandbox.supported import supports
 
 
@@ -55,10 +61,7 @@ def update(call: Call) -> Document:
     intent |= call.pick("customer", "description") | listed_types(call) | options_of(call, intent)
     if "metadata" in call.params:
         intent["metadata"] = merge_metadata(intent["metadata"] or {}, call.params["metadata"])
-    if call.get("payment_method"):
-        method = usable_method(world, call.get("payment_method"), id_of(intent["customer"]))
-        check_type(world, intent, method)
-        intent |= {"payment_method": method, "status": "requires_confirmation"}
+    take_method(call, intent)
     return world.save(intent)
 
 

@@ -28,8 +28,8 @@ from stripe_sandbox.billing.taxes import check_items, find_rates
 from stripe_sandbox.documents import Document, ReadOnly, merge_metadata
 from stripe_sandbox.errors import invalid
 from stripe_sandbox.operations import Call
+from stripe_sandbox.resources.intent_params import TYPES
 from stripe_sandbox.resources.invoice_items import ONE_TIME, one_time_charges
-from stripe_sandbox.resources.payment_intents import TYPES
 from stripe_sandbox.resources.prices import RECURRING_AMOUNT, named_price
 from stripe_sandbox.supported import supports
 from stripe_sandbox.world import World
