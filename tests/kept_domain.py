@@ -1,4 +1,4 @@
-"""A name that a customer has at a registrar's driver, and one that could not be had."""
+"""A name that a customer has at a registrar's driver, and one that could not be obtained."""
 
 from mpanel_billing.database.pool import Pool
 
@@ -17,7 +17,7 @@ async def keep_domain(pool: Pool, customer: str, name: str) -> str:
 
 
 async def lose_domain(pool: Pool, subscription: str, name: str) -> str:
-    """Have a paid order be for a name that could not be had, and return our id of that."""
+    """Have a paid order be for a name that could not be obtained, and return our id of that."""
     lost: str = await pool.fetchval(
         "INSERT INTO billing_domains (name, unicode_name, skeleton, registrable, mode, state,"
         " customer_id, subscription_id, price, order_total, currency)"

@@ -43,7 +43,7 @@ def _require_within(own: Limits, given: Limits) -> None:
     if own.networks is not None and not _are_within(given.networks, own.networks):
         allowed = ", ".join(str(network) for network in own.networks)
         raise WiderKeyError(
-            f"Your own key is for {allowed} only: name networks of these for the new one."
+            f"Your own key is for {allowed} only: name some of these networks for the new one."
         )
 
 

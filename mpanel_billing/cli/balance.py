@@ -73,7 +73,7 @@ def take(
     preview: Preview = False,
     key: Key = None,
 ) -> None:
-    """Take credit off, at most what there is."""
+    """Take credit away, at most what is left."""
     _move("take", _Wanted(who, currency, subscription, amount, reason, key), preview=preview)
 
 

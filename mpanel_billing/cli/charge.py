@@ -77,7 +77,7 @@ def withdraw(
     reason: Reason,
     key: Key = None,
 ) -> None:
-    """Take a charge off the next invoice, as long as that is not made."""
+    """Take a charge off the next invoice, until Stripe makes that invoice."""
     from mpanel_billing.subscriptions import one_off_charges  # noqa: PLC0415 - see above
 
     changed = run_for(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than mo
     from mpanel_billing.subscriptions.coupons import CouponPreview
 
 app = typer.Typer(
-    help="Coupons: what codes take off, who has had them, and who gets them.",
+    help="Coupons: what codes take off, who has redeemed them, and who gets them.",
     no_args_is_help=True,
 )
 
@@ -44,12 +44,12 @@ def list_() -> None:
 
 @app.command()
 def show(code: Code, *, limit: Limit = 100) -> None:
-    """Show a coupon of the catalogue, and who has had a code, be it Stripe's."""
+    """Show a coupon of the catalogue, and who has redeemed a code, also one of Stripe's."""
     written = code.strip().upper()
     coupon = next((one for one in with_pool(_read_coupons) if one.code == written), None)
     rows = with_pool(lambda pool: _read_redemptions(pool, written, limit))
     if coupon is None and not rows:
-        raise NotFoundError(f"No coupon {written} is valid now, and nobody has had it.")
+        raise NotFoundError(f"No coupon {written} is valid now, and nobody has redeemed it.")
     if coupon:
         print_line(f"{coupon.code}: {_terms(coupon)}; {coupon.name}")
         for limitation in limit_texts(coupon):
@@ -59,7 +59,7 @@ def show(code: Code, *, limit: Limit = 100) -> None:
     for row in rows:
         print_line(_redemption(row))
     if not rows:
-        typer.echo("nobody has had it")
+        typer.echo("nobody has redeemed it")
 
 
 @app.command()

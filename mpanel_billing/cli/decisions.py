@@ -53,11 +53,11 @@ def lenient(
     ] = None,
     *,
     whole_customer: Annotated[
-        bool, typer.Option("--customer", help="All subscriptions of its customer.")
+        bool, typer.Option("--customer", help="For all subscriptions of its customer.")
     ] = False,
     operator: Operator = "operator",
 ) -> None:
-    """Agree with a customer on when a debt suspends; replaces what was agreed before."""
+    """Agree with a customer on when a debt suspends; replaces an earlier agreement."""
     if grace_days is None and not_before is None:
         raise typer.BadParameter("pass --grace-days, --not-before or both")
     day = None if not_before is None else not_before.replace(tzinfo=UTC)
@@ -76,10 +76,11 @@ def strict(
     subscription: Subscription,
     *,
     whole_customer: Annotated[
-        bool, typer.Option("--customer", help="What was agreed for all of its customer.")
+        bool,
+        typer.Option("--customer", help="The agreement for all subscriptions of its customer."),
     ] = False,
 ) -> None:
-    """Return from what was agreed to the host's rules."""
+    """End an agreement: the host's rules apply again."""
     reason = change_subscription(
         subscription,
         lambda pool, id_, by: leniency.end_leniency(
@@ -95,7 +96,7 @@ def ignore_price(
     reason: Reason,
     operator: Operator = "operator",
 ) -> None:
-    """Declare that items at a price outside the catalogue give nothing, and are no trouble."""
+    """Ignore a price outside the catalogue: its items provide nothing, and are no trouble."""
     by = command_line_actor()
     checked = with_pool(
         lambda pool: operations.ignore_price(pool, price, reason=reason, operator=operator, by=by)
@@ -105,7 +106,7 @@ def ignore_price(
 
 @app.command("heed-price")
 def heed_price(price: Price) -> None:
-    """Take `ignore-price` back."""
+    """Undo `ignore-price`."""
     by = command_line_actor()
     checked = with_pool(lambda pool: operations.heed_price(pool, price, by))
     typer.echo(f"no longer ignoring {price}; checking {checked} subscriptions again")

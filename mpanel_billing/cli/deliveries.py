@@ -80,17 +80,17 @@ def resend(
     *,
     receiver: Annotated[
         str | None,
-        typer.Option(help="Only to this one; what it was not sent before, too."),
+        typer.Option(help="Only to this receiver, also what it was never sent."),
     ] = None,
     since: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Recorded from then on (UTC).")
+        datetime | None, typer.Option(formats=_FORMATS, help="Recorded since then (UTC).")
     ] = None,
     until: Annotated[
         datetime | None, typer.Option(formats=_FORMATS, help="Recorded before then (UTC).")
     ] = None,
     given_up: Annotated[bool, typer.Option("--given-up", help="Only what was given up.")] = False,
 ) -> None:
-    """Send messages again, under the same ids: one, a time, those given up, or of a receiver."""
+    """Send messages again, under the same ids: one, those of a time, or those given up."""
     if not any((message_id, receiver, since, given_up)):
         raise typer.BadParameter("name a message, --receiver, --since or --given-up")
     chosen = Selection(message_id, receiver, _utc(since), _utc(until), given_up)
@@ -104,7 +104,7 @@ def dismiss(
     *,
     receiver: ReceiverOption = None,
 ) -> None:
-    """Leave a message unsent that was given up: it is no trouble any more."""
+    """Dismiss a message that was given up: it stays unsent, and is no longer trouble."""
     by = command_line_actor()
     count = with_pool(lambda pool: receivers.dismiss(pool, by, message_id, receiver))
     typer.echo(f"{message_id} dismissed for {count} receivers")

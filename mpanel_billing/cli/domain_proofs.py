@@ -27,7 +27,7 @@ __all__ = ["app"]  # of `domains`, with these commands
 
 @app.command()
 def verify(name: Name) -> None:
-    """Look now whether buyers have proven that a name is theirs."""
+    """Check now whether buyers have proven that a name is theirs."""
     from mpanel_billing.provisioning.proofs import check_now, proof_checks_of  # noqa: PLC0415
 
     settings = load_settings()
@@ -54,7 +54,7 @@ Customer = Annotated[UUID, typer.Option(help="Whose it is to be.")]
 
 @app.command()
 def accept(name: Name, customer: Customer, reason: Reason) -> None:
-    """Count a name as proven, after another proof that it is the customer's."""
+    """Accept a name as proven, after another proof that it is the customer's."""
     with_pool(lambda pool: _decide(pool, name, customer, "accept", reason))
     typer.echo("accepted; its tenant gets the name")
 

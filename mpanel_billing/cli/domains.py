@@ -111,7 +111,7 @@ _EVENTS = {
     "paid_at": "found paid",
     "registered_at": "registered or transferred",
     "expires_at": "expires",
-    "given_back_at": "refunded, because it could not be had,",
+    "given_back_at": "refunded, because it could not be obtained,",
 }
 
 

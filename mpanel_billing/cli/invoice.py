@@ -33,7 +33,10 @@ Lines = Annotated[
 Net = Annotated[
     int | None,
     typer.Option(
-        "--net", min=0, max=365, help="Send it, to be paid in so many days; else charge the card."
+        "--net",
+        min=0,
+        max=365,
+        help="Send it, to be paid within this many days; default: charge the card.",
     ),
 ]
 Memo = Annotated[str | None, typer.Option("--memo", help="What it says to the customer.")]
@@ -140,7 +143,7 @@ def delete(invoice: Name, *, reason: Reason) -> None:
 
 @app.command()
 def uncollectible(invoice: Name, *, reason: Reason) -> None:
-    """Write an open invoice off: it is owed, and not collected."""
+    """Write off an open invoice: it is owed, but no longer collected."""
     _act(invoice, "mark_uncollectible", reason)
 
 

@@ -21,7 +21,9 @@ Currency = Annotated[str, typer.Option(help="ISO 4217, such as usd.")]
 OfSubscription = Annotated[
     str | None, typer.Option("--subscription", help="Of this subscription's Stripe customer.")
 ]
-Key = Annotated[str | None, typer.Option("--key", help="The same key again gets the first result.")]
+Key = Annotated[
+    str | None, typer.Option("--key", help="The same key again returns the first result.")
+]
 
 
 async def find_payer_of(

@@ -12,7 +12,8 @@ from mpanel_billing.messages import receivers
 from mpanel_billing.settings import load_settings
 
 app = typer.Typer(
-    help="Who is told what changes: receivers of messages (docs/messages.md).", no_args_is_help=True
+    help="Receivers of messages: who is told about changes (docs/messages.md).",
+    no_args_is_help=True,
 )
 
 _A_WEEK = 168
@@ -68,7 +69,7 @@ def change(
     url: Annotated[str | None, typer.Option(help="Its new address.")] = None,
     types: Types = None,
 ) -> None:
-    """Change its address, or what it gets."""
+    """Change a receiver's address, or the types that it gets."""
     if not url and not types:
         raise typer.BadParameter("give --url or --type")
     by = command_line_actor()
@@ -81,7 +82,7 @@ def roll_secret(
     name: Name,
     *,
     hours: Annotated[
-        int, typer.Option(min=0, max=_A_WEEK, help="So long the former secret is valid too.")
+        int, typer.Option(min=0, max=_A_WEEK, help="How long the former secret stays valid.")
     ] = receivers.OVERLAP_HOURS,
 ) -> None:
     """Replace the secret and print the new one."""
@@ -93,14 +94,14 @@ def roll_secret(
 
 @app.command()
 def disable(name: Name) -> None:
-    """Send it nothing; what there is to send waits."""
+    """Stop sending to a receiver; its messages wait."""
     with_pool(lambda pool: receivers.disable(pool, command_line_actor(), name))
     typer.echo(f"{name} disabled")
 
 
 @app.command()
 def enable(name: Name) -> None:
-    """Send it what has waited, and what comes."""
+    """Send to a receiver again, first what has waited."""
     with_pool(lambda pool: receivers.enable(pool, command_line_actor(), name))
     typer.echo(f"{name} enabled")
 

@@ -33,7 +33,7 @@ __all__ = ["app"]  # of `domains`, with these commands
 def retry(name: Name) -> None:
     """Have the worker look at a name now, and send again what was refused.
 
-    By its registrar; or by Stripe, if it could not be had and its price is to go back.
+    By its registrar; or by Stripe, if it could not be obtained and its price is to be refunded.
     """
     by = command_line_actor()
     with_pool(lambda pool: retry_domain(pool, name, by))
@@ -55,7 +55,7 @@ def auth_code(name: Name) -> None:
 
 @app.command("give-up")
 def give_up(name: Name, reason: Reason) -> None:
-    """Stop trying to get a name that is not ordered at the registry; its price goes back."""
+    """Stop trying to get a name that the registry has no order for; its price is refunded."""
 
     async def stop(conn: Connection, name: DomainName) -> UUID | None:
         return await repository.give_up(conn, name, reason)
@@ -72,14 +72,14 @@ def give_up(name: Name, reason: Reason) -> None:
 
 @app.command()
 def moved(name: Name) -> None:
-    """Take a name that its customer has moved to another registrar for their own."""
+    """Record that a customer has moved a name to another registrar: it is their own now."""
     _change(name, "moved", repository.accept_loss, "{name} has not left its registrar.")
-    typer.echo("it is its customer's own")
+    typer.echo("it is the customer's own now")
 
 
 @app.command()
 def settled(name: Name) -> None:
-    """Mark a name that could not be had, and cannot be refunded here, as settled with its buyer."""
+    """Mark a name that could not be obtained and is not refunded here as settled with its buyer."""
     _change(name, "settled", settle_failed, "{name} is not waiting for that.")
     typer.echo("settled")
 

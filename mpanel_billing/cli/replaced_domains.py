@@ -48,7 +48,7 @@ def replace_(
     mode: Mode = "register",
     price: FirstYear = None,
 ) -> None:
-    """Give an order another name in place of one that could not be had.
+    """Give an order another name in place of one that could not be obtained.
 
     What is registered or transferred is charged by an invoice of its own: without --price the
     command says what it costs, and does nothing.
@@ -77,7 +77,7 @@ async def _request(mirror: "Mirror", subscription: str, lost: DomainName) -> "Do
     async with acquired(mirror.pool) as conn:
         domain_id: UUID | None = await replacements.find_lost(conn, id_, lost)
     if domain_id is None:
-        raise NotFoundError(f"{lost.unicode} is no name of this order that could not be had.")
+        raise NotFoundError(f"{lost.unicode} is no name of this order that could not be obtained.")
     return DomainRequest(command_line_actor(), domain_id, CustomerRef())
 
 

@@ -66,14 +66,14 @@ def moves(
     for row in rows:
         print_line(_move_line(row))
     if not rows:
-        typer.echo("no account moves")
+        typer.echo("no moves under way")
 
 
 @app.command()
 def moved(
     subscription: Subscription, product_type: ProductType, *, server_is_gone: Gone = False
 ) -> None:
-    """Say that an account's data was moved: the new server gets it, the old account is deleted."""
+    """Confirm that an account's data was moved: the old account is deleted."""
     from mpanel_billing.provisioning import moves as actions  # noqa: PLC0415 - see above
 
     server = change_subscription(
@@ -87,7 +87,7 @@ def moved(
 
 @app.command()
 def stay(subscription: Subscription, product_type: ProductType) -> None:
-    """Call a move off: the account stays, and what was made at the new server is deleted."""
+    """Cancel a move: the account stays, and what was made at the new server is deleted."""
     from mpanel_billing.provisioning import moves as actions  # noqa: PLC0415 - see above
 
     server = change_subscription(
@@ -117,7 +117,7 @@ def drain(server: Server, to: To = None, only_type: OnlyType = None) -> None:
 
 @app.command()
 def drained(server: Server, only_type: OnlyType = None, *, server_is_gone: Gone = False) -> None:
-    """Say of all accounts of a server that are made elsewhere that their data was moved."""
+    """Confirm for all accounts that were made elsewhere that their data was moved."""
     from mpanel_billing.provisioning import moves as actions  # noqa: PLC0415 - see above
 
     by = command_line_actor()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:  # what calls Stripe loads its SDK, which takes longer than mo
 
 Result = TypeVar("Result")
 
-Key = Annotated[str | None, typer.Option("--key", help="The same key again gets the first result.")]
+Key = Annotated[
+    str | None, typer.Option("--key", help="The same key again returns the first result.")
+]
 
 Addons = Annotated[
     list[str] | None,
@@ -34,7 +36,7 @@ Addons = Annotated[
 Quantities = Annotated[
     list[str] | None,
     typer.Option(
-        "--quantity", metavar="CODE=N", help="How many of the plan or an add-on; others stay."
+        "--quantity", metavar="CODE=N", help="How many of the plan or an add-on; the rest stays."
     ),
 ]
 When = Annotated[
@@ -53,11 +55,14 @@ def change(
     when: When = None,
     preview: Annotated[bool, typer.Option("--preview", help="Only show what it costs.")] = False,
     pay_first: Annotated[
-        bool, typer.Option("--pay-first", help="Charge what is unpaid of the term before.")
+        bool, typer.Option("--pay-first", help="First charge what is unpaid of the running term.")
     ] = False,
     await_confirmation: Annotated[
         bool,
-        typer.Option("--await-confirmation", help="If the payment fails, let it wait for them."),
+        typer.Option(
+            "--await-confirmation",
+            help="If the payment fails, let the change wait for the customer.",
+        ),
     ] = False,
     key: Key = None,
 ) -> None:
@@ -102,7 +107,7 @@ def pause(
     until: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="To this day (UTC), if only its collection can be paused."
+            formats=["%Y-%m-%d"], help="Until this day (UTC), if only its collection can be paused."
         ),
     ] = None,
     reason: Reason,
@@ -135,7 +140,7 @@ def resume(
     preview: Annotated[bool, typer.Option("--preview", help="Only show what it costs.")] = False,
     key: Key = None,
 ) -> None:
-    """Undo a cancellation that is to come, or a pause: a new term is then charged now."""
+    """Undo a planned cancellation, or a pause: then a new term is charged now."""
     from mpanel_billing.subscriptions import lifecycle, pausing  # noqa: PLC0415 - see above
 
     if preview:
@@ -186,7 +191,7 @@ def run_for(
 def _print_preview(found: "PlanChangePreview") -> None:
     preview = found.preview
     if not preview.changes:
-        typer.echo("it is like that already")
+        typer.echo("nothing changed: it was like that already")
         return
     when = f"at {moment_text(preview.effective_at)}" if preview.effective_at else "now"
     typer.echo(f"takes effect {when}")
@@ -211,7 +216,7 @@ def print_changed(done: "Changed") -> None:
         )
         return
     if not done.changed:
-        typer.echo("it is like that already")
+        typer.echo("nothing changed: it was like that already")
         return
     plan = f"{held.plan.code} {held.plan.billing_cycle}" if held.plan else "no plan"
     to_come = held.to_come

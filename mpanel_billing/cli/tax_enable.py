@@ -34,7 +34,9 @@ def enable(
     all_: All = False,
     notice: Annotated[
         int | None,
-        typer.Option(min=0, max=730, help="Tell who would pay more, so many days before they do."),
+        typer.Option(
+            min=0, max=730, help="Notify those who would pay more, this many days before they do."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what it does to each next invoice.")
@@ -44,10 +46,11 @@ def enable(
         bool, typer.Option("--untold", help="Also if no receiver gets tax.starting.")
     ] = False,
 ) -> None:
-    """Have Stripe compute the taxes of subscriptions that there are (docs/taxes.md).
+    """Have Stripe compute the taxes of existing subscriptions (docs/taxes.md).
 
-    Who pays as much as before is taxed at once. Others are told with --notice, and taxed by the
-    worker, or this command, once their notice is over. Safe to repeat: it goes on where it ended.
+    Those who pay as much as before are taxed at once. Others are told with --notice, and taxed by
+    the worker, or this command, once their notice is over. Safe to repeat: it resumes where it
+    ended.
     """
     if dry_run == yes:
         raise typer.BadParameter("pass one of the two", param_hint="--dry-run, --yes")
@@ -81,7 +84,7 @@ def withdraw(
     subscription: OneSubscription = None,
     all_: All = False,
 ) -> None:
-    """Take back what customers were told of taxes to come; those who are taxed stay so."""
+    """Withdraw the notices of coming taxes; those who are taxed already stay taxed."""
 
     async def run(mirror: "Mirror") -> int:
         from mpanel_billing.subscriptions import taxing  # noqa: PLC0415 - see above

@@ -81,7 +81,9 @@ class Given:
         if not text:
             return None
         if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-            raise InvalidRequestError("Please enter a whole number.", fields={name: "is no number"})
+            raise InvalidRequestError(
+                "Please enter a whole number.", fields={name: "is not a number"}
+            )
         return int(text)
 
     @property

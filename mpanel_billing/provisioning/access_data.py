@@ -46,7 +46,7 @@ async def hand_out(
     sealed = await repository.hand_out(conn, subscription_id, product_type, by.name)
     if sealed is None:
         raise NotFoundError(
-            f"There is no access data for {product_type}: the service has answered none, it was"
+            f"There is no access data for {product_type}: the service returned none, it was"
             " handed out before, or it was too old.",
             code="no_access_data",
         )

@@ -37,7 +37,7 @@ async def keep_payments(
         await mirror_rows.lock_objects(conn, [f"sub:{stripe_id}"])
         rows = await operations.keep_payments(conn, subscription_id, reason, operator)
         if not rows:
-            raise ConflictError("No payment that was made after the end waits for a decision.")
+            raise ConflictError("No payment made after the end waits for a decision.")
         derived = await mirror_rows.derive(conn, [], [subscription_id])
         await enqueue_provisioning(conn, derived.work)
         kept = [KeptPayment(*row) for row in rows]

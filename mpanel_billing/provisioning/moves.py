@@ -272,8 +272,8 @@ def _why_not(
         return NotFoundError(f"This subscription has no account for {product_type}.")
     if facts["to_server"] is not None:
         return ConflictError(
-            f"The account moves already, from {facts['from_server']} to {facts['to_server']}"
-            f" ({facts['state']})."
+            f"The account is being moved already, from {facts['from_server']}"
+            f" to {facts['to_server']} ({facts['state']})."
         )
     if facts["actual"] not in {"active", "suspended"} or facts["desired"] == "terminated":
         return ConflictError("The account is not there, or is about to go: it is not moved.")

@@ -139,7 +139,7 @@ async def lift(pool: Pool, subscription_id: UUID, *, operator: str, by: Actor | 
 async def ignore_price(
     pool: Pool, stripe_price_id: str, *, reason: str, operator: str, by: Actor | None = None
 ) -> int:
-    """Declare that items at a price outside the catalogue give nothing, and are no trouble.
+    """Ignore a price outside the catalogue: its items provide nothing, and are no trouble.
 
     A repeat triggers what a broken-off command has not. Returns how many subscriptions are checked
     again; ConflictError if the catalogue has the price or its product.

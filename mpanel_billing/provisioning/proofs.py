@@ -191,7 +191,7 @@ async def get_waiting(pool: Pool, domain_id: UUID) -> asyncpg.Record:
 async def _require_waiting(conn: Connection, domain_id: UUID) -> asyncpg.Record:
     waiting = await proofs.get_waiting(conn, domain_id)
     if waiting is None:
-        raise ConflictError("It does not have to be proven any more.", code="nothing_to_prove")
+        raise ConflictError("It no longer has to be proven.", code="nothing_to_prove")
     return waiting
 
 
@@ -217,7 +217,7 @@ async def accept(conn: Connection, domain_id: UUID) -> None:
     """Count a name as proven, because an operator has seen another proof."""
     proof = await proofs.get_open(conn, domain_id)
     if proof is None:
-        raise ConflictError("It does not have to be proven any more.")
+        raise ConflictError("It no longer has to be proven.")
     await settle(conn, proof, "operator")
 
 

@@ -170,7 +170,8 @@ class Work:
     def gained_domain(self) -> str | None:
         """The domain of the order that the tenant and its services get after they were made.
 
-        Its buyer has proven that it is theirs, or chosen it in place of one that could not be had.
+        Its buyer has proven that it is theirs, or chosen it in place of one that could not be
+        obtained.
         """
         name = self.ordered_domain
         is_gained = name is not None and self.domain_states.get(name) in _GAINED

@@ -225,12 +225,12 @@ def _without(held: Subscription, coupon: str) -> list[dict[str, str]]:
         return _kept(staying)
     if any(one.coupon in named for one in held.discounts):
         raise ConflictError(
-            "This discount is that of one item, not of the subscription. Take it off in Stripe's"
+            "This discount belongs to one item, not to the subscription. Take it off in Stripe's"
             " dashboard.",
             code="coupon_of_item",
         )
     raise ConflictError(
-        "This subscription has no discount of this coupon.", code="coupon_not_applied"
+        "This subscription has no discount from this coupon.", code="coupon_not_applied"
     )
 
 

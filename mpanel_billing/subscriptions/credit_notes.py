@@ -135,7 +135,7 @@ def _params(left: Left, request: RequestedNote) -> dict[str, Any]:
 def _of_unpaid(invoice: Invoice, request: RequestedNote) -> dict[str, Any]:
     if request.to is not None:
         raise InvalidRequestError(
-            "This invoice is not paid: the credit lowers what is to be paid.",
+            "This invoice is not paid: the credit lowers the amount due.",
             fields={"to": "must be left out"},
         )
     amount = invoice.amount_remaining if request.amount is None else request.amount

@@ -1,4 +1,4 @@
-"""Refund what was paid for a domain that could not be had; by the worker.
+"""Refund what was paid for a domain that could not be obtained; by the worker.
 
 The rest of the order is as it was ordered. The refund has a key made of our row's id, so a run
 that crashed is repeated without a second one.

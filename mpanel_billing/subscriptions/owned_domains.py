@@ -161,10 +161,10 @@ def _price_of(domain: OwnedDomain, price: int | None, now: datetime) -> tuple[st
         )
     amount = domain.price_at(now)
     if amount is None or domain.currency is None:
-        raise ConflictError("No further years of it are sold.", code="not_renewable")
+        raise ConflictError("Further years of this domain are not sold.", code="not_renewable")
     if price is not None and price != amount:
         raise ConflictError(
-            "A further year costs something else.",
+            "A further year has another price now.",
             code="price_changed",
             fields={"renewalPrice": f"is {amount} {domain.currency}"},
         )

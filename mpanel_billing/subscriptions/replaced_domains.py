@@ -1,4 +1,4 @@
-"""Choose another name in place of one that could not be had.
+"""Choose another name in place of one that could not be obtained.
 
 What was paid for the lost one goes back on its own (`lost_domains`). The new one is quoted, and
 charged by an invoice of its own: its first year is a row of `billing_domain_renewals` like each
@@ -245,7 +245,7 @@ def _first_year(offer: _Offer, price: int | None, *, livemode: bool) -> FirstYea
     amount = offer.priced.first_year if offer.priced else 0
     if price is not None and price != amount:
         raise ConflictError(
-            "The domain costs something else.",
+            "The domain has another price now.",
             code="price_changed",
             fields={"firstYear": f"is {amount} {offer.currency}"},
         )

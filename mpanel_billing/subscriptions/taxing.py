@@ -263,7 +263,7 @@ async def _enable(
         if held.to_come or held.will_end or held.pending_update:
             raise ConflictError("It was changed just now. Please try again.")
         if needs_notice and not await repository.is_notice_over(conn, held.id):
-            raise ConflictError("Its notice was taken back just now.")
+            raise ConflictError("Its notice was withdrawn just now.")
         return {"automatic_tax": {"enabled": True}, **releasing(held)}
 
     await make_change(mirror, request, "enable_tax", {}, decide)

@@ -83,7 +83,8 @@ def _require_trial(held: Subscription, ends_at: datetime | None) -> None:
         return
     if not held.trial_end <= ends_at < held.trial_end + LONGEST:
         raise ConflictError(
-            "A trial can be extended by up to two years, or ended now; not cut to another day.",
+            "A trial can be extended by up to two years, or ended now, but not shortened to another"
+            " day.",
             code="trial_only_extended",
             fields={"endsAt": f"must not be before {held.trial_end:%Y-%m-%d %H:%M} UTC"},
         )

@@ -48,7 +48,5 @@ async def lift_limits(pool: Pool, subscription_id: UUID, reason: str, by: Actor)
 async def _require_lifted(conn: Connection, subscription_id: UUID) -> list[str]:
     meters = await repository.list_lifted(conn, subscription_id)
     if not meters:
-        raise ConflictError(
-            "No limit of usage suspends this subscription.", code="no_limit_reached"
-        )
+        raise ConflictError("No usage limit suspends this subscription.", code="no_limit_reached")
     return meters

@@ -20,7 +20,7 @@ async def settle(pool: Pool, event: str, reason: str, by: Actor) -> None:
     async with transaction(pool) as conn:
         target = await _settle(conn, event, reason, by)
         if target is None:
-            raise NotFoundError("No such usage is to be settled.", code="unknown_meter_event")
+            raise NotFoundError("There is no such usage to settle.", code="unknown_meter_event")
         details = {"event": event, "reason": reason}
         await audit.record(conn, by, "usage.settle", target, details)
 

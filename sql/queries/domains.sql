@@ -447,7 +447,7 @@ SELECT TRUE
 FROM held;
 
 -- name: list_lost(livemode, most)
--- What was paid for names that could not be had, with their part of the taxes. What another customer
+-- What was paid for names that could not be obtained, with their part of the taxes. What another customer
 -- had when a trial began is not charged at all.
 SELECT
     own.id,
@@ -521,7 +521,7 @@ WHERE own.id = :id::uuid
   AND own.given_back_at IS NULL;
 
 -- name: retry_refund(name, registrable, id)$
--- The worker tries again now to refund what could not be had, whatever was refused; null id: for whomever.
+-- The worker tries again now to refund what could not be obtained, whatever was refused; null id: for whomever.
 UPDATE billing_domains AS own
 SET refund_attempts = 0,
     next_refund_at = now(),
@@ -535,7 +535,7 @@ WHERE own.registrable = :registrable::text
 RETURNING own.id;
 
 -- name: settle_failed(name, registrable)$
--- What could not be had and cannot be refunded here, or cost nothing, is settled with its buyer.
+-- What could not be obtained and cannot be refunded here, or cost nothing, is settled with its buyer.
 UPDATE billing_domains AS own
 SET given_back_at = now(),
     updated_at = now()

@@ -404,7 +404,7 @@ WHERE r.id = :id::uuid
   AND r.attempt = :attempt;
 
 -- name: note_given_back(id, error)!
--- error: why it was not; a person has to do it. A name that was chosen, and could not be had, is settled with it.
+-- error: why it was not; a person has to do it. A name that was chosen, and could not be obtained, is settled with it.
 WITH given AS (
     UPDATE billing_domain_renewals AS r
     SET given_back_at = CASE WHEN :error::text IS NULL THEN now() END,
@@ -556,7 +556,7 @@ RETURNING own.name;
 -- name: note_settled(now, livemode)
 -- What became of what was paid: the registrar's expiry has moved, or the registrar does not renew it. Then
 -- nothing is paid for any more, so that no later run renews it at our cost. Of a name that was chosen: the
--- registrar has it, or it could not be had, or the plan has ended before it was asked for.
+-- registrar has it, or it could not be obtained, or the plan has ended before it was asked for.
 WITH paid AS MATERIALIZED (
     SELECT
         r.id,
@@ -600,7 +600,7 @@ settled AS (
         renewed_at = CASE WHEN paid.outcome = 'renewed' THEN now() END,
         last_error = CASE
             WHEN paid.outcome <> 'refused' THEN NULL
-            WHEN paid.is_first THEN 'it could not be had: ' || paid.reason
+            WHEN paid.is_first THEN 'it could not be obtained: ' || paid.reason
             ELSE 'the registrar does not renew it: ' || paid.reason
         END,
         next_attempt_at = CASE WHEN paid.outcome = 'refused' THEN :now::timestamptz END,

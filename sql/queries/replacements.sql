@@ -1,7 +1,7 @@
--- Other names, which customers choose in place of those that could not be had.
+-- Other names, which customers choose in place of those that could not be obtained.
 
 -- name: get_lost(id)^
--- What could not be had, and whose order it is of. Locked: one name at a time takes its place.
+-- What could not be obtained, and whose order it is of. Locked: one name at a time takes its place.
 SELECT
     lost.id,
     lost.name,
@@ -166,7 +166,7 @@ SELECT chosen.subscription_id
 FROM chosen;
 
 -- name: list_untold(livemode, most)
--- Orders that Stripe's metadata still has with a name that could not be had.
+-- Orders that Stripe's metadata still has with a name that could not be obtained.
 SELECT
     own.id,
     s.stripe_subscription_id,

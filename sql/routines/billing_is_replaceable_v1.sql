@@ -1,4 +1,4 @@
--- Whether its customer may choose another name in place of a domain: it could not be had, the order still names it,
+-- Whether its customer may choose another name in place of a domain: it could not be obtained, the order still names it,
 -- and no other one is to take its place.
 -- Code that is running calls it by its name and its parameters: a change of either is a _v2.
 
@@ -20,4 +20,4 @@ CREATE OR REPLACE FUNCTION billing_is_replaceable_v1(of_domain uuid) RETURNS boo
           )
     )
 $$;
-COMMENT ON FUNCTION billing_is_replaceable_v1(uuid) IS 'Whether its customer may choose another name in place of a domain that could not be had';
+COMMENT ON FUNCTION billing_is_replaceable_v1(uuid) IS 'Whether its customer may choose another name in place of a domain that could not be obtained';

@@ -242,7 +242,7 @@ SELECT
     d.subscription_id,
     d.name,
     d.updated_at,
-    coalesce(d.last_error || '; not refunded: ', 'it could not be had; not refunded: ') || d.refund_error
+    coalesce(d.last_error || '; not refunded: ', 'it could not be obtained; not refunded: ') || d.refund_error
 FROM billing_domains AS d
 WHERE d.state = 'failed'
   AND d.given_back_at IS NULL

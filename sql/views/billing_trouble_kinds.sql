@@ -68,7 +68,7 @@ FROM (
     (
         'domain_not_refunded',
         'trouble',
-        'The price of a domain that could not be had was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.',
+        'The price of a domain that could not be obtained was to go back, and Stripe refuses the refund, or cannot make it five times in a row. object_id is the domain.',
         'a refund that succeeds, once the cause is fixed; or another way to give the money back and domains settled',
         'mpanel-billing domains retry NAME'
     ),

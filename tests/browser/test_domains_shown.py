@@ -63,4 +63,4 @@ async def test_a_buyer_is_asked_for_what_the_registrar_needs_and_told_of_a_lost_
     why = ("--reason", "its registry keeps it")
     given_up = await run_command(database_url, "domains", "give-up", NAME, *why)
     assert given_up.status == 0, given_up.out
-    await says(browser, f"{NAME} could not be had")
+    await says(browser, f"{NAME} could not be obtained")

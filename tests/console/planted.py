@@ -18,7 +18,7 @@ RETURNING id
 
 
 async def plant_domains(pool: Pool, subscription: UUID) -> dict[str, UUID]:
-    """Add a domain that its registrar refuses, one that could not be had, and one that expires."""
+    """Add a domain that its registrar refuses, a lost one, and one that expires."""
     rows: dict[str, tuple[str, int, str | None, str | None, str | None]] = {
         "refused.example": ("registering", 0, "http", "The registrant has no phone.", None),
         "lost.example": ("failed", 0, "http", "It is taken.", "The charge was disputed."),

@@ -260,7 +260,7 @@ async def test_all_that_failed_is_tried_page_by_page_and_twice_does_no_harm(
     again = await console.post(path, first, **asked)  # only what is still not applied
     assert "Tried: 1. Still to try: 0." in again.text
     wrong = await console.post(path, first, **asked, after_at="yesterday")
-    assert (wrong.status, "begin anew" in wrong.text) == (422, True)
+    assert (wrong.status, "start again" in wrong.text) == (422, True)
 
 
 def hidden_of(shown: Shown) -> dict[str, str]:

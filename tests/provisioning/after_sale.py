@@ -81,7 +81,7 @@ class AfterSale:
             await self.choose_name(id_)
 
     async def choose_name(self, id_: str) -> None:
-        """Choose another name in place of the one that could not be had, once that is known."""
+        """Choose another name in place of the one that was lost, once that is known."""
         async with transaction(self.harness.pool) as conn:
             lost = await conn.fetchval(
                 "SELECT id FROM billing_domains WHERE name = $1 AND billing_is_replaceable_v1(id)",

@@ -178,7 +178,7 @@ class _Path:
         await settle_renewals(self.mirror, datetime.now(UTC))
 
     async def choose(self) -> None:
-        """Choose another name in place of one that could not be had, if there is such."""
+        """Choose another name in place of one that could not be obtained, if there is such."""
         name = f"choice{len(self.chosen)}.com"
         async with transaction(self.shop.system.pool) as conn:
             lost = await conn.fetchval(

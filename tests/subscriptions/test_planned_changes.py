@@ -347,5 +347,5 @@ async def test_support_previews_plans_and_undoes_by_command(backend: Backend, bo
     wanted = ("change", bought, "--plan", "starter", "--cycle", "monthly")
     assert "due now: $0.00" in await run(*wanted, "--preview")
     assert "starter monthly from" in await run(*wanted)
-    assert await run(*wanted) == "it is like that already\n"
+    assert await run(*wanted) == "nothing changed: it was like that already\n"
     assert "premium monthly\n" in await run("undo-change", bought)

@@ -1,4 +1,4 @@
-"""Another name in place of one that could not be had: paid for first, and had once."""
+"""Another name in place of one that could not be obtained: paid for first, and had once."""
 
 import asyncio
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ async def show_coupon(visit: Visit, given: Given) -> Page:
     coupon = next((one for one in on_sale.coupons if one.code == code), None)
     rows = await coupons.list_redemptions_with(mirror, code)
     if coupon is None and not rows:
-        raise NotFoundError("No coupon with this code is valid now, and nobody has had it.")
+        raise NotFoundError("No coupon with this code is valid now, and nobody has redeemed it.")
     values = {"code": code, "coupon": coupon, "redemptions": rows}
     return Page("coupon.html", {**values, "is_cut": len(rows) == coupons.MOST_REDEMPTIONS})
 

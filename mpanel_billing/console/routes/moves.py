@@ -88,7 +88,7 @@ async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
 
 def _of_move(facts: dict[str, Any]) -> dict[str, Any]:
     if facts["move"] is None:
-        raise ConflictError("This account does not move.")
+        raise ConflictError("This account is not being moved.")
     return facts
 
 

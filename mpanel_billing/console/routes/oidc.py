@@ -100,7 +100,7 @@ async def _open(request: web.Request) -> str:
     try:
         holder = await holder_of_key(pool, key_of(groups, settings.console_oidc_groups))
     except UnknownKeyError as error:
-        raise SignInRefusedError(f"{error.message} Ask who runs the console.") from error
+        raise SignInRefusedError(f"{error.message} Ask the people who run the console.") from error
     await admit(request, holder)
     visitor = Visitor(
         redact(name_of(claims)), attempt.time_zone or None, subject=_subject(request, claims)
@@ -117,9 +117,9 @@ def _require_answer(request: web.Request, attempt: Attempt) -> None:
     """Refuse an answer to another attempt, of another provider, or that says no."""
     given = request.query
     if not attempt.fits(given.get("state", "")):
-        raise SignInRefusedError("This answer is to another sign-in. Please sign in again.")
+        raise SignInRefusedError("This response belongs to another sign-in. Please sign in again.")
     if given.get("iss", request.app[PROVIDER].client.issuer) != request.app[PROVIDER].client.issuer:
-        raise SignInRefusedError("This answer is of another identity provider.")  # RFC 9207
+        raise SignInRefusedError("This response is from another identity provider.")  # RFC 9207
     if error := given.get("error"):
         said = ", ".join(filter(str.isprintable, (error, given.get("error_description", ""))))
         raise SignInRefusedError(f"The identity provider says: {said.strip(', ')[:300]}.")
@@ -137,7 +137,7 @@ async def _claims(request: web.Request, attempt: Attempt) -> Mapping[str, Any]:
     if groups_of(claims, settings.console_oidc_groups_claim) is None and tokens.get("access_token"):
         more = await provider.user_info(str(tokens["access_token"]))
         if more and more.get("sub") != claims["sub"]:
-            raise SignInRefusedError("The identity provider tells of another person.")
+            raise SignInRefusedError("The identity provider's userinfo is about another person.")
         claims = {**more, **claims}
     return claims
 
@@ -151,4 +151,4 @@ async def _proven(provider: Provider, text: str, attempt: Attempt) -> Mapping[st
     try:
         return read_id_token(text, await provider.keys(anew=True), expected, datetime.now(UTC))
     except UnknownKeyIdError:
-        raise SignInRefusedError("The token is signed by a key that nobody knows.") from None
+        raise SignInRefusedError("The token is signed by an unknown key.") from None

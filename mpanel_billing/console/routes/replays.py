@@ -83,4 +83,4 @@ def _position(given: Given) -> Position:
     try:
         return (datetime.fromisoformat(at), given.text("after_id"))
     except ValueError:
-        raise InvalidRequestError("Please begin anew.") from None
+        raise InvalidRequestError("Please start again.") from None

@@ -20,7 +20,7 @@ async def show_lift(visit: Visit, given: Given) -> Page:
     held = await get_subscription(mirror, given.id, CustomerRef())
     reached = [one for one in await read_current(mirror.pool, given.id) if one.suspends]
     if not reached:
-        raise ConflictError("No limit of usage suspends this subscription.")
+        raise ConflictError("No usage limit suspends this subscription.")
     values = {"subscription": held, "reached": reached, "reason": given.text("reason")}
     return Page("lift_usage.html", values)
 

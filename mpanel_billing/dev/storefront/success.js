@@ -50,7 +50,7 @@ const DOMAINS = {
   redemption: "expired; it can still be had back",
   transferred_out: "moved to another registrar",
   released: "given up",
-  failed: "could not be had",
+  failed: "could not be obtained",
 };
 const NEEDS = {
   name: "your name", email: "your e-mail address", phone: "your phone number",
@@ -150,7 +150,7 @@ const sentence = (...said) => element("p", {}, ...around(...said));
 
 function lostNotice({ unicodeName }) {
   return sentence(
-    "{domain} could not be had: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.",
+    "{domain} could not be obtained: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.",
     unicodeName,
   );
 }

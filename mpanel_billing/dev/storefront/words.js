@@ -151,7 +151,7 @@ const GERMAN = {
   "expired; it can still be had back": "abgelaufen; sie ist noch zurückzuholen",
   "moved to another registrar": "zu einem anderen Anbieter umgezogen",
   "given up": "aufgegeben",
-  "could not be had": "war nicht zu bekommen",
+  "could not be obtained": "war nicht zu bekommen",
   "your name": "Ihren Namen",
   "your e-mail address": "Ihre E-Mail-Adresse",
   "your phone number": "Ihre Telefonnummer",
@@ -159,7 +159,7 @@ const GERMAN = {
   "your city": "Ihren Ort",
   "your postcode": "Ihre Postleitzahl",
   "your country": "Ihr Land",
-  "{domain} could not be had: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.":
+  "{domain} could not be obtained: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.":
     "{domain} war nicht zu bekommen: Jemand war schneller, oder die Registry lehnt sie ab. Was Sie dafür gezahlt haben, wird erstattet. Ihr Tarif bleibt, wie er bestellt ist. Für einen anderen Namen melden Sie sich bitte bei uns.",
   "To order {domain}, its registrar needs {fields}. Please log in to mPanel and complete your contact details; we go on by ourselves.":
     "Um {domain} zu bestellen, braucht der Registrar {fields}. Bitte melden Sie sich bei mPanel an und ergänzen Sie Ihre Kontaktdaten; wir machen dann von selbst weiter.",

@@ -16,8 +16,8 @@ NameState = Literal[
 """What was decided of a name that a subscription is for; `ordered`: nothing yet.
 
 `verifying`: its buyer has to prove that it is theirs. Held are also `proven`, after that, `chosen`
-in place of a name that could not be had, and `registered`: we have registered or transferred it
-already."""
+in place of a name that could not be obtained, and `registered`: we have registered or transferred
+it already."""
 
 DomainMode = Literal["register", "transfer", "new-or-transfer", "existing", "subdomain"]
 """The value of `billing_domains.mode`."""
@@ -205,7 +205,7 @@ async def list_of_name(conn: Connection, name: DomainName) -> Sequence[asyncpg.R
 
 @dataclass(frozen=True, slots=True)
 class LostDomain:
-    """A name that was paid for and could not be had; `amount` in minor units.
+    """A name that was paid for and could not be obtained; `amount` in minor units.
 
     `attempts`: failed attempts to refund it.
     """
@@ -252,7 +252,7 @@ async def retry_refund(conn: Connection, name: DomainName, id_: UUID | None = No
 
 
 async def settle_failed(conn: Connection, name: DomainName) -> UUID | None:
-    """Note that a name that could not be had is settled with its buyer.
+    """Note that a name that could not be obtained is settled with its buyer.
 
     None if there is none, or its price is still to be refunded.
     """

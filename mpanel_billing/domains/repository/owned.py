@@ -45,7 +45,7 @@ class OwnedDomain:
 
     `told_price` is what its customer was told that a further year costs, `listed_price` what it
     costs by the catalogue. `coming_price` counts from `coming_price_from`. `year` is the latest.
-    `replaces_id`: the domain that could not be had, in whose place this one was chosen;
+    `replaces_id`: the domain that could not be obtained, in whose place this one was chosen;
     `replaced_by_id` the other way round, None: none is. `replaceable`: one can be.
     """
 

@@ -1,4 +1,4 @@
-"""Names that customers choose in place of those that could not be had, in PostgreSQL."""
+"""Names that customers choose in place of those that could not be obtained, in PostgreSQL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _queries = load_queries("replacements")
 
 @dataclass(frozen=True, slots=True)
 class LostName:
-    """A name that could not be had, and the subscription whose order it is of.
+    """A name that could not be obtained, and the subscription whose order it is of.
 
     `is_own`: it was to be the tenant's; `is_included`: the term includes that. `order_paid`: the
     term is paid. `is_replaceable`: another one can be chosen now. `vouched_customer_id`: whose the
@@ -77,7 +77,7 @@ async def get_lost(conn: Connection, id_: UUID) -> LostName | None:
 
 
 async def find_lost(conn: Connection, subscription_id: UUID, name: DomainName) -> UUID | None:
-    """Return the name of an order that could not be had."""
+    """Return the name of an order that could not be obtained."""
     found: UUID | None = await _queries.find_lost.fetch_value(
         conn, subscription_id=subscription_id, name=name.ascii
     )

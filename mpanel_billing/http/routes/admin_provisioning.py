@@ -166,7 +166,7 @@ async def post_adopt(
 async def post_strict(
     call: KeyedCall[SubscriptionPath, None, EndLeniencyRequest],
 ) -> SubscriptionDoneResponse:
-    """Return from what was agreed to the host's rules."""
+    """End an agreement: the host's rules apply again."""
     subscription_id = await subscription_of(call)
     await leniency.end_leniency(
         call.app[keys.POOL],
@@ -218,7 +218,7 @@ async def post_skip(call: KeyedCall[ServicePath]) -> SubscriptionDoneResponse:
 async def post_ignore_price(
     call: KeyedCall[PricePath, None, IgnorePriceRequest],
 ) -> PriceDoneResponse:
-    """Declare that items at a price outside the catalogue give nothing, and are no trouble."""
+    """Ignore a price outside the catalogue: its items provide nothing, and are no trouble."""
     checked = await operations.ignore_price(
         call.app[keys.POOL],
         call.path.id,

@@ -80,7 +80,7 @@ async def post_move(call: KeyedCall[ServicePath, None, MoveAccountRequest]) -> P
     refusals=_UNKNOWN_OR_IN_CONFLICT,
 )
 async def post_moved(call: KeyedCall[ServicePath, None, MovedRequest]) -> PlacedResponse:
-    """Say that an account's data was moved: the new server gets it, the old account is deleted."""
+    """Confirm that an account's data was moved: the old account is deleted."""
     subscription_id = await subscription_of(call)
     server = await moves.confirm_move(
         call.app[keys.POOL],
@@ -96,7 +96,7 @@ async def post_moved(call: KeyedCall[ServicePath, None, MovedRequest]) -> Placed
     "POST", f"{_SERVICE}/stay", scope="admin:operate", refusals=_UNKNOWN_OR_IN_CONFLICT
 )
 async def post_stay(call: KeyedCall[ServicePath]) -> PlacedResponse:
-    """Call a move off: the account stays, and what was made at the new server is deleted."""
+    """Cancel a move: the account stays, and what was made at the new server is deleted."""
     subscription_id = await subscription_of(call)
     server = await moves.cancel_move(
         call.app[keys.POOL], subscription_id, call.path.product_type, call.actor
@@ -134,7 +134,7 @@ async def post_drain(call: KeyedCall[ServerPath, None, DrainRequest]) -> DrainRe
     "POST", f"{_SERVER}/drained", scope="admin:operate", body_optional=True, refusals=_UNKNOWN
 )
 async def post_drained(call: KeyedCall[ServerPath, None, DrainedRequest]) -> DrainedResponse:
-    """Say of all accounts of a server that are made elsewhere that their data was moved."""
+    """Confirm for all accounts that were made elsewhere that their data was moved."""
     confirmed = await moves.confirm_moves_from(
         call.app[keys.POOL],
         call.path.name,

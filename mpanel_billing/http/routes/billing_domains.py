@@ -154,7 +154,7 @@ async def post_move(call: KeyedCall[IdPath, None, MoveRequest]) -> DomainRespons
 async def post_preview_replacement(
     call: KeyedCall[IdPath, None, PreviewReplacementRequest],
 ) -> ReplacementQuoteResponse:
-    """Say what a domain would cost in place of one that could not be had; changes nothing."""
+    """Say what a domain would cost in place of one that could not be obtained; changes nothing."""
     choice = call.body.to_choice()
     quoted = await replaced_domains.quote_name(_replacing(call), _request(call), choice)
     return ReplacementQuoteResponse.of(quoted)
@@ -179,7 +179,7 @@ async def post_preview_replacement(
     },
 )
 async def post_replace(call: KeyedCall[IdPath, None, ReplaceRequest]) -> DomainResponse:
-    """Choose a domain in place of one that could not be had; honours `Idempotency-Key`.
+    """Choose a domain in place of one that could not be obtained; honours `Idempotency-Key`.
 
     It is charged by an invoice of its own, and registered when that is paid.
     """

@@ -86,11 +86,11 @@ class OrderServiceSchema(Schema):
 
 
 class OrderDomainSchema(Schema):
-    """A domain of the order (docs/domains.md); `failed`: it could not be had.
+    """A domain of the order (docs/domains.md); `failed`: it could not be obtained.
 
     `needs`: what its registrar needs and nobody has told: `auth_code`, or fields of the customer.
-    `verifying`: its buyer has to do what `proof` says. `replaceable`: it could not be had, and its
-    buyer may choose another one, in the panel of their account.
+    `verifying`: its buyer has to do what `proof` says. `replaceable`: it could not be obtained, and
+    its buyer may choose another one, in the panel of their account.
     """
 
     name: str

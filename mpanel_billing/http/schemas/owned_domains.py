@@ -106,8 +106,8 @@ class OwnedDomainSchema(Schema):
     `renewalPrice` is what they were told that a further year costs, or, if nobody has told them,
     what it costs by the catalogue. `comingPrice` counts from `comingPriceFrom`. `latestYear` is how
     far the latest further year is. `needs`: what the registrar needs to be told. `replaceable`: it
-    could not be had, and another one can be chosen; `replacedById` is that, and `replacesId` of
-    that one is this.
+    could not be obtained, and another one can be chosen; `replacedById` is that, and `replacesId`
+    of that one is this.
     """
 
     id: UUID

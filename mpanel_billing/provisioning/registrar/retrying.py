@@ -14,8 +14,9 @@ from mpanel_billing.provisioning.registrar import repository
 async def retry_domain(pool: Pool, name: DomainName, by: Actor, only: UUID | None = None) -> None:
     """Have the worker look at a name now, and send again what was refused.
 
-    By its registrar; or by Stripe, if it could not be had and its price is to go back. `only`: the
-    row that it is about, of several that have had the name. ConflictError if there is neither.
+    By its registrar; or by Stripe, if it could not be obtained and its price is to be refunded.
+    `only`: the row that it is about, of several that have had the name. ConflictError if there is
+    neither.
     """
     async with transaction(pool) as conn:
         id_ = await repository.look_again(conn, name, only) or await retry_refund(conn, name, only)
