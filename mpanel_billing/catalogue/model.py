@@ -101,8 +101,8 @@ class Coupon:
     `minimum_amount`, in minor units of `currency`, before the discount. `amount_off_in` and
     `minimum_amount_in` are the same in other currencies. At most `max_redemptions`
     orders have it, `max_per_customer` of one person, with `first_order_only` their first one.
-    `retention`: not for orders, but offered to who wants to cancel. `stripe_promotion_code`: it is
-    redeemed by this promotion code of Stripe's, not of the catalogue.
+    `retention`: not for orders, but offered to customers who want to cancel.
+    `stripe_promotion_code`: it is redeemed by this promotion code of Stripe's, not of the catalogue.
     """
 
     code: str

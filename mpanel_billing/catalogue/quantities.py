@@ -9,7 +9,7 @@ _CODE = "quantity_not_sold"
 
 
 def refuse_quantity(product: Product, quantity: int, *, had: int = 0, field: str = "") -> None:
-    """Raise InvalidRequestError unless a subscription may have so many of a product.
+    """Raise InvalidRequestError unless a subscription may have `quantity` of a product.
 
     It may always keep what it `had`. `field` is the name of the input.
     """

@@ -245,7 +245,7 @@ class DomainEntry(OneTimeEntry):
     """One year of a domain directly under a TLD (in ASCII, without the leading dot).
 
     `price` is that of the first year. Without them, a transfer costs what a registration does, a
-    further year what the first one does, and an expired domain cannot be had back.
+    further year what the first one does, and an expired domain cannot be restored.
     """
 
     tld: Tld
@@ -288,7 +288,7 @@ class CouponEntry(Entry):
     """A discount on an order: a percentage, or an amount in the file's currency and in others.
 
     With `products` it is one on these plans and add-ons only. `minimum_amount`: of the order
-    before the discount. `retention`: not for orders, but offered to who wants to cancel.
+    before the discount. `retention`: not for orders, but offered to customers who want to cancel.
     """
 
     code: CouponCode

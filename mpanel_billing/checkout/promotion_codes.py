@@ -18,7 +18,7 @@ async def with_codes(
 ) -> Catalogue:
     """Return the catalogue with the coupon of an order's code, if Stripe knows it; StripeError.
 
-    A code for one customer is known to who is vouched for as that customer (`customer_id`).
+    A code for one customer is only known if the caller vouches for that customer (`customer_id`).
     """
     if not checkout.promotion_codes or code is None:
         return catalogue

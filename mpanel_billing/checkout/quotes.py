@@ -1,4 +1,4 @@
-"""What an order would cost, and whether its domains can be had; nothing is recorded.
+"""What an order would cost, and whether its domains are available; nothing is recorded.
 
 A quote depends on no e-mail address: what a buyer has had before is checked when they order.
 """
@@ -145,7 +145,7 @@ async def check_domain(checkout: Checkout, text: str, currency: str | None) -> C
 
 
 async def _load(checkout: Checkout, selection: Selection) -> Catalogue:
-    """Return the offers; which coupons there are depends on time, so they are read anew."""
+    """Return the offers; which coupons there are depends on time, so they are read again."""
     if selection.coupon_code:
         return await load_offers(checkout)
     return await checkout.catalogue.get_catalogue()

@@ -178,7 +178,7 @@ def submit_message(purchase: Purchase) -> str:
 
 
 def _further_years(purchase: Purchase, most: int) -> str:
-    """Return what further years of the domains cost, in fewer than so many letters."""
+    """Return what further years of the domains cost, in fewer than `most` letters."""
     priced = purchase.priced
     costs = {each.unicode: each.renewal for each in priced.domains if each.renewal is not None}
     text = " ".join(
@@ -208,7 +208,7 @@ def trial_message(purchase: Purchase) -> str:
 
 
 def first_invoice_params(priced: PricedOrder, place: Place, tax_id: TaxId | None = None) -> Params:
-    """Return the params of a preview of the first invoice that is paid, for who is at a place.
+    """Return the params of a preview of the first invoice that is paid, for a buyer at a place.
 
     CatalogueNotPushedError if a price or the coupon has not been pushed to Stripe.
     """

@@ -133,7 +133,7 @@ def products(*, into: In = None, as_json: AsJson = False) -> None:
 def coupons(*, into: In = None, as_json: AsJson = False) -> None:
     """Print what each coupon takes off the monthly recurring revenue now, and until when.
 
-    `mrr` is what those who have it pay all the same; no `ends_at`: one of them has it for ever.
+    `mrr` is what those who have it pay nevertheless; no `ends_at`: one of them has it forever.
     """
     columns = ("coupon", "name", "currency", "subscriptions", "customers", *MONEY[::-1], "ends_at")
     _read_parts(parts.read_coupons, COUPONS, columns, into, as_json=as_json)

@@ -51,7 +51,7 @@ OIDC = Cookie("mpanel-oidc", "Lax")
 
 
 class ForeignFormError(BillingError):
-    """A form was not sent by a page of this session: by another site, or after signing in anew."""
+    """A form was not sent by a page of this session: by another site, or after signing in again."""
 
     status = HTTPStatus.FORBIDDEN
     code = "foreign_form"

@@ -97,7 +97,7 @@ _UNOBSERVED = PoolObserver()
 class BoundedPool(_Pool):
     """A pool over one or several servers, which closes in CLOSE_TIMEOUT_SECONDS in any case.
 
-    asyncpg waits until all connections are returned: for ever, if a listener that has failed keeps
+    asyncpg waits until all connections are returned: forever, if a listener that has failed keeps
     one.
     """
 

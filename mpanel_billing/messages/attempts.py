@@ -11,7 +11,7 @@ RETRIES = tuple(
 """The delay after each failed attempt: the ten attempts take three days."""
 
 GIVE_UP_AFTER = timedelta(days=3)
-"""A receiver that has failed for so long is disabled."""
+"""How long a receiver may fail before it is disabled."""
 
 _LONGEST_WAIT = timedelta(days=1)
 

@@ -33,7 +33,7 @@ from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
 SettledHow = Literal["restored", "cancelled"]
 
 _CALLS = 10
-"""A decision is claimed for the time of so many calls of Stripe; it makes about half of them."""
+"""A decision is claimed for the time that this many calls may take; it makes about half of them."""
 
 
 @dataclass(frozen=True, slots=True)

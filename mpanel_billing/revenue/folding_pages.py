@@ -13,7 +13,7 @@ FoldPage = Callable[[Connection], Awaitable[tuple[int, bool]]]
 
 
 async def fold_pages(pool: Pool, try_lock: TryLock, fold_page: FoldPage, most: int) -> int:
-    """Fold at most so many pages, each in a transaction; return how much that was.
+    """Fold at most `most` pages, each in a transaction; return how much that was.
 
     It stops early if nothing is left, or while another process folds.
     """

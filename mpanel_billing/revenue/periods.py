@@ -17,7 +17,7 @@ def begin_of(day: date, period: Period) -> date:
 
 
 def shift(begin: date, period: Period, by: int) -> date:
-    """Return the period so many later, or earlier if `by` is negative."""
+    """Return the period that is `by` later, or earlier if `by` is negative."""
     if period == "month":
         number = begin.year * _MONTHS + begin.month - 1 + by
         return date(number // _MONTHS, number % _MONTHS + 1, 1)

@@ -19,7 +19,7 @@ _FIRST = UUID(int=0)
 
 
 async def list_prices(pool: Pool, kind: str, most: int, *, livemode: bool) -> Sequence[Row]:
-    """Return the prices of a kind of product that are sold or still paid; `payers` at most so many.
+    """Return the prices of a kind of product that are sold or still paid; `payers` of them at most.
 
     It is one more than `MOST_COUNTED` if there are more.
     """

@@ -32,7 +32,7 @@ class Match:
 
 
 async def find(conn: Connection, term: Term, most: int) -> Sequence[Match]:
-    """Return what a term names; words find at most so many customers."""
+    """Return what a term names; words find at most `most` customers."""
     return [Match(**row) for row in await _fetch(conn, term, most)]
 
 
@@ -70,7 +70,7 @@ async def list_customers(conn: Connection, ids: Sequence[UUID]) -> Sequence[asyn
 async def list_subscriptions(
     conn: Connection, customer_ids: Sequence[UUID], subscription_ids: Sequence[UUID], most: int
 ) -> Sequence[asyncpg.Record]:
-    """Return at most so many subscriptions of each customer: those named, then the latest."""
+    """Return at most `most` subscriptions of each customer: those named, then the latest."""
     return await _queries.list_subscriptions.fetch(
         conn, customer_ids=customer_ids, subscription_ids=subscription_ids, most=most
     )

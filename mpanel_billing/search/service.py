@@ -45,7 +45,7 @@ class Found:
 
 
 async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" = None) -> Found:
-    """Return at most so many customers whom a text names, latest first.
+    """Return at most `most` customers whom a text names, latest first.
 
     The text is an id, ours or Stripe's, an e-mail address, a domain (then also names under
     it), or beginnings of words of a name, a company or an e-mail address. `stripe` is asked for an

@@ -16,13 +16,13 @@ those ordered last."""
 
 
 async def list_trouble(pool: Pool, kind: str | None, most: int) -> Sequence[Row]:
-    """Return what a person must act on, the oldest first: so many of one kind, or of each."""
+    """Return what a person must act on, oldest first: at most `most` of one kind, or of each."""
     async with acquired(pool) as conn:
         return await repository.list_trouble(conn, kind, most)
 
 
 async def list_watched(pool: Pool, kind: str | None, most: int) -> Sequence[Row]:
-    """Return what Stripe or time settles, the oldest first: so many of one kind, or of each."""
+    """Return what Stripe or time settles, oldest first: at most `most` of one kind, or of each."""
     async with acquired(pool) as conn:
         return await repository.list_watched(conn, kind, most)
 

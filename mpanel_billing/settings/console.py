@@ -1,4 +1,4 @@
-"""The settings of the operators' console, and of who is let in."""
+"""The settings of the operators' console, and who may sign in."""
 
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit

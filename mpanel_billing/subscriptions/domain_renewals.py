@@ -43,20 +43,20 @@ MOST = 100
 """The limit of a run; the rest waits a minute."""
 
 PRICE_NOTICE_DAYS = 30
-"""A higher price counts so long after its customer was told of it."""
+"""How long after its customer was told a higher price counts."""
 
 TOLD_DAYS = 30
-"""A customer is told so long before a domain expires, and again a week before."""
+"""How long before a domain expires its customer is told; they are told again a week before."""
 
 _CALLS = 6
-"""A renewal is leased for the time of so many calls to Stripe."""
+"""A renewal is leased for the time that this many calls to Stripe may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenewalRules:
     """The rules of the host.
 
-    `days`: so long before it expires a domain is charged. `outlives_plan`: also after the plan
+    `days`: how long before it expires a domain is charged. `outlives_plan`: also after the plan
     that it came with has ended.
     """
 

@@ -23,7 +23,7 @@ class Granted:
     """What a subscription entitles to. `until`: when that changes unless something happens.
 
     It ends, its trial becomes a paid term, its grace is over, the term begins in which its usage
-    counts anew, or what was kept is terminated; None: nothing of this is ahead.
+    starts again, or what was kept is terminated; None: nothing of this is ahead.
     """
 
     held: Held

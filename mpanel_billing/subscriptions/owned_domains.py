@@ -26,7 +26,7 @@ from mpanel_billing.subscriptions.lookup import (
 from mpanel_billing.subscriptions.paging import Span
 
 LATE_DAYS = 7
-"""A year that was asked for is given up so long after the day of expiry, if it is not paid."""
+"""How long after the day of expiry a requested year is given up if it is not paid."""
 
 _RENEWABLE = frozenset({"active", "renewing", "expired"})
 _OVER = frozenset({"released", "failed", "transferred_out"})
@@ -152,7 +152,7 @@ async def renew_paid(mirror: Mirror, request: DomainRequest, *, until: datetime)
 
 
 def _price_of(domain: OwnedDomain, price: int | None, now: datetime) -> tuple[str, int]:
-    """Return the currency and what a year costs; ConflictError if it cannot be had for `price`."""
+    """Return the currency and what a year costs; ConflictError if it does not cost `price`."""
     if domain.driver is None or domain.expires_at is None or domain.state not in _RENEWABLE:
         raise ConflictError(
             "This domain cannot be renewed here: no registrar's driver has it, or it is"

@@ -96,7 +96,7 @@ class _Offer:
 async def quote_name(
     replacing: Replacing, request: DomainRequest, choice: DomainChoice
 ) -> QuotedName:
-    """Say what a name would cost in place of a lost one, and whether it can be had; no effect.
+    """Say what a name would cost in place of a lost one, and whether it is available; no effect.
 
     ConflictError if no name can be chosen, InvalidRequestError for one that is not sold,
     NotFoundError.

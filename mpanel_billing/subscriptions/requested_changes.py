@@ -86,7 +86,7 @@ async def claim(
         )
     params = await _decided(conn, decide, request.kind, known)
     if params is None:
-        if known:  # Stripe answered with an error, and did it all the same
+        if known:  # Stripe returned an error, and did it nevertheless
             await repository.changes.note_done(conn, known)
         return None
     if known:

@@ -76,7 +76,7 @@ async def finish_service_ends(mirror: Mirror, finders: Mapping[str, Find]) -> in
 
 
 async def _finish(mirror: Mirror, change: Change, find: Find) -> bool:
-    """End it if the money is back; a refund that was not made is left to who asked for it."""
+    """End it if the money is back; a refund that was not made is left to its operator."""
     if change.state != "done":
         made = await find(mirror, change)
         if made is None:

@@ -41,7 +41,7 @@ from mpanel_billing.subscriptions.requested_changes import (
 )
 
 CALLS_OF_A_CHANGE = 4
-"""A change is locked for the time of so many calls: three, and the pauses between them."""
+"""A change is locked for the time that this many calls may take: three, and the pauses between."""
 
 Prepare = Callable[[], Awaitable[None]]
 """Asks Stripe what `decide` needs to know, before the lock: no call to Stripe is made under it."""
@@ -93,7 +93,7 @@ Find = Callable[["Mirror", Change], Awaitable[str | None]]
 async def find_made(mirror: Mirror, by: Actor, request: StripeRequest, find: Find) -> Change | None:
     """Return a request that counts as failed, but has been carried out: now it is done.
 
-    Stripe may answer with a 5xx and act all the same. StripeError.
+    Stripe may return a 5xx and act nevertheless. StripeError.
     """
     async with acquired(mirror.pool) as conn:
         known = await find_known(conn, request)

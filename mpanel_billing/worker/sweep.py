@@ -39,7 +39,7 @@ MOST = 500
 """The limit per kind and sweep; the rest waits a minute for the next sweep."""
 
 PAGES_OF_EDITS = 20
-"""Of an edited catalogue, so many times MOST are triggered in a sweep."""
+"""After an edit of the catalogue, this many times MOST are triggered in a sweep."""
 
 
 async def sweep(pool: Pool, clock: Clock = database_clock) -> Mapping[str, int]:

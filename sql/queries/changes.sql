@@ -80,7 +80,7 @@ WHERE subject_id = :subject_id::uuid
 
 -- name: find_by_key(request_key, resumable_seconds)^
 -- An attempt without a response counts as failed once Stripe has forgotten its idempotency key, but may be
--- made all the same.
+-- made nevertheless.
 SELECT
     c.id,
     c.subject_id,

@@ -405,7 +405,7 @@ WHERE c.subscription_id = :subscription_id::uuid
   AND c.not_before > s.current_period_start;
 
 -- name: reopen(ids)!
--- Stripe has the old prices again: each is announced as before, under another id, by which Stripe is asked anew.
+-- Stripe has the old prices again: each is announced as before, under another id, by which Stripe is asked again.
 WITH taken_back AS (
     UPDATE billing_price_changes
     SET made_at = NULL,

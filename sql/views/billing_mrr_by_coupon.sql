@@ -73,5 +73,5 @@ COMMENT ON COLUMN billing_mrr_by_coupon.stripe_coupon_id IS 'The coupon''s id at
 COMMENT ON COLUMN billing_mrr_by_coupon.subscriptions IS 'How many that are active or past due have it now';
 COMMENT ON COLUMN billing_mrr_by_coupon.customers IS 'How many different customers they are of';
 COMMENT ON COLUMN billing_mrr_by_coupon.taken_off IS 'Minor units of currency per month that it takes off';
-COMMENT ON COLUMN billing_mrr_by_coupon.mrr IS 'What those subscriptions add to the monthly recurring revenue all the same: one with two coupons is in both';
+COMMENT ON COLUMN billing_mrr_by_coupon.mrr IS 'What those subscriptions still add to the monthly recurring revenue: one with two coupons is in both';
 COMMENT ON COLUMN billing_mrr_by_coupon.ends_at IS 'When the last of them ends; null: one at least has no end';

@@ -34,7 +34,7 @@ class Hands:
     seconds: float = field(default=0.0)
 
     def begin(self) -> None:
-        """Begin to count anew."""
+        """Start counting again."""
         self.steps, self.seconds = 0, 0.0
 
     async def click(self, name: str, near: str = "") -> None:

@@ -83,7 +83,7 @@ async def test_the_reason_is_that_of_the_moment(
 
 
 async def unready(client: AppClient) -> set[str]:
-    """Return the reasons of both routes; the process lives all the same."""
+    """Return the reasons of both routes; the process lives nevertheless."""
     answers = [await client.get(path) for path in ("/api/health/ready", "/api/health")]
     contents = [await answer.json() for answer in answers]
     assert {answer.status for answer in answers} == {503}

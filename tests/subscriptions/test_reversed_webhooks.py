@@ -36,7 +36,7 @@ async def live(backend: Backend, order: dict[str, Any]) -> tuple[dict[str, Any],
         ("resume", None),
         ("change-plan", STARTER),
     ):
-        # a second of its own for each: a term that begins anew within the same one is no other
+        # a second of its own for each: a term that begins again within the same one is no other
         await stripe.advance_time(await stripe.now() + 5)
         assert (await backend.done(f"{path}/{verb}", body))["changed"], verb
         await backend.worker.catch_up()

@@ -1,4 +1,4 @@
-"""How many have what is limited, and who has had which coupon."""
+"""How many have what is limited, and who has redeemed which coupon."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -78,9 +78,9 @@ class Provider:
         endpoint = str(document["authorization_endpoint"])
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
-    async def keys(self, *, anew: bool = False) -> KeySet:
-        """Return the keys that sign its tokens; `anew`: those of now, if it can be asked again."""
-        return (await self._read(_FRESH_SECONDS if anew else KEPT_SECONDS)).keys
+    async def keys(self, *, fresh: bool = False) -> KeySet:
+        """Return the keys that sign its tokens; `fresh`: asks again, if it may."""
+        return (await self._read(_FRESH_SECONDS if fresh else KEPT_SECONDS)).keys
 
     async def exchange(self, code: str, attempt: Attempt) -> Mapping[str, Any]:
         """Return the tokens for a code; SignInRefusedError if it takes none, ProviderError."""

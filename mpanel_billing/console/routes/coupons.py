@@ -33,7 +33,7 @@ async def show_coupons(visit: Visit, given: Given) -> Page:
 
 @pages.page(f"{_HOME}/code", scope="billing:read")
 async def show_coupon(visit: Visit, given: Given) -> Page:
-    """Show a coupon of the catalogue, and who has had a code, the latest first."""
+    """Show a coupon of the catalogue, and who has redeemed a code, the latest first."""
     mirror, code = visit.app[keys.MIRROR], given.text("code")[:LONGEST_CODE].upper()
     on_sale = await read_catalogue(mirror.pool, livemode=mirror.livemode)
     coupon = next((one for one in on_sale.coupons if one.code == code), None)

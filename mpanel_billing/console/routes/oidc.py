@@ -149,6 +149,6 @@ async def _proven(provider: Provider, text: str, attempt: Attempt) -> Mapping[st
     except UnknownKeyIdError:
         pass
     try:
-        return read_id_token(text, await provider.keys(anew=True), expected, datetime.now(UTC))
+        return read_id_token(text, await provider.keys(fresh=True), expected, datetime.now(UTC))
     except UnknownKeyIdError:
         raise SignInRefusedError("The token is signed by an unknown key.") from None

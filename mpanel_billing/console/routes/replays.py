@@ -47,7 +47,7 @@ async def show_replay_failed(visit: Visit, given: Given) -> Page:
 async def do_replay_failed(visit: Visit, given: Given) -> Page:
     """Apply the oldest again that were not tried yet; say what became of all so far.
 
-    What was tried is told by the form. Whoever begins anew tries again only what failed.
+    What was tried is told by the form. Whoever starts again retries only what failed.
     """
     mirror, selection = visit.app[keys.MIRROR], _selection(given)
     replayed = await replay_failed_page(

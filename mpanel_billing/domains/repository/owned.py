@@ -121,7 +121,7 @@ async def lock_domain(conn: Connection, id_: UUID) -> None:
 
 
 async def find_live(conn: Connection, name: DomainName) -> UUID | None:
-    """Return the row of who has a name now."""
+    """Return the row of the customer who has a name now."""
     found: UUID | None = await _queries.find_live.fetch_value(
         conn, name=name.ascii, registrable=name.registrable
     )

@@ -243,7 +243,7 @@ def customer_id_refused() -> UnauthenticatedError:
 
 
 def _tax_id_of_existing() -> InvalidRequestError:
-    """Return the error for a tax id of who is at Stripe already: it stays theirs to change."""
+    """Return the error for the tax id of a customer who is at Stripe: they change it there."""
     return InvalidRequestError(
         "This customer is at Stripe already. They enter their tax id in the portal.",
         fields={"customer.taxId": "is entered in the portal"},

@@ -1,4 +1,4 @@
-"""What an order would cost, and whether a domain can be had: nothing is recorded."""
+"""What an order would cost, and whether a domain is available: nothing is recorded."""
 
 from mpanel_billing.checkout.quotes import check_domain, quote_order
 from mpanel_billing.checkout.session_params import CatalogueNotPushedError

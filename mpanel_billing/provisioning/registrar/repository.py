@@ -184,7 +184,7 @@ async def store_domain(
 async def finish_domain(
     conn: Connection, held: Held, seconds: float | None, now: datetime | None
 ) -> None:
-    """End a run; the next one is in so many seconds, None: only when something changes."""
+    """End a run; the next one is in as many seconds; None: only when something changes."""
     await _queries.finish_domain.execute(
         conn,
         id=held.domain.id,

@@ -107,7 +107,7 @@ async def prove(conn: Connection, domain_id: UUID, proven_by: ProvenBy) -> None:
 
 
 async def refuse(conn: Connection, domain_ids: Collection[UUID], trouble: str | None) -> None:
-    """Store that names cannot be had; `trouble`, with `{name}`, is for an operator to settle."""
+    """Store that names cannot be obtained; `trouble`, with `{name}`, is for an operator."""
     await _queries.refuse.fetch(conn, domain_ids=list(domain_ids), trouble=trouble)
 
 

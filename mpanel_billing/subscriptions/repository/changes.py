@@ -243,7 +243,7 @@ async def close_change(
     error: str | None = None,
     may_be_made: bool = False,
 ) -> None:
-    """Store the outcome of a change; a failed one `may_be_made` all the same."""
+    """Store the outcome of a change; a failed one `may_be_made` at Stripe nevertheless."""
     await _changes.close_change.execute(
         conn,
         id=change.id,

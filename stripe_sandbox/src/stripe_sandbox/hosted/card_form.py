@@ -93,7 +93,7 @@ def _read_account(form: Mapping[str, str], kind: str) -> Instrument:
 
 
 def read_quantities(form: Mapping[str, str]) -> dict[int, int]:
-    """Return the quantities by line; raises FormError for one that is no number."""
+    """Return the quantities by line; raises FormError for one that is not a number."""
     found = {}
     for field, text in form.items():
         prefix, _, line = field.partition("_")

@@ -56,7 +56,7 @@ def preview(call: Call) -> Document:
 
 
 def _preview_first(call: Call) -> Document:
-    """Return the first invoice of who is described, as if they subscribed now."""
+    """Return the first invoice of the customer described, as if they subscribed now."""
     told, items = call.get("customer_details"), call.get("subscription_details", {}).get("items")
     if told is None:
         raise missing_param("customer_details")
