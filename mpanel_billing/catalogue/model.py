@@ -102,7 +102,8 @@ class Coupon:
     `minimum_amount_in` are the same in other currencies. At most `max_redemptions`
     orders have it, `max_per_customer` of one person, with `first_order_only` their first one.
     `retention`: not for orders, but offered to customers who want to cancel.
-    `stripe_promotion_code`: it is redeemed by this promotion code of Stripe's, not of the catalogue.
+    `stripe_promotion_code`: it is redeemed by this promotion code of Stripe's, and not in the
+    catalogue.
     """
 
     code: str
