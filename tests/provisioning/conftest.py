@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,13 +13,16 @@ import pytest
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.provisioning.converge import Provisioning, provision_tenant_for_subscription
 from mpanel_billing.provisioning.desired import Policy
+from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.finishing import Outcome
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.postgres import Stocked
 from tests.priced import IS_PRICED, price
 from tests.provisioning.latest_stripe import LatestStripe
+from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.world import World
+from tests.service import make_settings
 
 GRACE = timedelta(days=7)
 RETENTION = timedelta(days=30)
@@ -158,3 +161,21 @@ async def open_system(pool: Pool, world: World) -> AsyncIterator[ProvisioningSys
 async def system(priced: Stocked, pool: Pool, world: World) -> AsyncIterator[ProvisioningSystem]:
     async with open_system(pool, world) as opened:
         yield opened
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ReferenceServer]:
+    async with ReferenceServer().running() as running:
+        yield running
+
+
+@pytest.fixture
+async def hosted(
+    system: ProvisioningSystem, server: ReferenceServer
+) -> AsyncIterator[ProvisioningSystem]:
+    """The system, with its hosting accounts at an HTTP service."""
+    services = {"hosting": server.endpoint()}
+    async with open_drivers(make_settings(provisioning_services=services)) as drivers:
+        system.provisioning = replace(system.provisioning, drivers=drivers)
+        system.world = server.world
+        yield system

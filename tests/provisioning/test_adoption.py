@@ -23,24 +23,6 @@ from tests.service import make_settings
 BY = Actor("cli:tests@here")
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ReferenceServer]:
-    async with ReferenceServer().running() as running:
-        yield running
-
-
-@pytest.fixture
-async def hosted(
-    system: ProvisioningSystem, server: ReferenceServer
-) -> AsyncIterator[ProvisioningSystem]:
-    """The system, with its hosting accounts at an HTTP service."""
-    services = {"hosting": server.endpoint()}
-    async with open_drivers(make_settings(provisioning_services=services)) as drivers:
-        system.provisioning = replace(system.provisioning, drivers=drivers)
-        system.world = server.world
-        yield system
-
-
 async def forget_accounts(system: ProvisioningSystem) -> None:
     """Lose what is on record of the accounts, as an older backup does."""
     await system.pool.execute("DELETE FROM tenant_services")

@@ -37,12 +37,6 @@ CREATE = DriverCommand(
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ReferenceServer]:
-    async with ReferenceServer().running() as running:
-        yield running
-
-
-@pytest.fixture
 async def drivers(server: ReferenceServer) -> AsyncIterator[Drivers]:
     services = {"hosting": server.endpoint(timeout_seconds=0.5), "email": server.endpoint()}
     async with open_drivers(make_settings(provisioning_services=services)) as opened:

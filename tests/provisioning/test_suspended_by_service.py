@@ -1,37 +1,15 @@
 """An account that the service itself has suspended is trouble, and not ours to resume."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mpanel_billing.provisioning.drift import find_drift, repair
 from mpanel_billing.provisioning.drivers.http import AccountResponse
-from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.operations import list_services
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
 from tests.provisioning.world import HostedAccount
-from tests.service import make_settings
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ReferenceServer]:
-    async with ReferenceServer().running() as running:
-        yield running
-
-
-@pytest.fixture
-async def hosted(
-    system: ProvisioningSystem, server: ReferenceServer
-) -> AsyncIterator[ProvisioningSystem]:
-    """The system, with its hosting accounts at an HTTP service."""
-    services = {"hosting": server.endpoint()}
-    async with open_drivers(make_settings(provisioning_services=services)) as drivers:
-        system.provisioning = replace(system.provisioning, drivers=drivers)
-        system.world = server.world
-        yield system
 
 
 async def check(system: ProvisioningSystem) -> list[str]:

@@ -1,21 +1,17 @@
 """What is kept of each day is what its rows say, whatever comes late."""
 
-import asyncio
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.revenue.figures import Span, read_payments
 from mpanel_billing.revenue.folding import fold_cash
 from mpanel_billing.revenue.periods import begin_of, shift
-from tests.service import make_settings
-
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "20"))
+from tests.revenue.examples import examples, running_pool
 
 AT = "now() - $2::integer * interval '8 hours'"
 CHARGE = f"""
@@ -119,23 +115,14 @@ async def play(pool: Pool, steps: Sequence[Any]) -> None:
 
 
 def test_what_is_kept_is_what_the_rows_say(database_url: str) -> None:
-    with asyncio.Runner() as runner:
-        pool = runner.run(create_pool(make_settings(database_url=database_url)))
+    with running_pool(database_url) as (runner, pool):
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
+        @examples(20)
         @given(steps=st.lists(STEPS, min_size=5, max_size=20))
         def it_is(steps: Sequence[Any]) -> None:
             runner.run(play(pool, steps))
 
-        try:
-            it_is()
-        finally:
-            runner.run(pool.close())
+        it_is()
 
 
 async def test_a_day_that_has_passed_is_not_read_again(pool: Pool) -> None:

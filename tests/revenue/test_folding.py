@@ -1,7 +1,6 @@
 """The movements that are kept are those of the whole ledger, whatever happens and when."""
 
 import asyncio
-import os
 import random
 import re
 from collections.abc import Sequence
@@ -9,17 +8,15 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.database.queries import load_queries
 from mpanel_billing.revenue import folding
 from mpanel_billing.revenue.folding import find_differences, fold_movements
 from tests.commands import run_command
-from tests.service import make_settings
-
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "40"))
+from tests.revenue.examples import examples, running_pool
 
 IDS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(6)]
 SUBSCRIPTIONS, CUSTOMERS = IDS[:4], IDS[4:]
@@ -108,23 +105,14 @@ def test_after_any_changes_they_are_those_of_the_whole_ledger(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folding, "PAGE", 2)
-    with asyncio.Runner() as runner:
-        pool = runner.run(create_pool(make_settings(database_url=database_url)))
+    with running_pool(database_url) as (runner, pool):
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
+        @examples(40)
         @given(steps=st.lists(STEPS, min_size=5, max_size=30))
         def they_are(steps: Sequence[Any]) -> None:
             runner.run(play(pool, steps))
 
-        try:
-            they_are()
-        finally:
-            runner.run(pool.close())
+        they_are()
 
 
 async def sell(pool: Pool) -> None:

@@ -1,17 +1,15 @@
 """The ledger of the revenue says what a history says, in whatever order it was told."""
 
-import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.doctor.finding import Status
 from mpanel_billing.doctor.work import check_movements
 from mpanel_billing.mirror.snapshot import snapshot_of_answer
@@ -23,10 +21,8 @@ from mpanel_billing.revenue.folding import (
 )
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.revenue.examples import examples, running_pool
 from tests.revenue.histories import DAY, HISTORIES, START, Moment, event_of, ledger, live
-from tests.service import make_settings
-
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "25"))
 
 STATES = """
 SELECT r.at, r.billed, CASE WHEN r.billed THEN r.state END AS state
@@ -139,23 +135,14 @@ async def compare(inbox: Inbox, history: Mapping[str, Any], chance: Any) -> None
 
 
 def test_any_order_leaves_the_ledger_that_the_history_says(database_url: str) -> None:
-    with asyncio.Runner() as runner:
-        pool = runner.run(create_pool(make_settings(database_url=database_url)))
+    with running_pool(database_url) as (runner, pool):
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
+        @examples(25)
         @given(history=HISTORIES, chance=st.randoms(use_true_random=False))
         def it_is(history: Mapping[str, Any], chance: Any) -> None:
             runner.run(compare(Inbox(pool), history, chance))
 
-        try:
-            it_is()
-        finally:
-            runner.run(pool.close())
+        it_is()
 
 
 def sold(id_: str = "sub_1", **more: Any) -> dict[str, Any]:

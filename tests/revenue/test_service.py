@@ -1,23 +1,20 @@
 """The revenue that is kept as a sum is the revenue, whatever happens to subscriptions and when."""
 
 import asyncio
-import os
 import random
 from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from mpanel_billing.database.pool import Pool, create_pool
+from mpanel_billing.database.pool import Pool
 from mpanel_billing.revenue import service
 from mpanel_billing.revenue.service import fold_revenue
 from tests.revenue import shown_and_true_revenue
-from tests.service import make_settings
-
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "60"))
+from tests.revenue.examples import examples, running_pool
 
 SUBSCRIPTIONS = [f"00000000-0000-4000-8000-00000000000{n}" for n in range(4)]
 STATUSES = ["active", "past_due", "trialing", "canceled", None]
@@ -148,23 +145,14 @@ async def play(pool: Pool, steps: Sequence[Any]) -> None:
 
 
 def test_after_any_changes_it_is_what_it_is_from_scratch(database_url: str) -> None:
-    with asyncio.Runner() as runner:
-        pool = runner.run(create_pool(make_settings(database_url=database_url)))
+    with running_pool(database_url) as (runner, pool):
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
+        @examples(60)
         @given(steps=st.lists(STEPS, min_size=5, max_size=25))
         def it_is(steps: Sequence[Any]) -> None:
             runner.run(play(pool, steps))
 
-        try:
-            it_is()
-        finally:
-            runner.run(pool.close())
+        it_is()
 
 
 async def sell(pool: Pool, subscriptions: Sequence[str]) -> None:

@@ -1,8 +1,6 @@
 """`billing_tax` is what Stripe's documents say, to the minor unit, over random histories."""
 
-import asyncio
 import csv
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +9,17 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
-from mpanel_billing.database.pool import create_pool
 from mpanel_billing.database.queries import load_queries
 from tests import stripe_objects as made
 from tests.commands import run_command
 from tests.inbox import Inbox
 from tests.mirror.test_taken_back import credit_note
 from tests.mirror.test_taxes import tax
-from tests.service import make_settings
+from tests.revenue.examples import examples, running_pool
 
-EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "25"))
 T = 1_790_000_000
 DAY = 86_400
 RATES = {
@@ -269,23 +265,14 @@ async def compare(inbox: Inbox, sales: Any, order: Any) -> None:
 
 
 def test_billing_tax_is_what_the_documents_say(database_url: str) -> None:
-    with asyncio.Runner() as runner:
-        pool = runner.run(create_pool(make_settings(database_url=database_url)))
+    with running_pool(database_url) as (runner, pool):
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        )
+        @examples(25)
         @given(sales=SALES, order=some.randoms(use_true_random=False))
         def it_is(sales: Any, order: Any) -> None:
             runner.run(compare(Inbox(pool), sales, order))
 
-        try:
-            it_is()
-        finally:
-            runner.run(pool.close())
+        it_is()
 
 
 async def test_refunds_of_all_give_all_taxes_back(inbox: Inbox) -> None:
