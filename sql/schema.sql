@@ -3676,26 +3676,11 @@ BEGIN
         SELECT
             i.months,
             i.months = min(i.months) OVER () AS is_most_frequent,
-            array_agg(i.item ORDER BY i.position) AS items,
-            array_agg(i.product ORDER BY i.position) AS products,
-            array_agg(i.currency ORDER BY i.position) AS currencies,
-            array_agg(i.amount ORDER BY i.position) AS amounts
-        FROM (
-            SELECT
-                listed.position,
-                listed.item ->> 'item' AS item,
-                listed.item ->> 'product' AS product,
-                listed.item ->> 'currency' AS currency,
-                coalesce((listed.item ->> 'amount')::numeric * (listed.item ->> 'quantity')::numeric, 0) AS amount,
-                ((listed.item ->> 'count')::integer * CASE listed.item ->> 'interval'
-                    WHEN 'year' THEN 12
-                    WHEN 'month' THEN 1
-                    WHEN 'week' THEN 12 / 52.0
-                    WHEN 'day' THEN 12 / 365.0
-                END)::numeric AS months
-            FROM jsonb_array_elements(state -> 'items') WITH ORDINALITY AS listed (item, position)
-        ) AS i
-        WHERE i.months IS NOT NULL
+            array_agg(i.item ORDER BY i.place) AS items,
+            array_agg(i.product ORDER BY i.place) AS products,
+            array_agg(i.currency ORDER BY i.place) AS currencies,
+            array_agg(i.amount ORDER BY i.place) AS amounts
+        FROM billing_revenue_items_v1(state) AS i
         GROUP BY i.months
     LOOP
         amounts := term.amounts;

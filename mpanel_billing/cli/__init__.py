@@ -62,7 +62,7 @@ SENTENCES = {
     "catalog": "The catalogue: check its file, apply it to the database, push it to Stripe.",
     "events": "List, show and replay Stripe events.",
     "provision": "Inspect provisioning, and get it unstuck.",
-    "domains": "Domains: who has which name, and how far its registration is.",
+    "domains": "Domains: who has which name, and the state of its registration.",
     "find": "Find customers by any id, an e-mail address, a domain or a name.",
     "customers": "Show a customer; export or erase what is held about a person (docs/privacy.md).",
     "refund": "Refund what was paid of an invoice, or a part of it, to where it came from.",

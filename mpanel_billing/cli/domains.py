@@ -1,4 +1,4 @@
-"""`mpanel-billing domains`: who has which name, and how far its registration is."""
+"""`mpanel-billing domains`: who has which name, and the state of its registration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from mpanel_billing.errors import NotFoundError
 from mpanel_billing.settings import Settings, load_settings
 
 app = typer.Typer(
-    help="Domains: who has which name, and how far its registration is.", no_args_is_help=True
+    help="Domains: who has which name, and the state of its registration.", no_args_is_help=True
 )
 
 

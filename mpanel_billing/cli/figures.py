@@ -70,7 +70,7 @@ def all_figures() -> None:
 def movements(*, first: First = None, last: Last = None, by: By = "month", into: In = None) -> None:
     """Print how the monthly recurring revenue changed, of the periods that begin in these months.
 
-    Opening and movements are the closing. Amounts are in the currency's units. All currencies as
+    Opening plus movements equals closing. Amounts are in the currency's units. All currencies as
     one have a further movement, `exchange`: what rates have changed.
     """
     livemode = load_settings().livemode

@@ -253,7 +253,7 @@ async def _write_desired(
     desired: Desired,
     drivers: Mapping[str, str],
 ) -> Mapping[str, Service]:
-    """Store what each service should be, and have domains that are paid for seen to."""
+    """Store what each service should be; have the registrar called for domains that are paid."""
     registrar = provisioning.drivers.registrar
     names = work.registrar_domains if registrar else ()
     names = work.paid_for(names, is_order_paid=desired.orders_domains)

@@ -114,7 +114,7 @@ class Work:
     def tenant_domain_mode(self) -> str:
         """How the hosting service gets the tenant's domain.
 
-        `later`: it has a name in our zone for now. One that a registrar's driver sees to is
+        `later`: it has a name in our zone for now. One that a registrar's driver manages is
         `existing` there.
         """
         name, mode = self.own_domain, self.domain_mode or "later"
@@ -197,7 +197,7 @@ class Work:
         return name is not None and self.domain_states.get(name) in _HELD
 
     def _is_the_registrars(self, name: str) -> bool:
-        """Whether a registrar's driver sees to it: exactly one does, the first that was told."""
+        """Whether a registrar's driver manages it: exactly one does, the first that was told."""
         told = (service.desired_domains for service in self.services.values())
         return name in self.at_registrar or (
             self.has_registrar and all(name not in names for names in told)

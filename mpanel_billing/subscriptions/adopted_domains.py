@@ -82,4 +82,4 @@ async def _require_untouched(conn: Connection, wanted: Adoption, live: UUID) -> 
     if owner.customer_id != wanted.customer_id:
         raise ConflictError(f"{wanted.name.unicode} is customer {owner.customer_id}'s.")
     if owner.driver is not None:
-        raise ConflictError(f"The driver {owner.driver} sees to {wanted.name.unicode} already.")
+        raise ConflictError(f"The driver {owner.driver} manages {wanted.name.unicode} already.")

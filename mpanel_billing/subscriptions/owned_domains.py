@@ -141,7 +141,7 @@ async def renew_paid(mirror: Mirror, request: DomainRequest, *, until: datetime)
         due = await order_renewal(conn, domain.id, until)
         if due is None:
             raise ConflictError(
-                f"{domain.name} cannot be renewed: no registrar sees to it, it is not registered,"
+                f"{domain.name} cannot be renewed: no registrar manages it, it is not registered,"
                 " or it is paid for as long already (see `domains show`).",
                 code="not_renewable",
             )

@@ -1,6 +1,6 @@
 """Choose another name in place of one that could not be obtained.
 
-What was paid for the lost one goes back on its own (`lost_domains`). The new one is quoted, and
+What was paid for the lost one is refunded on its own (`lost_domains`). The new one is quoted, and
 charged by an invoice of its own: its first year is a row of `billing_domain_renewals` like each
 further one. Only when that is paid, or at once if nothing is to be paid, is the order for the new
 name; then the worker decides of it as of any that was ordered.
@@ -272,9 +272,9 @@ async def _keep_auth_code(conn: Connection, codes: AuthCodes | None, offer: _Off
 
 
 async def put_in_place(conn: Connection, id_: UUID) -> None:
-    """Have the order be for a chosen name, and the worker see to it.
+    """Have the order be for a chosen name, and the worker get it.
 
-    Nothing, if the subscription has ended: what was paid goes back.
+    Nothing, if the subscription has ended: what was paid is refunded.
     """
     subscription_id = await replacements.put_in_place(conn, id_)
     if subscription_id is None:

@@ -88,7 +88,7 @@ def register(queue: PgQueuer, provisioning: Provisioning, progress: Progress) ->
 
 
 def register_domains(queue: PgQueuer, registering: Registering, progress: Progress) -> None:
-    """Register the job that sees to one domain at its registrar."""
+    """Register the job that manages one domain at its registrar."""
 
     async def see_to(id_: str) -> None:
         await see_to_domain(registering, UUID(id_))

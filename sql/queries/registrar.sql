@@ -1,4 +1,4 @@
--- Domains that a registrar sees to. A run of the worker has the row's lease: only it changes what is known
+-- Domains that a registrar manages. A run of the worker has the row's lease: only it changes what is known
 -- of the registrar. Whoever else changes something has the run after it look again (version).
 
 -- Tables: billing_registrar_calls

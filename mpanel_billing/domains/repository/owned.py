@@ -130,7 +130,7 @@ async def find_live(conn: Connection, name: DomainName) -> UUID | None:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a domain is, and the driver that sees to it."""
+    """Whose a domain is, and the driver that manages it."""
 
     customer_id: UUID | None
     driver: str | None
@@ -227,7 +227,7 @@ async def adopt_domain(
 
 
 async def take_in(conn: Connection, id_: UUID, found: AtRegistrar) -> None:
-    """Have a registrar's driver see to a row from before there was one."""
+    """Have a registrar's driver manage a row from before there was one."""
     await _queries.take_in.execute(
         conn,
         id=id_,

@@ -113,7 +113,7 @@ class Server:
 class Drivers:
     """The drivers of a process: those of `by_type`, else the fallback.
 
-    `pools`: the servers by name of product types that have several. `registrar` sees to domains;
+    `pools`: the servers by name of product types that have several. `registrar` manages domains;
     None: the hosting service does.
     """
 

@@ -56,7 +56,7 @@ _YEAR = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A row of `billing_domains` that a registrar sees to.
+    """A row of `billing_domains` that a registrar manages.
 
     `pending` is a command whose outcome is unknown. `is_confirmed`: the registrar has taken the
     order for it. `has_auth_code`: one was handed in, and not used yet. `needs`: what the registrar

@@ -221,7 +221,7 @@ async def order_renewal(conn: Connection, id_: UUID, paid_until: datetime) -> in
 
 
 async def look_again(conn: Connection, name: DomainName, id_: UUID | None = None) -> UUID | None:
-    """Have the worker look at a name now, whatever was refused; None if no registrar sees to it.
+    """Have the worker look at a name now, whatever was refused; None if no registrar manages it.
 
     `id_`: only if this row has the name.
     """

@@ -1,4 +1,4 @@
-"""Have the worker see to a domain again, as an operator asks for it."""
+"""Have the worker look at a domain again, at an operator's request."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ async def retry_domain(pool: Pool, name: DomainName, by: Actor, only: UUID | Non
         id_ = await repository.look_again(conn, name, only) or await retry_refund(conn, name, only)
         if id_ is None:
             raise ConflictError(
-                f"No registrar sees to {name.unicode}, and no refund of it has failed (see"
+                f"No registrar manages {name.unicode}, and no refund of it has failed (see"
                 " `domains show`)."
             )
         target, details = Target("domain", str(id_)), {"domain": name.ascii}
