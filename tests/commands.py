@@ -35,3 +35,9 @@ def _run(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
         out.seek(0)
         err.seek(0)
         return Ended(int(status), out.read().decode(), err.read().decode())
+
+
+async def run(database_url: str, *words: str, **environment: str) -> tuple[int, str]:
+    """Run a command; return its exit status and what it wrote."""
+    ended = await run_command(database_url, *words, USER="grace", **environment)
+    return ended.status, ended.out + ended.err

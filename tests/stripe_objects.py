@@ -233,3 +233,55 @@ def sign(body: bytes, secret: str, *, at: float | None = None) -> str:
 def encoded(payload: object) -> bytes:
     """Return JSON as Stripe sends it."""
     return json.dumps(payload, indent=2).encode()
+
+
+def credit_note(id_: str, invoice: str, **more: Any) -> dict[str, Any]:
+    """A credit note of an invoice that was paid: to the balance, unless it says otherwise."""
+    return {
+        "id": id_,
+        "object": "credit_note",
+        "livemode": False,
+        "currency": "usd",
+        "customer": "cus_1",
+        "invoice": invoice,
+        "status": "issued",
+        "total": 100,
+        "pre_payment_amount": 0,
+        "post_payment_amount": 100,
+        "refunds": [],
+        "created": 1_790_000_000,
+        **more,
+    }
+
+
+def dispute(id_: str, payment_intent: str, **more: Any) -> dict[str, Any]:
+    """A chargeback of a payment."""
+    return {
+        "id": id_,
+        "object": "dispute",
+        "livemode": False,
+        "amount": 799,
+        "balance_transactions": [{"fee": 1500, "currency": "usd"}],
+        "charge": "ch_1",
+        "currency": "usd",
+        "evidence_details": {"due_by": 1_790_086_400, "submission_count": 0},
+        "is_charge_refundable": False,
+        "payment_intent": payment_intent,
+        "reason": "fraudulent",
+        "status": "needs_response",
+        "created": 1_790_000_005,
+        **more,
+    }
+
+
+def tax(amount: int, taxable: int | None, **more: Any) -> dict[str, Any]:
+    """A tax as Stripe sends it now."""
+    return {
+        "amount": amount,
+        "tax_behavior": "exclusive",
+        "tax_rate_details": {"tax_rate": "txr_1"},
+        "taxability_reason": "standard_rated",
+        "taxable_amount": taxable,
+        "type": "tax_rate_details",
+        **more,
+    }

@@ -6,8 +6,8 @@ from typing import Any
 
 from tests import stripe_objects as made
 from tests.convergence.life import MONTH, PRICES, Life
-from tests.mirror.test_taken_back import credit_note
-from tests.mirror.test_taken_back import dispute as disputed
+from tests.stripe_objects import credit_note
+from tests.stripe_objects import dispute as disputed
 
 # What is bought.
 

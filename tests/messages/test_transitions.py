@@ -12,7 +12,7 @@ from mpanel_billing.messages.repository import record_expiring_cards
 from tests import stripe_objects as made
 from tests.inbox import Inbox
 from tests.messages.conftest import Panel
-from tests.mirror.test_taken_back import credit_note, dispute
+from tests.stripe_objects import credit_note, dispute
 
 NOW = int(time.time())
 MONTH = 30 * 86_400

@@ -9,48 +9,10 @@ import pytest
 
 from tests import stripe_objects as made
 from tests.inbox import Inbox
+from tests.stripe_objects import credit_note, dispute
 
 T = 1_790_000_000
 Told = tuple[str, dict[str, Any], int]
-
-
-def credit_note(id_: str, invoice: str, **more: Any) -> dict[str, Any]:
-    """A credit note of an invoice that was paid: to the balance, unless it says otherwise."""
-    return {
-        "id": id_,
-        "object": "credit_note",
-        "livemode": False,
-        "currency": "usd",
-        "customer": "cus_1",
-        "invoice": invoice,
-        "status": "issued",
-        "total": 100,
-        "pre_payment_amount": 0,
-        "post_payment_amount": 100,
-        "refunds": [],
-        "created": T,
-        **more,
-    }
-
-
-def dispute(id_: str, payment_intent: str, **more: Any) -> dict[str, Any]:
-    """A chargeback of a payment."""
-    return {
-        "id": id_,
-        "object": "dispute",
-        "livemode": False,
-        "amount": 799,
-        "balance_transactions": [{"fee": 1500, "currency": "usd"}],
-        "charge": "ch_1",
-        "currency": "usd",
-        "evidence_details": {"due_by": T + 86_400, "submission_count": 0},
-        "is_charge_refundable": False,
-        "payment_intent": payment_intent,
-        "reason": "fraudulent",
-        "status": "needs_response",
-        "created": T + 5,
-        **more,
-    }
 
 
 def sale(name: str, subscription: str | None = None) -> list[Told]:

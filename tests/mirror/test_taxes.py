@@ -8,23 +8,10 @@ import pytest
 from mpanel_billing.mirror.types import normalise
 from tests import stripe_objects as made
 from tests.inbox import Inbox
-from tests.mirror.test_taken_back import credit_note
 from tests.mirror.test_types import TAX_ID, TAX_RATE
+from tests.stripe_objects import credit_note, tax
 
 T = 1_790_000_000
-
-
-def tax(amount: int, taxable: int | None, **more: Any) -> dict[str, Any]:
-    """A tax as Stripe sends it now."""
-    return {
-        "amount": amount,
-        "tax_behavior": "exclusive",
-        "tax_rate_details": {"tax_rate": "txr_1"},
-        "taxability_reason": "standard_rated",
-        "taxable_amount": taxable,
-        "type": "tax_rate_details",
-        **more,
-    }
 
 
 SHIFTED = {"taxability_reason": "reverse_charge"}

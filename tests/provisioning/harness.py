@@ -23,13 +23,13 @@ from mpanel_billing.subscriptions.pauses import turn_pauses
 from tests import stripe_objects as made
 from tests.convergence.stripe_stub import create_stripe_stub
 from tests.inbox import Inbox
-from tests.mirror.test_taken_back import credit_note, dispute
 from tests.provisioning.bulk_sales import open_shop
 from tests.provisioning.latest_stripe import LatestStripe
 from tests.provisioning.mirror_model import TERM, TYPES, Bought
 from tests.provisioning.reference_server import SECRET, TOKEN, ReferenceServer
 from tests.provisioning.world import HostedAccount, World
 from tests.service import make_settings
+from tests.stripe_objects import credit_note, dispute
 
 GRACE = timedelta(days=7)
 RETENTION = timedelta(days=30)

@@ -15,9 +15,9 @@ from mpanel_billing.provisioning.adoption import NotInspectedError
 from mpanel_billing.provisioning.drivers.registry import open_drivers
 from mpanel_billing.provisioning.operations import retry, settle_trouble
 from mpanel_billing.reconciliation.runs import RunRequest, mark_restored, open_run
+from tests.commands import run
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
-from tests.provisioning.test_cli import run
 from tests.service import make_settings
 
 BY = Actor("cli:tests@here")

@@ -10,9 +10,9 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.provisioning.late_payments import KeptPayment, keep_payments
 from tests import stripe_objects as made
-from tests.mirror.test_taken_back import credit_note
+from tests.commands import run
 from tests.provisioning.conftest import ProvisioningSystem
-from tests.provisioning.test_cli import run
+from tests.stripe_objects import credit_note
 
 
 def days_ago(days: float) -> int:

@@ -2,15 +2,9 @@
 
 import json
 
-from tests.commands import run_command
+from tests.commands import run
 from tests.provisioning.conftest import ProvisioningSystem
 from tests.provisioning.reference_server import ReferenceServer
-
-
-async def run(database_url: str, *words: str, **environment: str) -> tuple[int, str]:
-    """Run a command; return its exit status and what it wrote."""
-    ended = await run_command(database_url, *words, USER="grace", **environment)
-    return ended.status, ended.out + ended.err
 
 
 async def test_what_is_stuck_is_listed_and_retried(

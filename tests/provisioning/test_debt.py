@@ -14,7 +14,7 @@ from mpanel_billing.stripe_gateway.objects import Fetched, Resource
 from tests import stripe_objects as made
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
 from tests.provisioning.latest_stripe import LatestStripe
-from tests.provisioning.test_entitlement import DAY, ago, finalized, unix
+from tests.provisioning.times import DAY, ago, finalized, unix
 
 OVERDUE = GRACE.days + 1
 

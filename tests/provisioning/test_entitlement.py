@@ -12,21 +12,7 @@ from mpanel_billing.provisioning.leasing import take_lease
 from mpanel_billing.provisioning.repository import runs
 from tests import stripe_objects as made
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
-
-DAY = timedelta(days=1)
-
-
-def unix(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-def ago(days: float) -> int:
-    return unix(datetime.now(UTC) - days * DAY)
-
-
-def finalized(at: int) -> dict[str, Any]:
-    return {"created": at, "status_transitions": {"finalized_at": at, "paid_at": None}}
-
+from tests.provisioning.times import DAY, ago, finalized
 
 [PLAN] = items("starter_monthly_usd")
 

@@ -7,9 +7,9 @@ import pytest
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.provisioning import leniency, operations
+from tests.commands import run
 from tests.provisioning.conftest import GRACE, ProvisioningSystem, items
-from tests.provisioning.test_cli import run
-from tests.provisioning.test_entitlement import ago, finalized
+from tests.provisioning.times import ago, finalized
 
 GRACE_DAYS = GRACE.days
 

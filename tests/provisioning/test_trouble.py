@@ -19,9 +19,9 @@ from mpanel_billing.mirror.mirror import Mirror, request_refetch
 from mpanel_billing.provisioning import operations
 from mpanel_billing.provisioning.drift import find_drift, repair
 from tests import stripe_objects as made
-from tests.mirror.test_taken_back import dispute
 from tests.provisioning.conftest import ProvisioningSystem, items
-from tests.provisioning.test_entitlement import ago, finalized
+from tests.provisioning.times import ago, finalized
+from tests.stripe_objects import dispute
 
 System: TypeAlias = ProvisioningSystem
 World: TypeAlias = Callable[[System], Awaitable[None]]

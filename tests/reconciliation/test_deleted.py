@@ -12,8 +12,8 @@ from mpanel_billing.access.keys import create_key
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.reconciliation import deleted
+from tests.commands import run
 from tests.inline_worker import InlineWorker
-from tests.provisioning.test_cli import run
 from tests.provisioning.world import World
 from tests.reconciliation.conftest import Reconciler
 from tests.service import Service

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests import stripe_objects as made
+from tests.commands import run
 from tests.inbox import Inbox
-from tests.provisioning.test_cli import run
 from tests.reconciliation.conftest import Reconciler
 from tests.service import Service
 

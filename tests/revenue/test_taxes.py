@@ -16,9 +16,8 @@ from mpanel_billing.database.queries import load_queries
 from tests import stripe_objects as made
 from tests.commands import run_command
 from tests.inbox import Inbox
-from tests.mirror.test_taken_back import credit_note
-from tests.mirror.test_taxes import tax
 from tests.revenue.examples import examples, running_pool
+from tests.stripe_objects import credit_note, tax
 
 T = 1_790_000_000
 DAY = 86_400

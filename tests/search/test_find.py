@@ -11,9 +11,8 @@ from mpanel_billing.search.service import find
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.access.conftest import ADMIN_KEY, GRACE, bearer
-from tests.commands import run_command
+from tests.commands import run, run_command
 from tests.inline_worker import InlineWorker
-from tests.provisioning.test_cli import run
 from tests.service import Service, make_settings
 
 FIND = "/api/admin/find"

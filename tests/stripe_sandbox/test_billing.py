@@ -4,6 +4,7 @@ import pytest
 import stripe
 
 from stripe_sandbox import Dunning, SandboxConfig, WebhookTarget
+from tests.stripe_sandbox.calls import add_default_card
 from tests.stripe_sandbox.conftest import DAY, SECRET, START
 
 HOUR = 3600
@@ -552,13 +553,6 @@ async def test_resuming_with_a_declined_card_leaves_the_subscription_past_due(sh
     await shop.driver.replace_card(customer, "4000000000000341")
     resumed = await shop.api.v1.subscriptions.resume_async(paused.id)
     assert resumed.status == "past_due"
-
-
-async def add_default_card(shop, customer):
-    card = await shop.api.v1.payment_methods.attach_async("pm_card_visa", {"customer": customer})
-    await shop.api.v1.customers.update_async(
-        customer, {"invoice_settings": {"default_payment_method": card.id}}
-    )
 
 
 async def test_a_payment_saves_its_card_on_the_subscription_if_told(shop):

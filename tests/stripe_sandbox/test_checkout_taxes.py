@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.stripe_sandbox.calls import refused
 from tests.stripe_sandbox.test_automatic_tax import GERMANY, register, taxed_price
-from tests.stripe_sandbox.test_refusals import refused
 
 TAXED = {"automatic_tax": {"enabled": True}}
 AT_HOME = {

@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import ClientSession
 
-from tests.stripe_sandbox.test_refusals import customer_with_card, subscribe
+from tests.stripe_sandbox.calls import customer_with_card, subscribe
 
 CARD = {
     "cardNumber": "5555 5555 5555 4444",

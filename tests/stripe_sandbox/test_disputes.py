@@ -3,9 +3,9 @@
 import pytest
 import stripe
 
+from tests.stripe_sandbox.calls import refused
 from tests.stripe_sandbox.conftest import DAY
 from tests.stripe_sandbox.test_refunds_and_credit_notes import paid
-from tests.stripe_sandbox.test_refusals import refused
 
 
 async def disputed(shop, card: str):

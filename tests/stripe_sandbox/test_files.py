@@ -6,8 +6,8 @@ import pytest
 import stripe
 from aiohttp import ClientSession
 
+from tests.stripe_sandbox.calls import refused
 from tests.stripe_sandbox.conftest import DAY
-from tests.stripe_sandbox.test_refusals import refused
 
 PDF = b"%PDF-1.4 the contract"
 AUTH = {"Authorization": "Bearer sk_test_x"}

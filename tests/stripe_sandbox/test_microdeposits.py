@@ -4,9 +4,9 @@ import pytest
 import stripe
 
 from stripe_sandbox import Choices
+from tests.stripe_sandbox.calls import refused
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.test_portal_flows import read, send
-from tests.stripe_sandbox.test_refusals import refused
 
 BANK = "pm_usBankAccount_success"
 WAITS = {"us_bank_account": {"verification_method": "microdeposits"}}

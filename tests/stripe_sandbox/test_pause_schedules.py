@@ -3,10 +3,10 @@
 import pytest
 
 from stripe_sandbox import Dunning, SandboxConfig, WebhookTarget
+from tests.stripe_sandbox.calls import refused
 from tests.stripe_sandbox.conftest import DAY, SECRET, START
 from tests.stripe_sandbox.test_pauses_and_due_dates import MIDDLE, running
 from tests.stripe_sandbox.test_portal_flows import open_flow, read, send
-from tests.stripe_sandbox.test_refusals import refused
 
 FEBRUARY = START + 31 * DAY
 

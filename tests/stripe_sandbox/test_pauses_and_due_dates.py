@@ -4,8 +4,8 @@ import pytest
 import stripe
 
 from stripe_sandbox import Dunning, SandboxConfig, WebhookTarget
+from tests.stripe_sandbox.calls import customer_with_card, refused, subscribe
 from tests.stripe_sandbox.conftest import DAY, PENDING, SECRET, START
-from tests.stripe_sandbox.test_refusals import customer_with_card, refused, subscribe
 
 MIDDLE = START + 15 * DAY + DAY // 2
 """The middle of January."""

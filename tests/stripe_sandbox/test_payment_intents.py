@@ -4,7 +4,7 @@ import pytest
 import stripe
 from aiohttp import ClientSession
 
-from tests.stripe_sandbox.test_refusals import refused
+from tests.stripe_sandbox.calls import refused
 
 ONCE = {"amount": 2000, "currency": "usd"}
 

@@ -5,7 +5,7 @@ import stripe
 from aiohttp import ClientSession
 
 from stripe_sandbox.cards import TEST_CARDS
-from tests.stripe_sandbox.test_refusals import refused
+from tests.stripe_sandbox.calls import refused
 
 NUMBER = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.stripe_sandbox.calls import add_default_card
 from tests.stripe_sandbox.conftest import DAY, START
-from tests.stripe_sandbox.test_billing import add_default_card
 
 HOUR = 3600
 FAILS, PAYS = "4000000000000341", "4242424242424242"

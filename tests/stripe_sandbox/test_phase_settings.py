@@ -3,10 +3,9 @@
 import pytest
 
 from stripe_sandbox import Choices
+from tests.stripe_sandbox.calls import add_default_card, customer_with_card, refused, subscribe
 from tests.stripe_sandbox.conftest import DAY, START
 from tests.stripe_sandbox.test_automatic_tax import GERMANY, register, taxed_price
-from tests.stripe_sandbox.test_billing import add_default_card
-from tests.stripe_sandbox.test_refusals import customer_with_card, refused, subscribe
 
 FEBRUARY = START + 31 * DAY
 ON, OFF = ({"automatic_tax": {"enabled": enabled}} for enabled in (True, False))

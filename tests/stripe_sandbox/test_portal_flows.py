@@ -6,8 +6,8 @@ import pytest
 import stripe
 from aiohttp import ClientSession
 
+from tests.stripe_sandbox.calls import customer_with_card, subscribe
 from tests.stripe_sandbox.test_customer_pages import CARD, post
-from tests.stripe_sandbox.test_refusals import customer_with_card, subscribe
 
 THANKS = {"type": "redirect", "redirect": {"return_url": "https://shop.example/thanks"}}
 ASKING = {**CARD, "cardNumber": "4000 0027 6000 3184"}

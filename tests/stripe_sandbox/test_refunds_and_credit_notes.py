@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.stripe_sandbox.calls import refused
 from tests.stripe_sandbox.conftest import DAY, PENDING, START
-from tests.stripe_sandbox.test_refusals import refused
 
 
 async def paid(api, card: str = "pm_card_visa", amount: int = 2000):

@@ -4,29 +4,10 @@ import pytest
 import stripe
 from aiohttp import ClientSession
 
+from tests.stripe_sandbox.calls import customer_with_card, refused, subscribe
 from tests.stripe_sandbox.conftest import DAY, START
 
 MONTH = {"interval": "month"}
-
-
-async def customer_with_card(shop, **params):
-    customer = await shop.api.v1.customers.create_async(params)
-    card = await shop.driver.replace_card(customer.id)
-    return customer.id, card
-
-
-async def subscribe(shop, customer, *prices, **params):
-    items = [{"price": shop.prices[name]} for name in prices or ["monthly"]]
-    return await shop.api.v1.subscriptions.create_async(
-        {"customer": customer, "items": items, **params}
-    )
-
-
-def refused(sentence, param=None):
-    def check(error):
-        return param is None or error.param == param
-
-    return pytest.raises(stripe.InvalidRequestError, match=sentence, check=check)
 
 
 async def test_a_customer_has_one_currency_at_a_time(shop):

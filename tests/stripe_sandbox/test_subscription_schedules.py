@@ -4,8 +4,8 @@ import pytest
 import stripe
 
 from stripe_sandbox import Choices, SandboxConfig, WebhookTarget
+from tests.stripe_sandbox.calls import refused, subscribe
 from tests.stripe_sandbox.conftest import DAY, SECRET, START, Shop
-from tests.stripe_sandbox.test_refusals import refused, subscribe
 
 MANAGED = (
     "The subscription is managed by the subscription schedule `{}`, and updating any cancelation "

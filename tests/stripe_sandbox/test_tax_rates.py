@@ -3,8 +3,8 @@
 import pytest
 import stripe
 
+from tests.stripe_sandbox.calls import add_default_card
 from tests.stripe_sandbox.conftest import DAY, PENDING, START
-from tests.stripe_sandbox.test_billing import add_default_card
 
 
 async def rate(shop, percentage=20.0, *, inclusive=False) -> str:

@@ -4,8 +4,8 @@ import pytest
 import stripe
 
 from stripe_sandbox.billing.amounts import amount_of
+from tests.stripe_sandbox.calls import add_default_card
 from tests.stripe_sandbox.conftest import DAY, START
-from tests.stripe_sandbox.test_billing import add_default_card
 
 TIERS = [
     {"unit_amount": 500, "flat_amount": 1000, "up_to": 5},

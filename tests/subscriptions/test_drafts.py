@@ -8,7 +8,7 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.errors import ConflictError, NotFoundError, PaymentFailedError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.subscriptions.drafts import collect_draft
-from tests.provisioning.test_cli import run
+from tests.commands import run
 from tests.subscriptions.conftest import NO_FUNDS_LATER, Backend
 
 GRACE = Actor("cli:grace@panel")

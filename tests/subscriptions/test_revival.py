@@ -9,7 +9,7 @@ import stripe
 
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.subscriptions import has_coupon
-from tests.provisioning.test_cli import run
+from tests.commands import run
 from tests.service import make_settings
 from tests.subscriptions.conftest import GOOD_CARD, KEY, Answer, Backend
 from tests.subscriptions.test_after_end import RETENTION_IS_OVER, Ended

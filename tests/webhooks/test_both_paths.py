@@ -27,8 +27,8 @@ from mpanel_billing.webhooks.prepared import prepare_event
 from mpanel_billing.webhooks.recent import RecentInvoices
 from tests import stripe_objects as made
 from tests.convergence.news import TOLD as TOLD_OF_ALL
-from tests.mirror.test_taken_back import credit_note, dispute
 from tests.postgres import Databases
+from tests.stripe_objects import credit_note, dispute
 
 EXAMPLES = int(os.environ.get("BOTH_WAYS_EXAMPLES", "15"))
 NOW = 1_790_000_000
