@@ -25,6 +25,12 @@ OneSubscription = Annotated[
     str | None, typer.Option("--subscription", metavar="ID", help="Our id, or Stripe's (sub_...).")
 ]
 All = Annotated[bool, typer.Option("--all", help="All that Stripe bills.")]
+Notice = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=730, help="Notify those who would pay more, this many days before they do."
+    ),
+]
 
 
 def enable(
@@ -32,12 +38,7 @@ def enable(
     product: OfProduct = None,
     subscription: OneSubscription = None,
     all_: All = False,
-    notice: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=730, help="Notify those who would pay more, this many days before they do."
-        ),
-    ] = None,
+    notice: Notice = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what it does to each next invoice.")
     ] = False,

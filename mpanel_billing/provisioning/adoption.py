@@ -6,10 +6,10 @@ import asyncpg
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import BillingError, ConflictError
-from mpanel_billing.provisioning.desired import resources_by_type
 from mpanel_billing.provisioning.drivers.protocol import Account, Found
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease
+from mpanel_billing.provisioning.product_resources import resources_by_type
 from mpanel_billing.provisioning.repository import accounts
 from mpanel_billing.provisioning.service_state import Service
 from mpanel_billing.provisioning.work import Work

@@ -7,10 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
+
+from mpanel_billing.provisioning.product_resources import (
+    Included,
+    Resources,
+    is_number,
+    resources_by_type,
+)
 
 DesiredState = Literal["active", "suspended", "terminated"]
-Resources = Mapping[str, Any]
 
 
 class Phase(StrEnum):
@@ -48,15 +54,6 @@ class Policy:
     suspend_paused_collection: bool = False
     void_invoices_at_end: bool = True
     suspend_disputed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Included:
-    """A catalogue product among the subscription's items."""
-
-    product_types: tuple[str, ...]
-    resources: Resources = field(default_factory=dict)
-    quantity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,32 +168,6 @@ def desired_services(subscription: Entitlement, policy: Policy, now: datetime) -
         wakes.append(wake)
     orders_domains = verdict.phase is Phase.ACTIVE and subscription.order_paid
     return Desired(verdict.phase, services, _next(wakes, now), verdict.reason, orders_domains)
-
-
-def resources_by_type(items: Iterable[Included]) -> dict[str, Resources]:
-    """Add up the items' resources by product type: numbers times quantity; else the first wins."""
-    totals: dict[str, dict[str, Any]] = {}
-    for item in items:
-        for product_type in item.product_types if item.quantity > 0 else ():
-            total = totals.setdefault(product_type, {})
-            for name, value in item.resources.items():
-                if _is_number(value):
-                    total[name] = total.get(name, 0) + value * item.quantity
-                else:
-                    total.setdefault(name, value)
-    return dict(totals)
-
-
-def is_less(before: Resources, after: Resources) -> bool:
-    """Return whether something that has a number becomes less, or goes."""
-    return any(
-        _is_number(value) and not (_is_number(after.get(name)) and after[name] >= value)
-        for name, value in before.items()
-    )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +299,7 @@ class _Moment:
         kept = dict(existing.resources)
         for name, value in (included or {}).items():
             known = kept.get(name)
-            if _is_number(value) and _is_number(known):
+            if is_number(value) and is_number(known):
                 kept[name] = max(value, known)
             else:
                 kept.setdefault(name, value)

@@ -12,7 +12,6 @@ from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.encryption import Vault
 from mpanel_billing.jobs.backoff import retry_seconds
 from mpanel_billing.provisioning.access_data import keep_access_data
-from mpanel_billing.provisioning.desired import is_less
 from mpanel_billing.provisioning.drivers.protocol import (
     Account,
     DoesNotFit,
@@ -27,6 +26,7 @@ from mpanel_billing.provisioning.drivers.protocol import (
 from mpanel_billing.provisioning.drivers.registry import Drivers, LimitedDriver
 from mpanel_billing.provisioning.lease import Lease, LeaseLostError
 from mpanel_billing.provisioning.placement import note_answer, place_account
+from mpanel_billing.provisioning.product_resources import is_less
 from mpanel_billing.provisioning.repository import accounts
 from mpanel_billing.provisioning.service_state import Action, Service, supersede_pending
 from mpanel_billing.telemetry.counters import count_driver_call

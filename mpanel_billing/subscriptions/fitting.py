@@ -2,9 +2,9 @@
 
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.errors import ConflictError, ServiceUnreachableError
-from mpanel_billing.provisioning.desired import is_less
 from mpanel_billing.provisioning.drivers.protocol import DoesNotFit, Unknown
 from mpanel_billing.provisioning.drivers.registry import Drivers
+from mpanel_billing.provisioning.product_resources import is_less
 from mpanel_billing.provisioning.repository.accounts import HeldAccount, list_held
 from mpanel_billing.subscriptions.item_changes import PlanChange
 from mpanel_billing.subscriptions.records import Subscription

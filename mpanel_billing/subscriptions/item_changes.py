@@ -17,7 +17,7 @@ from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.catalogue.quantities import refuse_quantity, refuse_unordered
 from mpanel_billing.checkout.session_params import LONGEST_METADATA_VALUE, CatalogueNotPushedError
 from mpanel_billing.errors import ConflictError, InvalidRequestError
-from mpanel_billing.provisioning.desired import Included, Resources, resources_by_type
+from mpanel_billing.provisioning.product_resources import Included, Resources, resources_by_type
 from mpanel_billing.subscriptions.records import Item, Subscription
 from mpanel_billing.subscriptions.timing import When, end_of_term, waits
 

@@ -11,13 +11,12 @@ from mpanel_billing.provisioning.desired import (
     DesiredService,
     Entitlement,
     Existing,
-    Included,
     Leniency,
     Phase,
     Policy,
     desired_services,
-    resources_by_type,
 )
+from mpanel_billing.provisioning.product_resources import Included, resources_by_type
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

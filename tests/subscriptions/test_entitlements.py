@@ -8,8 +8,9 @@ import pytest
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.keys import create_key
-from mpanel_billing.provisioning.desired import Entitlement, Existing, Included, Phase, Policy
+from mpanel_billing.provisioning.desired import Entitlement, Existing, Phase, Policy
 from mpanel_billing.provisioning.operations import suspend
+from mpanel_billing.provisioning.product_resources import Included
 from mpanel_billing.provisioning.repository.entitlements import Held
 from mpanel_billing.subscriptions.entitlements import Granted, decide
 from tests.subscriptions.conftest import BEARER, Backend

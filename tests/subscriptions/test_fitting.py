@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mpanel_billing.provisioning.desired import is_less
+from mpanel_billing.provisioning.product_resources import is_less
 from mpanel_billing.settings import Settings
 from tests.provisioning.reference_server import ReferenceServer
 from tests.service import make_settings

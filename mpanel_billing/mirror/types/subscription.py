@@ -1,8 +1,8 @@
-"""Subscriptions and their items."""
+"""Subscriptions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from mpanel_billing.mirror.differences import (
@@ -29,11 +29,15 @@ from mpanel_billing.mirror.types.discount import (
     read_discounts,
 )
 from mpanel_billing.mirror.types.lost_order import LostOrder, read_lost_order
+from mpanel_billing.mirror.types.subscription_items import (
+    ItemFacts,
+    entitled_items,
+    item_differences,
+    read_items,
+    with_all_items,
+)
 from mpanel_billing.money import to_decimal
 from mpanel_billing.stripe_gateway.objects import Resource
-
-if TYPE_CHECKING:  # loading the SDK takes longer than most commands
-    from mpanel_billing.stripe_gateway.gateway import StripeGateway
 
 _ROWS = UUID("5e2a4f0c-6d3b-5b0e-9a57-5d1b8c0f7e21")
 """Namespace of the ids of rows that are made for Stripe's objects.
@@ -41,21 +45,6 @@ _ROWS = UUID("5e2a4f0c-6d3b-5b0e-9a57-5d1b8c0f7e21")
 Derived ids: a row that was lost with a backup comes back under its own id, by which the services
 know its accounts.
 """
-
-
-class ItemFacts(NamedTuple):
-    """One item of a subscription."""
-
-    stripe_subscription_item_id: str
-    stripe_price_id: str | None
-    stripe_product_id: str | None
-    quantity: int | None
-    unit_amount: int | None
-    currency: str
-    recurring_interval: str | None
-    interval_count: int | None
-    current_period_start: datetime | None
-    current_period_end: datetime | None
 
 
 class SubscriptionFacts(NamedTuple):
@@ -117,7 +106,7 @@ def _state(stripe_status: str) -> State:
 
 
 def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
-    items = tuple(_items(fields).values())
+    items = tuple(read_items(fields))
     starts = present(item.current_period_start for item in items)
     ends = present(item.current_period_end for item in items)
     first = items[0] if items else None
@@ -154,45 +143,6 @@ def _read(fields: Fields, livemode: bool) -> SubscriptionFacts:
     )
 
 
-def _items(fields: Fields) -> Mapping[str, ItemFacts]:
-    """Return the items by id: one that is listed twice counts once."""
-    items = (_item(item, fields) for item in fields.children("items"))
-    return {item.stripe_subscription_item_id: item for item in items}
-
-
-def _item(item: Fields, subscription: Fields) -> ItemFacts:
-    price = item.child("price")
-    price = price if price.values else item.child("plan")
-    recurring = price.child("recurring")
-    recurring = recurring if recurring.values else price
-    return ItemFacts(
-        stripe_subscription_item_id=item.require_id(),
-        stripe_price_id=item.reference("price") or item.reference("plan"),
-        stripe_product_id=price.reference("product"),
-        quantity=item.whole("quantity"),
-        unit_amount=price.whole("unit_amount" if "unit_amount" in price.values else "amount"),
-        currency=currency_code(price.text("currency") or subscription.text("currency")),
-        recurring_interval=recurring.text("interval"),
-        interval_count=recurring.whole("interval_count"),
-        current_period_start=item.moment("current_period_start")
-        or subscription.moment("current_period_start"),
-        current_period_end=item.moment("current_period_end")
-        or subscription.moment("current_period_end"),
-    )
-
-
-async def _with_all_items(
-    stripe: "StripeGateway", stripe_object: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """A response carries ten items at most, and of their discounts only the ids."""
-    items = Fields(stripe_object).child("items")
-    discounted = any(item.values.get("discounts") for item in items.children("data"))
-    if not items.flag("has_more") and not discounted:
-        return stripe_object
-    complete = await stripe.list_subscription_items(stripe_object["id"])
-    return {**stripe_object, "items": {**items.values, "data": complete, "has_more": False}}
-
-
 def _lock_keys(facts: SubscriptionFacts) -> Iterable[LockKey]:
     yield ("sub", facts.object_id)
     yield ("cus", facts.stripe_customer_id)
@@ -209,24 +159,11 @@ def _anonymous(facts: SubscriptionFacts) -> SubscriptionFacts:
 def _columns(facts: SubscriptionFacts) -> Mapping[str, Any]:
     return {
         "items": [item._asdict() for item in facts.items],
-        "entitled_items": _entitled(facts.items),
+        "entitled_items": entitled_items(facts.items),
         "discounts": [discount._asdict() for discount in facts.discounts],
         "price": to_decimal(facts.amount, facts.currency),
         "lost_order": None,
     }
-
-
-def _entitled(items: Iterable[ItemFacts]) -> Sequence[Mapping[str, Any]]:
-    """Return what services depend on, in an order that the same items always have."""
-    return [
-        {
-            "item": item.stripe_subscription_item_id,
-            "price": item.stripe_price_id,
-            "product": item.stripe_product_id,
-            "quantity": item.quantity,
-        }
-        for item in sorted(items)
-    ]
 
 
 def _place(
@@ -272,15 +209,13 @@ _LEFT_OUT = IDENTITY | {
 }
 _COMPARED = compared_fields(SubscriptionFacts, _LEFT_OUT)
 
-_COMPARED_OF_ITEM = tuple(
-    name for name in ItemFacts._fields if name != "stripe_subscription_item_id"
-)
-
 
 def _differences(facts: SubscriptionFacts, row: Row) -> Iterable[Difference]:
     yield from differing_fields(facts, row, _COMPARED)
     yield from _pause_differences(facts, row["paused_since"])
-    yield from _item_differences(facts, row["items"] or [])
+    yield from item_differences(
+        facts.items, row["items"] or [], items_complete=facts.items_complete
+    )
     yield from discount_differences(
         facts.discounts, row["discounts"] or [], items_complete=facts.items_complete
     )
@@ -292,35 +227,6 @@ def _pause_differences(facts: SubscriptionFacts, ours: datetime | None) -> Itera
     found = facts.paused_at or facts.current_period_start
     if ours != found:
         yield Difference("paused_at", as_text(ours), as_text(found))
-
-
-def _item_differences(
-    facts: SubscriptionFacts, rows: Sequence[Mapping[str, Any]]
-) -> Iterator[Difference]:
-    ours = {row["stripe_subscription_item_id"]: row for row in rows}
-    for item in facts.items:
-        place = f"items.{item.stripe_subscription_item_id}"
-        row = ours.pop(item.stripe_subscription_item_id, None)
-        if row is None:
-            yield Difference(place, None, item.stripe_price_id)
-        else:
-            yield from _item_fields(place, item, row)
-    if facts.items_complete:
-        for id_, row in ours.items():
-            yield Difference(f"items.{id_ or 'ordered'}", row["stripe_price_id"], None)
-
-
-def _item_fields(place: str, item: ItemFacts, row: Mapping[str, Any]) -> Iterator[Difference]:
-    for name in _COMPARED_OF_ITEM:
-        ours, found = row[name], getattr(item, name)
-        if ours != (int(found.timestamp()) if isinstance(found, datetime) else found):
-            yield Difference(f"{place}.{name}", as_text(_as_moment(name, ours)), as_text(found))
-
-
-def _as_moment(name: str, value: Any) -> Any:
-    """Read the Unix seconds in which an item's row has its period."""
-    is_moment = name.startswith("current_period") and value is not None
-    return datetime.fromtimestamp(value, UTC) if is_moment else value
 
 
 SUBSCRIPTION = MirroredType(
@@ -355,5 +261,5 @@ SUBSCRIPTION = MirroredType(
     columns=_columns,
     place=_place,
     new_ids=_new_ids,
-    complete=_with_all_items,
+    complete=with_all_items,
 )

@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
-from mpanel_billing.provisioning.desired import Entitlement, Existing, Included, Leniency
+from mpanel_billing.provisioning.desired import Entitlement, Existing, Leniency
+from mpanel_billing.provisioning.product_resources import Included
 from mpanel_billing.provisioning.repository.accounts import moment_of, service_of
 from mpanel_billing.provisioning.service_state import Service
 
