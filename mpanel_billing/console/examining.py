@@ -31,7 +31,7 @@ class Examination:
 
 
 class Examiner:
-    """Examines, one request at a time; those that come meanwhile get the same answer."""
+    """Examines, one request at a time; those that come meanwhile get the same result."""
 
     def __init__(self) -> None:
         """Begin with nothing known."""

@@ -246,7 +246,7 @@ async def _await_parts(parts: Iterable[Coroutine[Any, Any, object]], until: str)
 
 
 async def _wait_for_answer(name: str, url: str, status: int | None = None) -> None:
-    """Return once the address answers (with that status); NotReadyError after a while."""
+    """Return once the address responds (with that status); NotReadyError after a while."""
     try:
         async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as client:
             while True:  # nothing signals that another process has begun to listen

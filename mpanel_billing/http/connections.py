@@ -3,7 +3,7 @@
 aiohttp waits for the headers of a request as long as for the next request, and answers a request
 that it cannot parse by itself: with a traceback in the log, and with what was sent in the response.
 
-A direct route is answered without a task, a request and a response of aiohttp's, which cost more
+A direct route responds without a task, a request and a response of aiohttp's, which cost more
 than what most webhooks need (docs/decisions/0039-webhooks-without-a-task.md).
 """
 

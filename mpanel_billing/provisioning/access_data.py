@@ -1,6 +1,6 @@
-"""Access data that services answer when they have made an account: kept, and handed out once.
+"""Access data that services return when they have made an account: kept, and handed out once.
 
-It is encrypted at rest, and is in no event, log, audit entry or public answer.
+It is encrypted at rest, and is in no event, log, audit entry or public response.
 """
 
 import json
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 async def keep_access_data(
     pool: Pool, vault: Vault, lease: Lease, command: DriverCommand, result: Result
 ) -> None:
-    """Keep what the service has answered to a create; without ENCRYPTION_KEYS it is dropped."""
+    """Keep what the service returned for a create; without ENCRYPTION_KEYS it is dropped."""
     if not isinstance(result, Done) or result.access is None or command.action != "create":
         return
     if not vault.has_keys:

@@ -105,7 +105,7 @@ async def place_account(
 
 
 async def note_answer(pool: Pool, product_type: str, server: str | None, result: Result) -> None:
-    """Record whether a server has answered: after three unknown outcomes in a row it is failing."""
+    """Record whether a server responded: after three unknown outcomes in a row it is failing."""
     if server is None:
         return
     error = quote(result.error) if isinstance(result, Unsettled) else None

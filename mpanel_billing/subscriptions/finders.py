@@ -1,4 +1,4 @@
-"""How the worker finds at Stripe what a request without an answer has made, by its kind."""
+"""How the worker finds at Stripe what a request without a response has made, by its kind."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

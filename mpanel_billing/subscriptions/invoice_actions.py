@@ -228,7 +228,7 @@ def require_possible(invoice: Invoice, verb: Verb) -> None:
 
 async def _send(mirror: Mirror, change: Change, stripe_id: str, params: Mapping[str, Any]) -> None:
     if change.kind == "delete_invoice":
-        with suppress(StripeObjectMissingError):  # deleted before, without an answer
+        with suppress(StripeObjectMissingError):  # deleted before, and the response was lost
             await delete_draft(mirror.stripe, stripe_id)
         await mirror.refresh_or_bury("invoice", stripe_id)
         return

@@ -207,7 +207,7 @@ def _unknown() -> NotFoundError:
 
 async def _withdraw(mirror: Mirror, held: Subscription, charge_id: str) -> None:
     try:
-        with suppress(StripeObjectMissingError):  # withdrawn before, without an answer
+        with suppress(StripeObjectMissingError):  # withdrawn before, and the response was lost
             await delete_pending_item(mirror.stripe, charge_id)
     except StripeError as error:
         if error.definite:

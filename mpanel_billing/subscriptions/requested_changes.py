@@ -111,7 +111,7 @@ async def claim(
 async def _decided(
     conn: Connection, decide: Decide, kind: Kind, known: Change | None
 ) -> Params | None:
-    """Decide; a repeat of what Stripe did, but answered with an error, has nothing to do.
+    """Decide; a repeat of what Stripe did, but returned an error for, has nothing to do.
 
     What Stripe certainly refused was not made: there, the refusal is the answer.
     """

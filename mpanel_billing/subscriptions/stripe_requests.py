@@ -135,7 +135,7 @@ async def _prepared(
 ) -> Decide:
     """Prepare the decision, and return it.
 
-    What cannot be prepared may be so because Stripe did it, and answered with an error: then the
+    What cannot be prepared may be so because Stripe did it, and returned an error: then the
     refusal stands only if there is something left to do.
     """
     async with acquired(mirror.pool) as conn:

@@ -95,7 +95,7 @@ DRIVER_SECONDS = Histogram(
 )
 USAGE_RECORDS = Counter(
     "mpanel_billing_usage_records",
-    "Records of usage that were answered, by what became of them",
+    "Records of usage that were received, by what became of them",
     ["outcome"],
 )
 USAGE_EVENTS = Counter(

@@ -173,7 +173,7 @@ class FigureReader:
             return Figures(up=False)
         if time.monotonic() - self._dear_read_at > DEAR_FRESH_SECONDS:
             read = await self._try(repository.read_dear)
-            # one slow answer does not make an alert start over
+            # one slow response does not make an alert start over
             self._dear = self._dear if read is None else read
             self._dear_read_at = time.monotonic()
         unmade = self._count_unmade(values.get("products_on_sale", {}))

@@ -103,7 +103,7 @@ FROM (
     (
         'server_failing',
         'trouble',
-        'For 15 minutes a server has answered none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.',
+        'For 15 minutes a server has responded to none of its commands, three or more; new accounts are placed elsewhere. object_id is the server.',
         'a command that it carries out, once the cause is fixed; or moving its accounts with provision drain',
         'mpanel-billing provision servers'
     ),
@@ -216,7 +216,7 @@ FROM (
         'debt_unconfirmed',
         'trouble',
         'A subscription is to be suspended for a debt, and for a day Stripe could not be asked whether the debt still stands.',
-        'an answer from Stripe',
+        'a response from Stripe',
         'mpanel-billing doctor'
     ),
     (
@@ -320,7 +320,7 @@ FROM (
     (
         'not_delivered',
         'trouble',
-        'A message was given up for a receiver: after ten attempts over three days, or because it answered 410. object_id is the message.',
+        'A message was given up for a receiver: after ten attempts over three days, or because it returned 410. object_id is the message.',
         'deliveries resend, once the receiver accepts it; or deliveries dismiss',
         'mpanel-billing deliveries resend MESSAGE'
     ),
@@ -342,7 +342,7 @@ FROM (
         'debt_unchecked',
         'watch',
         'A subscription is to be suspended for a debt, and Stripe could not be asked whether the debt still stands.',
-        'an answer from Stripe; after a day it is debt_unconfirmed',
+        'a response from Stripe; after a day it is debt_unconfirmed',
         NULL
     ),
     (

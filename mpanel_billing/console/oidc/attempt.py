@@ -22,7 +22,7 @@ LIFETIME = timedelta(minutes=10)
 class Attempt:
     """What is made for one sign-in; `time_zone` is the browser's.
 
-    `state` returns with the answer, `nonce` in the ID token; `verifier` proves whose the code is.
+    `state` returns with the response, `nonce` in the ID token; `verifier` proves whose the code is.
     """
 
     state: str
@@ -37,7 +37,7 @@ class Attempt:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
     def fits(self, state: str) -> bool:
-        """Return whether an answer is to this attempt."""
+        """Return whether a response is to this attempt."""
         return hmac.compare_digest(self.state.encode(), state.encode())
 
 

@@ -1,4 +1,4 @@
-"""The identity provider: its discovery document, its keys, and what it answers."""
+"""The identity provider: its discovery document, its keys, and its responses."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ class _Known:
 
 
 class Provider:
-    """Asks the provider; each answer is checked and bounded, and no redirect is followed."""
+    """Asks the provider; each response is checked and bounded, and no redirect is followed."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Provider:
     async def _get(self, address: str) -> Mapping[str, Any]:
         status, answer = await self._ask("GET", address)
         if status != HTTPStatus.OK:
-            raise ProviderError(f"{address} answers with {status}.")
+            raise ProviderError(f"{address} responds with {status}.")
         return answer
 
     async def _ask(self, method: str, address: str, **given: Any) -> tuple[int, Mapping[str, Any]]:
@@ -180,7 +180,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for part in response.content.iter_any():
         read += part
         if len(read) > _MOST_BYTES:
-            raise ProviderError(f"{response.url.host} answers with more than it should.")
+            raise ProviderError(f"{response.url.host} responds with more than it should.")
     return bytes(read)
 
 
@@ -190,7 +190,7 @@ def _object(body: bytes, address: str) -> Mapping[str, Any]:
     except ValueError:
         read = None
     if not isinstance(read, dict):
-        raise ProviderError(f"{urlsplit(address).netloc} does not answer in JSON.")
+        raise ProviderError(f"{urlsplit(address).netloc} does not respond in JSON.")
     return read
 
 

@@ -114,7 +114,7 @@ def _subject(request: web.Request, claims: Mapping[str, Any]) -> Mapping[str, st
 
 
 def _require_answer(request: web.Request, attempt: Attempt) -> None:
-    """Refuse an answer to another attempt, of another provider, or that says no."""
+    """Refuse a response to another attempt, from another provider, or that says no."""
     given = request.query
     if not attempt.fits(given.get("state", "")):
         raise SignInRefusedError("This response belongs to another sign-in. Please sign in again.")

@@ -46,7 +46,7 @@ _UNUSUAL = (hdrs.EXPECT, hdrs.CONTENT_ENCODING)
 
 
 class DirectWebhooks:
-    """The direct route of an application; it answers the webhooks of a batch together."""
+    """The direct route of an application; it responds to the webhooks of a batch together."""
 
     def __init__(self, app: web.Application) -> None:
         """Take the application, whose parts are there once it has started."""
@@ -141,7 +141,7 @@ class _Delivery:
         self.route.finish(self, outcome)
 
     def set_exception(self, error: Exception, /) -> None:
-        """Have the error answered as that of any request."""
+        """Have the error handled as that of any request."""
         self.connection.hand_over(error)
 
 

@@ -13,7 +13,7 @@ class AccessDataRequest(OwnerRequest):
 
 
 class AccessDataResponse(Response):
-    """What the service has answered when it made the account; each is null if it said nothing."""
+    """What the service returned when it made the account; each is null if it said nothing."""
 
     user_name: str | None
     server: str | None

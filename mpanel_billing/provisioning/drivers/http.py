@@ -74,7 +74,7 @@ class CommandResponse(BaseModel):
         try:
             given = AccessResponse.model_validate(self.access or {})
         except ValidationError:
-            logger.warning("the access data that a service answered does not match the contract")
+            logger.warning("the access data that a service returned does not match the contract")
             return None
         if not given.model_dump(exclude_none=True):
             return None

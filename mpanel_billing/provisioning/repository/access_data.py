@@ -11,7 +11,7 @@ _queries = load_queries("access_data")
 async def keep(
     conn: Connection, lease: Lease, product_type: str, generation: int, sealed: str
 ) -> None:
-    """Keep what a service has answered to a create, unless it was kept before."""
+    """Keep what a service returned for a create, unless it was kept before."""
     await _queries.keep.execute(
         conn,
         subscription_id=lease.subscription_id,

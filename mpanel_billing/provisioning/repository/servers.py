@@ -114,7 +114,7 @@ async def note_unplaced(
 
 
 async def note_answer(conn: Connection, product_type: str, server: str, error: str | None) -> None:
-    """Record whether a server has answered a command; `error`: its outcome is unknown."""
+    """Record whether a server has responded to a command; `error`: its outcome is unknown."""
     await _queries.note_answer.execute(conn, product_type=product_type, server=server, error=error)
 
 

@@ -15,7 +15,7 @@ GIVEN_UP = Decline(
 
 
 def begin_debit(world: World, intent: Document, account: TestAccount) -> None:
-    """Send a debit on its way; its intent is `processing` until the bank answers."""
+    """Send a debit on its way; its intent is `processing` until the bank responds."""
     charge = make_charge(world, intent, None, pending=True)
     world.announce("charge.pending", charge)
     intent |= {

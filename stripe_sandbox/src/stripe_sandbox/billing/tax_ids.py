@@ -125,7 +125,7 @@ def verify_tax_id(world: World, tax_id: Document) -> None:
 
 
 def delete_tax_id(world: World, tax_id: ReadOnly) -> Document:
-    """Delete a tax id and return what Stripe answers."""
+    """Delete a tax id and return what Stripe returns."""
     if tax_id["customer"]:
         kept = [one for one in ids_of(world, tax_id["customer"]) if one != tax_id["id"]]
         _keep(world, tax_id["customer"], kept)
