@@ -41,7 +41,7 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RolledKey:
-    """A new key in the place of another one, which works until `until`."""
+    """A new key that replaces another one, which works until `until`."""
 
     new: IssuedKey
     name: str
@@ -100,7 +100,7 @@ def _taken(name: str) -> ConflictError:
 async def roll_key(
     pool: Pool, by: Actor, named: str, *, overlap: timedelta, giver: Holder | None = None
 ) -> RolledKey:
-    """Put a new key in the place of one: same name, scopes and limits, valid for as long again.
+    """Replace a key by a new one: same name, scopes and limits, valid for as long again.
 
     The old one works for the overlap, so that its holder can change over. NotFoundError if there is
     none, ConflictError if it is over or replaced, InvalidRequestError for an overlap that is too

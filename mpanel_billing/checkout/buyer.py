@@ -61,7 +61,7 @@ class ExistingCustomer:
     """A customer on record, identified by mPanel's backend.
 
     The order runs on `stripe_customer_id`; None: on a new one. That becomes their principal Stripe
-    customer in the place of `principal` (None: they have none), unless `keeps_principal`.
+    customer instead of `principal` (None: they have none), unless `keeps_principal`.
     """
 
     id: UUID

@@ -109,7 +109,7 @@ def roll(
         ),
     ] = 24,
 ) -> None:
-    """Put a new key in the place of one, with its name, scopes and limits, and print it."""
+    """Replace a key by a new one with its name, scopes and limits, and print that."""
     overlap = timedelta(hours=overlap_hours)
     rolled = with_pool(lambda pool: keys.roll_key(pool, command_line_actor(), key, overlap=overlap))
     typer.echo(rolled.new.text)

@@ -153,7 +153,7 @@ def resume(
 def _print_resumption(found: "ResumePreview") -> None:
     typer.echo(f"due now: {format_money(found.due_now, found.currency)}")
     for line in found.lines:
-        taxed = f", of it {format_money(line.tax, found.currency)} tax" if line.tax else ""
+        taxed = f", including {format_money(line.tax, found.currency)} tax" if line.tax else ""
         print_line(f"  {format_money(line.gross, found.currency)}{taxed}  {line.description}")
     if found.balance:
         print_line(f"  {format_money(found.balance, found.currency)}  the customer's balance")

@@ -157,4 +157,4 @@ class _Shown:
 def _change(before: int, after: int, tax: int, currency: str) -> str:
     without, with_tax, part = (format_money(each, currency) for each in (before, after, tax))
     total = without if before == after else f"{without} -> {with_tax}"
-    return f"{total}, of it {part} tax"
+    return f"{total}, including {part} tax"

@@ -96,7 +96,7 @@ async def preview_balance(mirror: Mirror, request: BalanceRequest) -> BalancePre
 
 
 async def change_balance(mirror: Mirror, request: BalanceRequest) -> Moved:
-    """Add credit, or take off at most what there is; a repeated request has no further effect.
+    """Add credit, or take away at most what is left; a repeated request has no further effect.
 
     ConflictError for more than there is, RefundCeilingError for more than the key may give in a
     day; NotFoundError, StripeError.

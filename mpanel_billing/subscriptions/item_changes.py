@@ -50,7 +50,7 @@ class PlanChange:
     is sold without a trial, so the current one ends. `recurring` is the price of each term
     afterwards, in minor units, before discounts. `metadata` is for Stripe's dashboard; our rows
     take theirs from the mirrored items. `addon_codes` are the add-ons afterwards, sorted, and
-    `quantities` what there is more than one of. `waits`: it is made at the end of the term.
+    `quantities` those of more than one. `waits`: it is made at the end of the term.
     `resources` are those afterwards by product type; None if some of it is not sold any more.
     """
 

@@ -152,7 +152,7 @@ async def test_renewal_upgrade_quantity_charge_downgrade_and_pause_are_taxed(
     stripe_url = str(backend.service.settings.stripe_api_base)
     url = backend.service.settings.database_url.get_secret_value()
     told = await run_command(url, "resume", id_, "--preview", stripe_url=stripe_url)
-    assert told.out.count(", of it ") == 2, told.err
+    assert told.out.count(", including ") == 2, told.err
     assert "the customer's balance" in told.out
     await backend.done(f"{path}/resume")
     await backend.worker.catch_up()

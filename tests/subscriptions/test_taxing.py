@@ -378,9 +378,10 @@ async def test_the_command_says_what_each_will_pay_and_refuses_in_words(shop: Ba
     lines = seen.out.splitlines()
     assert seen.status == 0, seen.err
     assert (
-        sum("would be taxed" in line and "€10.00, of it €1.60 tax" in line for line in lines) == 1
+        sum("would be taxed" in line and "€10.00, including €1.60 tax" in line for line in lines)
+        == 1
     )
-    assert "  their next invoices: $10.00 -> $10.83, of it $0.83 tax" in lines
+    assert "  their next invoices: $10.00 -> $10.83, including $0.83 tax" in lines
     assert {"would be taxed: 1", "would be told: 1", "nothing was changed"} <= set(lines)
     refused = {
         ("--all",): "pass one of the two",

@@ -118,7 +118,7 @@ class DirectWebhooks:
 
 @dataclass(slots=True)
 class _Delivery:
-    """A webhook that waits for the outcome of its event, in the place of a future."""
+    """A webhook that waits for the outcome of its event, instead of a future."""
 
     route: DirectWebhooks
     connection: Connection

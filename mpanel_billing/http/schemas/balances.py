@@ -33,7 +33,7 @@ class PayerRequest(OwnerRequest):
 
 
 class BalanceChangeRequest(PayerRequest):
-    """How much credit to `add`, or to `take` off: at most what there is.
+    """How much credit to `add`, or to `take` away: at most what is left.
 
     The customer can read the `reason` on Stripe's pages.
     """
