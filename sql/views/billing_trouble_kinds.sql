@@ -26,7 +26,7 @@ FROM (
     (
         'service_missing',
         'trouble',
-        'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or a limit of usage, or an error.',
+        'A subscription is alive at Stripe and paid, and for 15 minutes a service that it includes is missing or suspended, without a hold, a pause, a suspension for a dispute or a usage limit, or an error.',
         'the worker, if it runs; or another run',
         'mpanel-billing provision retry SUBSCRIPTION'
     ),

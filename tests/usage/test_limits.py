@@ -1,4 +1,4 @@
-"""A limit of usage suspends what has reached it, for no longer than it is reached."""
+"""A usage limit suspends what has reached it, for no longer than it is reached."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

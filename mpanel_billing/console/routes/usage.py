@@ -1,4 +1,4 @@
-"""A limit of usage that suspends a subscription, lifted for the rest of its term."""
+"""A usage limit that suspends a subscription, lifted for the rest of its term."""
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
