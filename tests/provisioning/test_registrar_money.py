@@ -91,7 +91,7 @@ async def test_on_every_path_the_ledger_has_only_what_was_paid_for(shop: Shop, s
 class _Path:
     """A history of a subscription with a domain, and what was paid on it.
 
-    `is_proven`: the name is the buyer's own, and proven. `chosen`: a name that was chosen in place
+    `is_own`: the name is the buyer's own, and proven. `chosen`: a name that was chosen in place
     of a lost one, and `paid_choices` how many of these were paid; `paid_years`: of further years.
     """
 
