@@ -101,7 +101,7 @@ def _agreement(visit: Visit, given: Given) -> leniency.Agreement:
     days, before = given.number("grace_days"), given.text("not_before")
     if days is not None and days > leniency.MOST_GRACE_DAYS:
         raise InvalidRequestError(
-            f"Please enter at most {leniency.MOST_GRACE_DAYS} days of grace.",
+            f"Please enter up to {leniency.MOST_GRACE_DAYS} days of grace.",
             fields={"grace_days": "are too many"},
         )
     return leniency.Agreement(
