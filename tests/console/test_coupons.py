@@ -52,4 +52,4 @@ async def test_what_is_no_coupon_is_said(console: Console, page: str) -> None:
     assert refused.status == 409
     assert (await console.open("/console/coupons/code?code=nothing")).status == 404
     not_there = await console.open(f"{page}/remove-coupon?coupon=WELCOME10")
-    assert (not_there.status, "has no discount of this" in not_there.text) == (409, True)
+    assert (not_there.status, "has no discount from this" in not_there.text) == (409, True)

@@ -59,7 +59,7 @@ async def test_what_brings_the_revenue_is_shown_with_what_coupons_take_off(
     shown = await console.open(page)
     assert f"Together $0.00 ${Decimal(mrr) / 100}" in shown.text
     assert "&lt;b&gt;VIP" in shown.html
-    assert "for ever" in shown.text
+    assert "forever" in shown.text
     await pool.execute("INSERT INTO billing_exchange_rates VALUES ('usd', 'eur', $1, 2, 'ada')",
         date(2020, 1, 1))  # fmt: skip
     euros = await console.open(f"{page}?in=eur", **{"Accept-Language": "de"})
