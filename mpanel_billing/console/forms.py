@@ -43,17 +43,30 @@ def write_amount(minor: int, currency: str) -> str:
     return f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
 
 
-def read_moment(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
-    """Return the time of a date or a date with a time, in UTC; InvalidRequestError.
+def read_day(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
+    """Return the last second of a day in a zone, or its first, as a time in UTC.
 
-    They are of the zone; a date is its end, or its start.
+    InvalidRequestError for what is no day, and for one that UTC cannot tell.
     """
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=zone)
+        moment = day if is_start else day.replace(hour=23, minute=59, second=59)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InvalidRequestError(
             "Please enter a date like 2027-01-31.", fields={"ends": "is not a date"}
         ) from None
-    if "T" not in text and not is_start:
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return moment.replace(tzinfo=zone).astimezone(UTC)
+
+
+def read_hidden_time(text: str) -> datetime:
+    """Return a time that a form of ours keeps, with its zone, in UTC.
+
+    InvalidRequestError for any other: somebody has changed it.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidRequestError("Please start again.")

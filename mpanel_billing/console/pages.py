@@ -198,7 +198,7 @@ class Pages:
         def declare(handler: Show) -> Show:
             async def get(request: web.Request) -> web.Response:
                 visit = await require_visit(request, scope)
-                page = await handler(visit, Given(request.match_info, dict(request.query)))
+                page = await handler(visit, _given(request, dict(request.query)))
                 return visit.app[RENDER](request, page)
 
             self.add(Declared(hdrs.METH_GET, address, scope), get)
@@ -236,4 +236,13 @@ async def read_form(request: web.Request) -> Given:
         )
     except ValueError:
         raise MalformedRequestError("The form cannot be read.") from None
-    return Given(request.match_info, dict(pairs))
+    return _given(request, dict(pairs))
+
+
+def _given(request: web.Request, fields: Mapping[str, str]) -> Given:
+    """Return what was given; PostgreSQL has no text with a NUL in it, so nothing is named so."""
+    if any("\0" in text for text in request.match_info.values()):
+        raise NotFoundError("Not found.")
+    if any("\0" in text for text in fields.values()):
+        raise MalformedRequestError("The form has a character that is none.")
+    return Given(request.match_info, fields)

@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mpanel_billing.console.forms import read_amount, read_moment, write_amount
+from mpanel_billing.console.forms import read_amount, read_day, read_hidden_time, write_amount
 from mpanel_billing.console.zones import find_zone, zone_of
 from mpanel_billing.errors import InvalidRequestError
 
@@ -35,7 +35,6 @@ def test_an_amount_is_read_exactly(text, currency, minor):
         ("5 $", "usd"),
         ("1.5", "jpy"),
         ("1e3", "usd"),
-        ("\u0661\u0662", "usd"),
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(text, currency):
@@ -50,14 +49,42 @@ def test_more_than_stripe_takes_is_refused():
 
 
 def test_a_day_begins_and_ends_in_the_zone_of_the_person():
-    assert read_moment("2027-01-31", ZoneInfo("Europe/Berlin")) == datetime(
+    assert read_day("2027-01-31", ZoneInfo("Europe/Berlin")) == datetime(
         2027, 1, 31, 22, 59, 59, tzinfo=UTC
     )
-    assert read_moment("2027-01-31", ZoneInfo("Europe/Berlin"), is_start=True) == datetime(
+    assert read_day("2027-01-31", ZoneInfo("Europe/Berlin"), is_start=True) == datetime(
         2027, 1, 30, 23, tzinfo=UTC
     )
-    with pytest.raises(InvalidRequestError):
-        read_moment("31.01.2027", ZoneInfo("UTC"))
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("31.01.2027", "UTC"),
+        ("2027-02-29", "UTC"),
+        ("2027-01-31T10:00", "UTC"),
+        ("2027-01-31T10:00+02:00", "UTC"),
+        ("0001-01-01", "Europe/Berlin"),
+        ("9999-12-31", "America/New_York"),
+    ],
+)
+def test_what_is_no_day_is_refused(text, zone):
+    with pytest.raises(InvalidRequestError, match="a date like"):
+        read_day(text, ZoneInfo(zone), is_start=text.startswith("0001"))
+
+
+def test_a_hidden_time_is_read_with_its_zone():
+    moment = datetime(2027, 1, 31, 22, 30, 0, 5, tzinfo=UTC)
+    berlin = moment.astimezone(ZoneInfo("Europe/Berlin"))
+    assert read_hidden_time(moment.isoformat()) == read_hidden_time(berlin.isoformat()) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2027-01-31T10:00:00", "0001-01-01T00:00:00+14:00", "2027-01-31"]
+)
+def test_a_hidden_time_that_is_not_ours_is_refused(text):
+    with pytest.raises(InvalidRequestError, match="start again"):
+        read_hidden_time(text)
 
 
 @pytest.mark.parametrize("name", ["../etc/passwd", "Europe", "", "No/Where", "a" * 200, "/UTC"])

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from mpanel_billing.console.forms import read_moment
+from mpanel_billing.console.forms import read_day
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
@@ -107,7 +107,7 @@ def _agreement(visit: Visit, given: Given) -> leniency.Agreement:
     return leniency.Agreement(
         given.text("reason"),
         days,
-        read_moment(before, visit.zone, is_start=True) if before else None,
+        read_day(before, visit.zone, is_start=True) if before else None,
         whole_customer=_is_whole(given),
     )
 

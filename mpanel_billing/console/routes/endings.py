@@ -1,12 +1,12 @@
 """End a subscription with its unused time given back, and resume one that was to end."""
 
-from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from mpanel_billing.console.forms import read_hidden_time
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
-from mpanel_billing.errors import BillingError, InvalidRequestError
+from mpanel_billing.errors import BillingError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning.operations import list_services
@@ -45,10 +45,7 @@ async def show_end(visit: Visit, given: Given) -> Page:
 async def do_end(visit: Visit, given: Given) -> Done:
     """Give back exactly what was shown, and end it; ConflictError if that no longer holds."""
     held = await _subscription(visit, given)
-    try:
-        at = datetime.fromisoformat(given.text("at"))
-    except ValueError:
-        raise InvalidRequestError("Please load the page again.") from None
+    at = read_hidden_time(given.text("at"))
     asked = Ending(_unused(given), at, given.text("reason")[:LONGEST_REASON] or None)
     await end_now(visit.app[keys.MIRROR], _request(visit, given, held), asked)
     return Done(f"/console/subscriptions/{held.id}", "ended")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from mpanel_billing.console.forms import read_moment
+from mpanel_billing.console.forms import read_day
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import BillingError
@@ -61,4 +61,4 @@ def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
 
 def _until(visit: Visit, given: Given) -> datetime | None:
     text = given.text("until")
-    return read_moment(text, visit.zone, is_start=True) if text else None
+    return read_day(text, visit.zone, is_start=True) if text else None

@@ -1,8 +1,8 @@
 """All events that have failed, or some, applied again: page after page, with what is left."""
 
 from collections import Counter
-from datetime import datetime
 
+from mpanel_billing.console.forms import read_hidden_time
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError
@@ -78,9 +78,4 @@ def _selection(given: Given) -> Selection:
 def _position(given: Given) -> Position:
     """Return after which event to go on."""
     at = given.text("after_at")
-    if not at:
-        return BEGINNING
-    try:
-        return (datetime.fromisoformat(at), given.text("after_id"))
-    except ValueError:
-        raise InvalidRequestError("Please start again.") from None
+    return (read_hidden_time(at), given.text("after_id")) if at else BEGINNING

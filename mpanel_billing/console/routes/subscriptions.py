@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 from uuid import uuid4
 
-from mpanel_billing.console.forms import read_moment
+from mpanel_billing.console.forms import read_day
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import ConflictError, InvalidRequestError
@@ -195,7 +195,7 @@ async def show_trial(visit: Visit, given: Given) -> Page:
     ends = given.text("ends") or f"{proposed.astimezone(visit.zone):%Y-%m-%d}"
     values |= {"ends": ends, "reason": given.text("reason"), "preview": None, "key": str(uuid4())}
     try:
-        ends_at = read_moment(ends, visit.zone)
+        ends_at = read_day(ends, visit.zone)
         preview = await preview_trial(visit.app[keys.MIRROR], _request(visit, given, held), ends_at)
     except (InvalidRequestError, ConflictError) as error:
         return Page("trial.html", {**values, "error": error}, error.status)
@@ -206,7 +206,7 @@ async def show_trial(visit: Visit, given: Given) -> Page:
 async def do_trial(visit: Visit, given: Given) -> Done:
     """Let the trial end at the time that was shown."""
     held = await _subscription(visit, given)
-    ends_at = read_moment(given.text("ends"), visit.zone)
+    ends_at = read_day(given.text("ends"), visit.zone)
     await change_trial(
         visit.app[keys.MIRROR], _request(visit, given, held), ends_at, reason=given.reason()
     )
