@@ -126,6 +126,7 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
     """Yield the address of each page that needs nothing of Stripe."""
     yield f"/console/customers/{places['customer']}"
     yield f"/console/customers/{places['large_customer']}"
+    yield f"/console/customers/{places['large_customer']}/disputes"
     for subscription in (places["subscription"], places["broken"]):
         yield f"/console/subscriptions/{subscription}"
     for action in ("retry", "suspend", "cancel"):

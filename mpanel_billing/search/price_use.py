@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 MOST_COUNTED = 1000
 """So that a list is quick, however many pay a price."""
-MOST_COUNTED_OF_ONE = 30_000
+MOST_COUNTED_OF_ONE = 10_000
 """Of the page of one price, which is to be there within a tenth of a second."""
 
 _FIRST = UUID(int=0)
@@ -29,15 +29,16 @@ async def list_prices(pool: Pool, kind: str, most: int, *, livemode: bool) -> Se
         )
 
 
-async def get_price(pool: Pool, id_: UUID, *, livemode: bool) -> Row:
+async def get_price(
+    pool: Pool, id_: UUID, *, livemode: bool, most_counted: int | None = MOST_COUNTED_OF_ONE
+) -> Row:
     """Return a price and how many pay it; NotFoundError.
 
-    `payers` is one more than `MOST_COUNTED_OF_ONE` if there are more.
+    `payers` is one more than `most_counted` if there are more; None: all are counted.
     """
+    most = None if most_counted is None else most_counted + 1
     async with acquired(pool) as conn:
-        row = await repository.get_price(
-            conn, id_, most_counted=MOST_COUNTED_OF_ONE + 1, livemode=livemode
-        )
+        row = await repository.get_price(conn, id_, most_counted=most, livemode=livemode)
     if row is None:
         raise NotFoundError("There is no such price.")
     return row

@@ -199,7 +199,7 @@ async def list_prices(
 
 
 async def get_price(
-    conn: Connection, id_: UUID, *, most_counted: int, livemode: bool
+    conn: Connection, id_: UUID, *, most_counted: int | None, livemode: bool
 ) -> Mapping[str, Any] | None:
     """Return a price and how many pay it."""
     row = await _prices.get_price.fetch_one(

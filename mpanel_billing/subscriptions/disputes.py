@@ -57,10 +57,16 @@ async def list_disputes_of(
 
 
 async def list_latest(
-    mirror: Mirror, named: CustomerRef, most: int, *, only_open: bool = False
+    mirror: Mirror,
+    named: CustomerRef,
+    most: int,
+    *,
+    only_open: bool = False,
+    after: str | None = None,
 ) -> Sequence[asyncpg.Record]:
-    """Return the first disputes of `list_disputes_of`; with `only_open` those to be answered."""
-    return await list_disputes_of(mirror, named, Wanted(only_open=only_open, most=most))
+    """Return the disputes of `list_disputes_of` after one; with `only_open` those to be answered."""
+    wanted = Wanted(only_open=only_open, after=after, most=most)
+    return await list_disputes_of(mirror, named, wanted)
 
 
 async def get_dispute(mirror: Mirror, dispute_id: str, named: CustomerRef) -> asyncpg.Record:

@@ -113,7 +113,8 @@ LEFT JOIN billing_reconcile_marks AS m
 -- name: list_disputes(dispute_id, customer_id, only_open, livemode, after, most)
 -- The latest first, or, of those that wait for an answer, the most urgent; or one of them. Of a customer,
 -- if one is named; those that come after the dispute `after`. One without a date is the least urgent.
--- Each branch finds its few by an index: of all disputes, most are settled long ago.
+-- Each branch finds its few by an index: of all disputes, most are settled long ago. Those that wait are
+-- few, whoever has them; others of a customer are found through all of their payments.
 WITH candidates AS (
     SELECT named.stripe_dispute_id
     FROM stripe_disputes AS named
@@ -126,6 +127,7 @@ WITH candidates AS (
     JOIN stripe_disputes AS paid
         ON paid.stripe_charge_id = h.stripe_charge_id
     WHERE k.customer_id = :customer_id::uuid
+      AND NOT :only_open::boolean
     UNION
     SELECT owed.stripe_dispute_id
     FROM invoices AS i
@@ -134,12 +136,12 @@ WITH candidates AS (
     JOIN stripe_disputes AS owed
         ON owed.stripe_payment_intent_id = p.stripe_payment_intent_id
     WHERE i.customer_id = :customer_id::uuid
+      AND NOT :only_open::boolean
     UNION
     SELECT unanswered.stripe_dispute_id
     FROM stripe_disputes AS unanswered
     WHERE :only_open::boolean
       AND :dispute_id::text IS NULL
-      AND :customer_id::uuid IS NULL
       AND unanswered.status IN ('needs_response', 'warning_needs_response', 'appeal_needs_response')
     UNION
     (

@@ -332,23 +332,18 @@ SELECT
     b.object_id,
     b.since,
     b.detail
-FROM (
+FROM billing_trouble AS b
+JOIN billing_trouble_kinds AS k
+    ON k.kind = b.trouble
+-- an array, so that each branch of the view looks them all up at once: not each branch for each of them
+WHERE b.subscription_id = ANY(ARRAY(
     SELECT s.id
     FROM subscriptions AS s
     WHERE s.customer_id = :customer_id::uuid
       AND s.billing_provider = 'stripe'
     ORDER BY s.created_at DESC, s.id
     LIMIT :most
-) AS listed
-CROSS JOIN LATERAL (
-    -- OFFSET 0 keeps this a look-up for each row instead of a join, however large the tables
-    SELECT *
-    FROM billing_trouble AS kept
-    WHERE kept.subscription_id = listed.id
-    OFFSET 0
-) AS b
-JOIN billing_trouble_kinds AS k
-    ON k.kind = b.trouble
+))
 ORDER BY b.since, b.trouble;
 
 -- name: list_subscription_trouble(subscription_id)

@@ -163,6 +163,7 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/deliveries",
         "/console/debtors",
         "/console/disputes",
+        f"/console/customers/{desk.ids.customer}/disputes",
         "/console/figures",
         "/console/figures/products",
         "/console/health",

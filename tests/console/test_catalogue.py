@@ -4,8 +4,11 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from mpanel_billing.catalogue.file import parse_catalogue
 from mpanel_billing.catalogue.service import apply_catalogue
+from mpanel_billing.console.routes import catalogue
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.settings import Settings
 from tests.console.conftest import KEY, Console, Ids, make_console
@@ -34,6 +37,22 @@ async def test_what_is_sold_is_shown_by_kind_with_who_pays_it(console: Console, 
     assert row["lookup_key"] not in domains.text
     assert (await console.open(f"{path}?after=nonsense")).status == 422
     assert (await console.open(f"/console/catalogue/prices/{ids.invoice}")).status == 404
+
+
+async def test_of_a_price_that_many_pay_all_are_counted_once_somebody_asks(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "MOST_COUNTED_OF_ONE", 0)
+    price = await console.service.pool.fetchval(
+        "SELECT price_id FROM subscription_items WHERE price_id IS NOT NULL LIMIT 1"
+    )
+    path = f"/console/catalogue/prices/{price}"
+    shown = await console.open(path)
+    assert "more than 0 · count them all" in shown.text
+    assert f'href="{path}?count=all"' in shown.html
+    counted = await console.open(f"{path}?count=all")
+    assert "Who pays it 1" in counted.text
+    assert "count them all" not in counted.text
 
 
 async def test_a_price_that_is_no_longer_sold_is_shown_while_somebody_pays_it(

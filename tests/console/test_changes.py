@@ -4,6 +4,9 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from mpanel_billing.console.routes import customers, disputes
 from stripe_sandbox import Sandbox
 from tests.console.conftest import Console, Ids
 
@@ -115,6 +118,40 @@ async def test_evidence_is_staged_and_then_sent_on_once(console: Console, sandbo
     late = await console.post(path, again, uncategorized_text="and another thing")
     assert late.status == 409
     assert path not in (await console.open("/console/disputes")).links
+
+
+async def test_of_many_subscriptions_a_page_of_its_own_has_all_disputes(
+    console: Console, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, page = console.service, f"/console/customers/{ids.customer}"
+    charge = await service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+    id_ = await service.stripe.dispute(charge)
+    await service.stripe.wait_idle()
+    few = await console.open(page)
+    assert f"<code>{id_}</code>" in few.html
+    assert f"{page}/disputes" not in few.links
+    monkeypatch.setattr(customers, "MOST_SUBSCRIPTIONS", 1)  # as many as they have
+    many = await console.open(page)
+    assert f"{page}/disputes" in many.links
+    assert f"<code>{id_}</code>" in many.html
+    await service.pool.execute(
+        "UPDATE stripe_disputes SET status = 'won';"
+        "INSERT INTO stripe_disputes SELECT (jsonb_populate_record(d, jsonb_build_object("
+        " 'stripe_dispute_id', 'du_' || n, 'stripe_created', d.stripe_created + n * interval '1 d'"
+        "))).* FROM stripe_disputes AS d, generate_series(1, 4) AS n"
+    )
+    settled = await console.open(page)
+    assert f"<code>{id_}</code>" not in settled.html
+    assert "Here are those that wait for an answer. None." in settled.text
+    monkeypatch.setattr(disputes, "MOST", 2)
+    seen: list[str] = []
+    path: str | None = f"{page}/disputes"
+    while path:
+        shown = await console.open(path)
+        seen += re.findall(r"<code>(du_\w+)</code>", shown.html)
+        found = re.search(rf'href="({page}/disputes\?after=\w+)"', shown.html)
+        path = found[1] if found else None
+    assert seen == ["du_4", "du_3", "du_2", "du_1", id_]
 
 
 async def test_a_planned_change_is_undone_and_the_plan_stays(console: Console, ids: Ids) -> None:

@@ -284,7 +284,8 @@ async def test_disputes_of_others_and_odd_fields_are_refused(
     )
     await backend.worker.catch_up()
     stranger = {"customerId": await backend.customer_of(other["subscriptionId"])}
-    assert (await backend.get("disputes", **stranger)).body["disputes"] == []
+    for asked in ("true", "false"):
+        assert (await backend.get("disputes", open=asked, **stranger)).body["disputes"] == []
     for refused in (
         await backend.get(f"disputes/{id_}", **stranger),
         await backend.post(f"disputes/{id_}/evidence", stranger),

@@ -19,6 +19,8 @@ OF_THE_CONSOLE = [
     load_queries("work_lists").list_debtors,
     load_queries("notes").list_notes,
     load_queries("disputes").list_disputes,
+    load_queries("price_use").get_price,
+    load_queries("price_use").list_payers,
     load_queries("inbox").get_event,
     load_queries("operations").list_services,
     load_queries("operations").get_hold,
@@ -127,6 +129,9 @@ async def test_no_query_reads_a_table_from_end_to_end(database_url: str) -> None
             plan = await _explain(connection, query)
             read_whole = {*re.findall(r"Seq Scan on (\w+)", plan)}
             assert read_whole <= CATALOGUE, f"{query.name}\n{plan}"
+        # a join of all subscriptions, for a page of them
+        payers = await _explain(connection, load_queries("price_use").list_payers)
+        assert not re.findall(r"Merge Join|Hash Join|Gather", payers), payers
 
 
 async def _explain(connection: "asyncpg.Connection[asyncpg.Record]", query: Query) -> str:

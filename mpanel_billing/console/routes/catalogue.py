@@ -81,14 +81,17 @@ async def show_stripe(visit: Visit, _: Given) -> Page:
 
 @pages.page(f"{_HOME}/prices/{{id}}", scope="admin:read")
 async def show_price(visit: Visit, given: Given) -> Page:
-    """Show a price and who pays it."""
+    """Show a price and who pays it: all are counted if somebody asks for it."""
     mirror = visit.app[keys.MIRROR]
-    price = await get_price(mirror.pool, given.id, livemode=mirror.livemode)
+    most_counted = None if given.text("count") == "all" else MOST_COUNTED_OF_ONE
+    price = await get_price(
+        mirror.pool, given.id, livemode=mirror.livemode, most_counted=most_counted
+    )
     payers = await list_payers(
         mirror.pool, given.id, _after(given), MOST_PAYERS, livemode=mirror.livemode
     )
     more = payers[-1]["id"] if len(payers) == MOST_PAYERS else None
-    values = {"price": price, "most_counted": MOST_COUNTED_OF_ONE, "payers": payers, "more": more}
+    values = {"price": price, "most_counted": most_counted, "payers": payers, "more": more}
     return Page("price.html", values)
 
 

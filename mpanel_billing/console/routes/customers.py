@@ -10,7 +10,7 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError, StripeError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import operations
-from mpanel_billing.search.customer import CustomerPage, read_money, read_record
+from mpanel_billing.search.customer import MOST_SUBSCRIPTIONS, CustomerPage, read_money, read_record
 from mpanel_billing.search.notes import LONGEST as LONGEST_NOTE
 from mpanel_billing.search.notes import add_note, list_notes
 from mpanel_billing.subscriptions.disputes import list_latest
@@ -52,6 +52,7 @@ async def show_customer(visit: Visit, given: Given) -> Page:
     }
     if visit.may("billing:read"):
         values |= await _read_money(visit, shown)
+        values |= await _read_disputes(visit, shown)
     return Page("customer.html", values)
 
 
@@ -61,7 +62,21 @@ async def _read_money(visit: Visit, shown: CustomerPage) -> dict[str, Any]:
     return {
         "money": await read_money(mirror.pool, customer_id),
         "balances": [one for one in await list_balances(mirror, named) if one.balance],
-        "disputes": await list_latest(mirror, named, MOST_DISPUTES),
+    }
+
+
+async def _read_disputes(visit: Visit, shown: CustomerPage) -> dict[str, Any]:
+    """Return the latest disputes; with many subscriptions those that wait for an answer.
+
+    All of them are found through all of their payments: that is for a page of its own.
+    """
+    only_open = len(shown.subscriptions) == MOST_SUBSCRIPTIONS
+    named = CustomerRef(shown.customer["id"])
+    rows = await list_latest(visit.app[keys.MIRROR], named, MOST_DISPUTES + 1, only_open=only_open)
+    return {
+        "disputes": rows[:MOST_DISPUTES],
+        "only_open_disputes": only_open,
+        "more_disputes": only_open or len(rows) > MOST_DISPUTES,
     }
 
 

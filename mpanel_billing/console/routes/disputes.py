@@ -31,6 +31,16 @@ async def show_disputes(visit: Visit, given: Given) -> Page:
     return Page("disputes.html", {"disputes": rows, "only_open": only_open})
 
 
+@pages.page("/console/customers/{id}/disputes", scope="billing:read")
+async def show_disputes_of(visit: Visit, given: Given) -> Page:
+    """Show all disputes of a customer, the latest first, page by page."""
+    after = given.text("after") or None
+    rows = await list_latest(visit.app[keys.MIRROR], CustomerRef(given.id), MOST + 1, after=after)
+    more = rows[MOST - 1]["stripe_dispute_id"] if len(rows) > MOST else None
+    values = {"customer_id": given.id, "disputes": rows[:MOST], "more": more}
+    return Page("customer_disputes.html", values)
+
+
 evidence = pages.action("evidence", "/console/disputes/{id}/evidence", scope="billing:refund")
 
 
