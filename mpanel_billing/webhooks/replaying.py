@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import asyncpg
 
@@ -72,11 +72,25 @@ async def replay_failed_events(
 
 
 class ReplayedPage(NamedTuple):
-    """What became of some unfinished events, where the next page begins, and how many are left."""
+    """What became of some events, and after which one to go on; None: all have been tried."""
 
     outcomes: Counter[str]
-    after: Position
-    left: int
+    after: Position | None
+
+
+class ReplayPage(Protocol):
+    """Applies some events again; see `replay_failed_page`."""
+
+    async def __call__(
+        self,
+        mirror: Mirror,
+        selection: Selection,
+        after: Position,
+        most: int,
+        *,
+        by: Actor | None = None,
+    ) -> ReplayedPage:
+        """Apply the oldest `most` after one."""
 
 
 async def replay_failed_page(
@@ -86,14 +100,49 @@ async def replay_failed_page(
 
     Nothing of it is kept: a page that is asked for twice tries again only what failed.
     """
+    async with acquired(mirror.pool) as conn:
+        found = await repository.list_unfinished_events(conn, selection, after, most + 1)
+    events = _ids_of(found[:most])
     details = {**asdict(selection), "after": after[1]}
     async with audit.attempt(mirror.pool, by, "events.replay_failed", details=details) as entry:
-        async with acquired(mirror.pool) as conn:
-            page = await repository.list_unfinished_events(conn, selection, after, most)
-        outcomes = Counter([_word(await retry_event(mirror, event_id)) for _, event_id in page])
-        entry.note(outcomes=dict(outcomes))
-    last = page[-1] if page else after
-    return ReplayedPage(outcomes, last, await count_failed(mirror.pool, selection, last))
+        outcomes = await _count(entry, _replay_all(mirror, events))
+    return ReplayedPage(outcomes, _next(found, most))
+
+
+async def replay_ignored_page(
+    mirror: Mirror, selection: Selection, after: Position, most: int, *, by: Actor | None = None
+) -> ReplayedPage:
+    """Do as `replay_failed_page` with ignored events, as `replay_ignored_events` has them."""
+    async with acquired(mirror.pool) as conn:
+        found = await repository.list_ignored_events(conn, selection, after, most + 1)
+    events = _reopened(mirror.pool, _ids_of(found[:most]))
+    details = {**asdict(selection), "after": after[1]}
+    async with audit.attempt(mirror.pool, by, "events.replay_ignored", details=details) as entry:
+        outcomes = await _count(entry, _replay_all(mirror, events))
+    return ReplayedPage(outcomes, _next(found, most))
+
+
+async def position_of(pool: Pool, event_id: str | None) -> Position:
+    """Return where the events after one begin; None: all of them. NotFoundError."""
+    if event_id is None:
+        return BEGINNING
+    event = await show_event(pool, event_id)
+    return (event["received_at"], event_id)
+
+
+def _next(found: Sequence[Position], most: int) -> Position | None:
+    return found[most - 1] if len(found) > most else None
+
+
+async def _ids_of(page: Sequence[Position]) -> AsyncIterator[str]:
+    for _, event_id in page:
+        yield event_id
+
+
+async def _count(
+    entry: audit.Entry, replayed: AsyncIterator[tuple[str, Outcome | None]]
+) -> Counter[str]:
+    return Counter([_word(outcome) async for _, outcome in _counted(entry, replayed)])
 
 
 async def count_failed(

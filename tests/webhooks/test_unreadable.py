@@ -152,6 +152,7 @@ async def several(inbox: Inbox) -> None:
     await inbox.deliver("dragon.created", made.subscription(), id_="evt_dragon")
 
 
+ATTEMPTS = "SELECT attempts FROM stripe_events WHERE id = ANY($1)"
 NOW_MIRRORED = """
     UPDATE stripe_events
     SET payload = jsonb_set(payload, '{type}', '"customer.subscription.updated"')
@@ -179,6 +180,34 @@ async def test_selected_events_are_replayed_over_http(client: AppClient, inbox: 
     assert (await client.post(ignored, headers=HEADERS)).status == 422
     assert await replay(f"{ignored}?type=dragon.created") == {"ignored": 1}
     assert await replay(f"{ignored}?type=unicorn.created&sinceDays=1") == {"stale": 2}
+
+
+async def test_a_request_replays_so_many_and_says_after_which_to_go_on(
+    client: AppClient, inbox: Inbox
+) -> None:
+    await several(inbox)
+    await inbox.pool.execute(f"{READABLE} WHERE id = 'evt_new'")
+    failed = await inbox.pool.fetch(
+        "SELECT id FROM stripe_events WHERE status = 'failed' ORDER BY received_at, id"
+    )
+    seen, after = [], ""
+    while len(seen) < len(failed):
+        route = f"/api/admin/events/replay-failed?limit=1{after}"
+        body = await (await client.post(route, headers=HEADERS)).json()
+        assert sum(body["outcomes"].values()) == 1
+        seen.append(failed[len(seen)]["id"])
+        assert body["after"] == (seen[-1] if len(seen) < len(failed) else None)
+        after = f"&after={body['after']}"
+    assert {row["attempts"] for row in await inbox.pool.fetch(ATTEMPTS, seen)} == {2}
+    await inbox.pool.execute(NOW_MIRRORED)
+    ignored = "/api/admin/events/replay-ignored?type=unicorn.created&limit=1"
+    first = await (await client.post(ignored, headers=HEADERS)).json()
+    assert (first["outcomes"], first["after"]) == ({"stale": 1}, "evt_unicorn_0")
+    rest = await (await client.post(f"{ignored}&after=evt_unicorn_0", headers=HEADERS)).json()
+    assert (rest["outcomes"], rest["after"]) == ({"stale": 1}, None)
+    for wrong, status in (("limit=0", 422), ("limit=1001", 422), ("after=evt_none", 404)):
+        answer = await client.post(f"{ignored.partition('&')[0]}&{wrong}", headers=HEADERS)
+        assert answer.status == status, wrong
 
 
 async def test_selected_events_are_replayed_by_command(database_url: str, inbox: Inbox) -> None:

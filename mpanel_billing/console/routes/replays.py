@@ -53,12 +53,13 @@ async def do_replay_failed(visit: Visit, given: Given) -> Page:
     replayed = await replay_failed_page(
         mirror, selection, _position(given), MOST_AT_ONCE, by=visit.actor
     )
+    after = replayed.after
     outcomes = Counter({name: given.number(name) or 0 for name in _OUTCOMES}) + replayed.outcomes
     values = {
         "outcomes": outcomes,
         "tried": sum(outcomes.values()),
-        "after": replayed.after,
-        "to_try": replayed.left,
+        "after": after,
+        "to_try": await count_failed(mirror.pool, selection, after) if after else 0,
         "left": await count_failed(mirror.pool, selection),
         "type": selection.type or "",
         "days": given.text("days"),

@@ -1,7 +1,6 @@
 """/api/admin/events: `mpanel-billing events` over HTTP."""
 
-from collections import Counter
-from collections.abc import AsyncIterator
+from typing import Any
 
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
@@ -18,14 +17,14 @@ from mpanel_billing.http.schemas.admin import (
     ReplayIgnoredQuery,
     ReplayResponse,
 )
-from mpanel_billing.mirror.service import Outcome
 from mpanel_billing.webhooks.event import Selection
 from mpanel_billing.webhooks.inbox import list_events, show_event
 from mpanel_billing.webhooks.replaying import (
-    BUSY,
+    ReplayPage,
+    position_of,
     replay_event,
-    replay_failed_events,
-    replay_ignored_events,
+    replay_failed_page,
+    replay_ignored_page,
 )
 
 routes = Endpoints("admin")
@@ -48,25 +47,35 @@ async def get_event(call: KeyedCall[EventPath]) -> EventResponse:
     return EventResponse(event=EventDetailSchema.of_row(event))
 
 
-@routes.endpoint("POST", "/api/admin/events/replay-failed", scope="admin:operate")
+@routes.endpoint(
+    "POST", "/api/admin/events/replay-failed", scope="admin:operate", refusals={NotFoundError: ()}
+)
 async def post_replay_failed(call: KeyedCall[None, ReplayFailedQuery]) -> ReplayedResponse:
-    """Replay the failed events, all or some; returns how many had which outcome."""
-    selection = Selection(call.query.type, call.query.since_days)
-    return await _count(replay_failed_events(call.app[keys.MIRROR], selection, by=call.actor))
+    """Replay failed events, all or some, the oldest first: up to `limit`, then go on `after`."""
+    return await _replay(call, call.query, replay_failed_page)
 
 
-@routes.endpoint("POST", "/api/admin/events/replay-ignored", scope="admin:operate")
+@routes.endpoint(
+    "POST", "/api/admin/events/replay-ignored", scope="admin:operate", refusals={NotFoundError: ()}
+)
 async def post_replay_ignored(call: KeyedCall[None, ReplayIgnoredQuery]) -> ReplayedResponse:
-    """Replay ignored events of a type, as after an upgrade that mirrors it."""
-    selection = Selection(call.query.type, call.query.since_days)
-    return await _count(replay_ignored_events(call.app[keys.MIRROR], selection, by=call.actor))
+    """Replay ignored events of a type, as after an upgrade that mirrors it: up to `limit`."""
+    return await _replay(call, call.query, replay_ignored_page)
 
 
-async def _count(replayed: AsyncIterator[tuple[str, Outcome | None]]) -> ReplayedResponse:
-    outcomes: Counter[str] = Counter()
-    async for _, outcome in replayed:
-        outcomes[outcome.status if outcome else BUSY] += 1
-    return ReplayedResponse(outcomes=dict(outcomes))
+async def _replay(
+    call: KeyedCall[None, Any], query: ReplayFailedQuery, replay_page: ReplayPage
+) -> ReplayedResponse:
+    mirror = call.app[keys.MIRROR]
+    replayed = await replay_page(
+        mirror,
+        Selection(query.type, query.since_days),
+        await position_of(mirror.pool, query.after),
+        query.limit,
+        by=call.actor,
+    )
+    after = replayed.after[1] if replayed.after else None
+    return ReplayedResponse(outcomes=dict(replayed.outcomes), after=after)
 
 
 @routes.endpoint(

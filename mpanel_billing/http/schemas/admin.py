@@ -18,6 +18,7 @@ from mpanel_billing.http.schemas.base import (
 from mpanel_billing.webhooks.inbox import Status
 
 MOST_EVENTS = 1000
+MOST_REPLAYED = 1000
 MOST_ENTRIES = 1000
 
 
@@ -38,6 +39,12 @@ class ReplayFailedQuery(StrictRequest):
     since_days: Annotated[
         int | None, Field(ge=1, le=3650, description="Only those received in the last days.")
     ] = None
+    after: SearchText | None = Field(
+        None, description="Only events received after that one: `after` of the answer before."
+    )
+    limit: Annotated[
+        int, Field(ge=1, le=MOST_REPLAYED, description="The most to replay in one request.")
+    ] = 200
 
 
 class ReplayIgnoredQuery(ReplayFailedQuery):
@@ -135,9 +142,13 @@ class ReplayResponse(Response):
 
 
 class ReplayedResponse(Response):
-    """How many events had which outcome; `busy`: another process is applying them."""
+    """How many events had which outcome; `busy`: another process is applying them.
+
+    `after` is the last one, if there are more: ask again with it. Null: all have been tried.
+    """
 
     outcomes: dict[str, int]
+    after: str | None
 
 
 class ReconcileRunSchema(Schema):
