@@ -11784,7 +11784,7 @@ CREATE INDEX billing_domains_untold_idx ON billing_domains USING btree (tell_str
 
 CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_status, next_payment_attempt, subscription_id, stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)) OR (stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])));
 
-CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created) WHERE (stripe_invoice_id IS NOT NULL);
+CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created);
 
 CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
 

@@ -64,7 +64,7 @@ async def list_latest(
     only_open: bool = False,
     after: str | None = None,
 ) -> Sequence[asyncpg.Record]:
-    """Return the disputes of `list_disputes_of` after one; with `only_open` those to be answered."""
+    """Return disputes of `list_disputes_of` after one; with `only_open` those to be answered."""
     wanted = Wanted(only_open=only_open, after=after, most=most)
     return await list_disputes_of(mirror, named, wanted)
 

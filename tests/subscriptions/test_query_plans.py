@@ -9,7 +9,10 @@ from tests.mpanel.databases import HERE, connected
 
 QUERIES = [
     query
-    for file in ("customer_records", "changes", "refunds", "takeovers", "domains", "entitlements")
+    for file in (
+        *("customer_records", "changes", "refunds", "takeovers", "domains", "entitlements"),
+        "merges",
+    )
     for query in load_queries(file).by_name.values()
     if query.name != "find_absent"  # a reconcile's: it reads the marks of its own run
 ] + [query for name, query in load_queries("limits").by_name.items() if "rede" in name]
@@ -25,8 +28,8 @@ OF_THE_CONSOLE = [
     load_queries("operations").list_services,
     load_queries("operations").get_hold,
     load_queries("operations").list_leniency,
-    load_queries("merges").preview_merge,
-    load_queries("merges").preview_link,
+    load_queries("joining").move_records,
+    load_queries("joining").inherit_principal,
 ]
 MORE = """
 INSERT INTO users (email, password_hash)
@@ -110,6 +113,14 @@ INSERT INTO billing_leniency (subscription_id, grace_days, reason, set_by)
 SELECT id, 1, 'x', 'ada' FROM subscriptions;
 INSERT INTO billing_leniency (customer_id, grace_days, reason, set_by)
 SELECT id, 1, 'x', 'ada' FROM customers;
+INSERT INTO billing_merges (customer_id, into_id, former, moved, merged_by)
+SELECT id, id_before, '{}', '{}', 'ada'
+FROM (SELECT id, lag(id) OVER () AS id_before FROM customers) AS c
+WHERE id_before IS NOT NULL;
+INSERT INTO billing_trials (subscription_id, product_id, customer_id, livemode, vouched, to_end)
+SELECT s.id, p.id, s.customer_id, TRUE, FALSE, FALSE
+FROM subscriptions AS s CROSS JOIN (SELECT id FROM products LIMIT 1) AS p
+ON CONFLICT DO NOTHING;
 INSERT INTO billing_notes (customer_id, body, written_by) SELECT id, 'x', 'ada' FROM customers;
 INSERT INTO billing_usage_totals (subscription_id, meter, term_start, quantity, latest_at)
 SELECT id, 'traffic_gb', now(), 1, now() FROM subscriptions;
@@ -137,6 +148,7 @@ async def test_no_query_reads_a_table_from_end_to_end(database_url: str) -> None
 async def _explain(connection: "asyncpg.Connection[asyncpg.Record]", query: Query) -> str:
     await connection.execute(f"PREPARE asked AS {query.sql}")
     nulls = ", ".join(["NULL"] * len(query.parameters))
-    rows = await connection.fetch(f"EXPLAIN EXECUTE asked ({nulls})")
+    given = f"({nulls})" if nulls else ""
+    rows = await connection.fetch(f"EXPLAIN EXECUTE asked {given}")
     await connection.execute("DEALLOCATE asked")
     return "\n".join(row[0] for row in rows)
