@@ -37,8 +37,13 @@ SELECT
     line.tax,
     line.currency
 FROM billing_tax_lines AS line
-LEFT JOIN invoices AS i
-    ON i.stripe_invoice_id = line.stripe_invoice_id
+LEFT JOIN LATERAL (
+    -- OFFSET 0 keeps this a look-up for each line: a join would read all invoices
+    SELECT named.stripe_number
+    FROM invoices AS named
+    WHERE named.stripe_invoice_id = line.stripe_invoice_id
+    OFFSET 0
+) AS i ON TRUE
 WHERE line.livemode = :livemode::boolean
   AND line.at >= :begins_at::timestamptz
   AND line.at < :ends_at::timestamptz

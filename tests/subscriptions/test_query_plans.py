@@ -140,6 +140,9 @@ async def test_no_query_reads_a_table_from_end_to_end(database_url: str) -> None
             plan = await _explain(connection, query)
             read_whole = {*re.findall(r"Seq Scan on (\w+)", plan)}
             assert read_whole <= CATALOGUE, f"{query.name}\n{plan}"
+        for query in load_queries("taxes").by_name.values():
+            plan = await _explain(connection, query)
+            assert {*re.findall(r"Seq Scan on (\w+)", plan)} <= {"stripe_tax_rates"}, plan
         # a join of all subscriptions, for a page of them
         payers = await _explain(connection, load_queries("price_use").list_payers)
         assert not re.findall(r"Merge Join|Hash Join|Gather", payers), payers
