@@ -4,6 +4,7 @@ Everything here can be repeated after a failure.
 """
 
 import asyncio
+import hashlib
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -151,6 +152,17 @@ async def schema_version(connection: Connection) -> str | None:
 def expected_version(migrations: Path = MIGRATIONS) -> str:
     """Return the version that this code needs: the newest file's."""
     return _versions(migrations)[-1]
+
+
+def digest_migrations(migrations: Path = MIGRATIONS) -> dict[str, str]:
+    """Return a digest of each file's statements: a comment or a blank line changes none."""
+    return {path.name: _digest(path.read_text()) for path in sorted(migrations.glob("*.sql"))}
+
+
+def _digest(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    said = [line for line in lines if line and (not line.startswith("--") or "migrate:" in line)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 async def _with_retries(

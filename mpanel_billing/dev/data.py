@@ -64,6 +64,42 @@ class DataFolder:
             _keep(file, f"dev-{secrets.token_hex(12)}")
         return file.read_text()
 
+    def require_same_migrations(self, digests: Mapping[str, str]) -> None:
+        """Raise DataFolderError if a migration that the data has is another one by now.
+
+        The migrations that the data has and this code does not know are of newer code.
+        """
+        newest = max(digests)
+        for file, digest in self._migrations().items():
+            if file <= newest and digests.get(file) != digest:
+                raise self.obsolete(f"{file} is no longer what it was")
+
+    def keep_migrations(self, digests: Mapping[str, str]) -> None:
+        """Write down which migrations the data has."""
+        _keep(self._migrations_file, json.dumps({**self._migrations(), **digests}, indent=1))
+
+    def obsolete(self, reason: str) -> DataFolderError:
+        """Return the error of data that this code cannot use."""
+        folders = " and ".join({str(self.path): 0, str(self.postgres): 0})
+        return DataFolderError(
+            f"the data is from an older version, and cannot be kept: remove {folders} ({reason})"
+        )
+
+    @property
+    def _migrations_file(self) -> Path:
+        return self.path / "migrations.json"
+
+    def _migrations(self) -> dict[str, str]:
+        if not self._migrations_file.exists():
+            return {}
+        kept: dict[str, str] = json.loads(self._migrations_file.read_text())
+        return kept
+
+    @property
+    def knows_migrations(self) -> bool:
+        """Whether it is on record which migrations the data has."""
+        return self._migrations_file.exists()
+
     def write_settings(self, environment: Mapping[str, str]) -> Path:
         """Write the settings of this run as a file for a shell to source; return its path."""
         file = self.path / "settings.sh"

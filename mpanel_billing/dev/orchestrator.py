@@ -12,12 +12,11 @@ from typing import Any
 import aiohttp
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mpanel_billing.database.migrations import ObsoleteSchemaError, migrate
+from mpanel_billing.database.migrations import MigrationError, digest_migrations, migrate
 from mpanel_billing.dev.banner import describe_service
 from mpanel_billing.dev.children import Children, show
 from mpanel_billing.dev.data import (
     DataFolder,
-    DataFolderError,
     open_data_folder,
     throw_away_data_folder,
 )
@@ -117,6 +116,7 @@ class _Service:
         self.children = Children(environment)
         self._last_will: LastWill | None = None
         self._postgres_start: asyncio.Task[None] | None = None
+        self._is_new = False
 
     def require_ports(self) -> None:
         """Raise PortTakenError if a port is not free for us."""
@@ -187,18 +187,28 @@ class _Service:
         # A thread cannot be cancelled: stop() waits for it.
         self._postgres_start = asyncio.create_task(asyncio.to_thread(self._prepare_postgres))
         await asyncio.shield(self._postgres_start)
-        try:
-            files = await migrate(self._database_url)
-        except ObsoleteSchemaError as error:
-            folders = " and ".join({str(self._folder.path): 0, str(self._postgres.data_dir): 0})
-            message = f"the data is from an older version, and cannot be kept: remove {folders}"
-            raise DataFolderError(message) from error
+        files = await self._migrate()
         if files:
             show("migrate", f"applied {len(files)} files, up to {files[-1]}")
 
+    async def _migrate(self) -> list[str]:
+        """Migrate the data, unless it has migrations that have been edited since."""
+        digests = digest_migrations()
+        self._folder.require_same_migrations(digests)
+        try:
+            files = await migrate(self._database_url)
+        except MigrationError as error:
+            # of data that a run before this one has left, and of which nothing is on record
+            if self._is_new or self._folder.knows_migrations:
+                raise
+            raise self._folder.obsolete(error.message) from error
+        self._folder.keep_migrations(digests)
+        return files
+
     def _prepare_postgres(self) -> None:
         self._postgres.start()
-        if not self._postgres.has_database(DATABASE):
+        self._is_new = not self._postgres.has_database(DATABASE)
+        if self._is_new:
             self._postgres.create_database(DATABASE)
 
     async def _start_sandbox(self) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mpanel_billing.database.migrations import digest_migrations
 from mpanel_billing.dev.data import (
     DataFolder,
     DataFolderError,
@@ -21,6 +22,30 @@ def test_secrets_are_made_once_and_only_for_the_owner(tmp_path):
     assert DataFolder(tmp_path).operators_key() == key
     for name in ("stripe.json", "operator.key"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+
+
+def test_data_of_migrations_that_were_edited_since_is_refused(tmp_path):
+    folder = DataFolder(tmp_path)
+    folder.require_same_migrations({"1_a.sql": "x"})
+    assert not folder.knows_migrations
+    folder.keep_migrations({"1_a.sql": "x", "2_b.sql": "y"})
+    assert folder.knows_migrations
+    folder.require_same_migrations({"1_a.sql": "x", "2_b.sql": "y", "3_c.sql": "z"})
+    folder.require_same_migrations({"1_a.sql": "x"})  # of newer code
+    for edited in ({"1_a.sql": "x", "2_b.sql": "z"}, {"1_b.sql": "x", "2_b.sql": "y"}):
+        with pytest.raises(DataFolderError, match=f"older version.*: remove {tmp_path}"):
+            folder.require_same_migrations(edited)
+
+
+def test_a_comment_makes_no_other_migration(tmp_path):
+    file = tmp_path / "1_a.sql"
+    file.write_text("-- migrate:up\nCREATE TABLE a (id integer);\n-- migrate:down\nDROP TABLE a;\n")
+    before = digest_migrations(tmp_path)
+    file.write_text("-- Why.\n\n" + file.read_text())
+    assert digest_migrations(tmp_path) == before
+    file.write_text(file.read_text().replace("integer", "bigint"))
+    assert digest_migrations(tmp_path).keys() == before.keys()
+    assert digest_migrations(tmp_path) != before
 
 
 def test_a_shell_can_take_the_settings_over(tmp_path):

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 
+from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.data import open_data_folder
 from mpanel_billing.dev.last_will import runs
 from mpanel_billing.dev.postgres import EmbeddedPostgres
@@ -293,3 +294,22 @@ async def test_data_of_a_version_that_no_migration_starts_from_is_to_be_removed(
     await dev.start()
     assert await dev.wait() == 1
     assert f"cannot be kept: remove {dev.data_dir}" in dev.screen
+
+
+async def test_data_of_before_migrations_were_edited_is_to_be_removed(dev):
+    """First what nobody has written down, as it shows in a view; then what is written down."""
+    with EmbeddedPostgres(dev.data_dir / "postgres", port=dev.postgres) as server:
+        server.create_database("mpanel_billing")
+        await migrate(dev.database_url)
+        connection = await asyncpg.connect(dev.database_url)
+        await connection.execute("ALTER TABLE invoices DROP COLUMN amount_disputed CASCADE")
+        await connection.close()
+    await dev.start()
+    assert await dev.wait() == 1
+    assert f"older version, and cannot be kept: remove {dev.data_dir}" in dev.screen
+    assert "amount_disputed" in dev.screen
+    (dev.data_dir / "migrations.json").write_text('{"20261126000600_invoices.sql": "another"}')
+    await dev.start()
+    assert await dev.wait() == 1
+    assert f"older version, and cannot be kept: remove {dev.data_dir}" in dev.screen
+    assert "20261126000600_invoices.sql is no longer what it was" in dev.screen
