@@ -76,9 +76,17 @@ class Dev:
 
 
 def children_of(parent: int) -> set[int]:
-    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    stats = [text for path in Path("/proc").glob("[0-9]*/stat") if (text := read_if_alive(path))]
     rows = [(int(text.split()[0]), int(text.rpartition(")")[2].split()[1])) for text in stats]
     return {pid for pid, ppid in rows if ppid == parent}
+
+
+def read_if_alive(path: Path) -> str:
+    """What /proc says of a process; nothing if it has ended since it was listed."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def is_gone(path: Path) -> bool:
