@@ -7,8 +7,9 @@ import asyncpg
 from aiohttp import hdrs, web
 
 from mpanel_billing.console.examining import EXAMINER, Examiner
-from mpanel_billing.console.pages import RENDER, Done, Pages, redirect
+from mpanel_billing.console.pages import RENDER, Pages
 from mpanel_billing.console.render import error_page, prepare
+from mpanel_billing.console.returning import ask_to_sign_in
 from mpanel_billing.console.routes import (
     agreements,
     audit,
@@ -100,14 +101,19 @@ async def show_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     if not request.path.startswith(CONSOLE_PATH):
         return await handler(request)
     try:
-        return await handler(request)
-    except UnauthenticatedError:
-        return redirect(Done("/console/sign-in"))
+        return await _answer(request, handler)
     except (BillingError, web.HTTPException, asyncpg.TransactionRollbackError) as error:
         return _show(request, error)
     except Exception as error:
         logger.exception("a page failed unexpectedly")
         return _show(request, error)
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except UnauthenticatedError:
+        return await ask_to_sign_in(request)
 
 
 def _show(request: web.Request, error: Exception) -> web.StreamResponse:

@@ -28,12 +28,18 @@ from uuid import UUID
 from aiohttp import hdrs, web
 
 from mpanel_billing.access.key import Scope
-from mpanel_billing.console.visit import Visit, require_own_form, require_visit
+from mpanel_billing.console.visit import (
+    FORM_TOKEN,
+    Visit,
+    require_own_form,
+    require_visit,
+)
 from mpanel_billing.errors import (
     BillingError,
     InvalidRequestError,
     MalformedRequestError,
     NotFoundError,
+    StripeError,
 )
 from mpanel_billing.http.request import MAX_BODY_BYTES, read_bytes
 from mpanel_billing.http.schemas.base import LONGEST_REASON
@@ -127,6 +133,12 @@ Render = Callable[[web.Request, Page], web.Response]
 RENDER: web.AppKey[Render] = web.AppKey("render")
 """Writes a page."""
 
+SHOW_AGAIN = "show_again"
+"""The field of a form that is only to be shown, with what was entered before a sign-in."""
+
+UNSETTLED = web.RequestKey("unsettled", dict[str, str])
+"""What a form has sent, if nobody knows yet whether it was done; sent again, it is done once."""
+
 
 class Declared(NamedTuple):
     """A route and the scope that it needs; None: somebody who is signed in."""
@@ -157,8 +169,10 @@ class Action:
         async def post(request: web.Request) -> web.Response:
             visit = await require_visit(request, self.scope)
             given = await read_form(request)
-            require_own_form(visit, given.fields)
             try:
+                require_own_form(visit, given.fields)
+                if self._show and given.text(SHOW_AGAIN):
+                    return visit.app[RENDER](request, await self._show(visit, given))
                 done = await handler(visit, given)
             except BillingError as error:
                 return await self._refuse(visit, given, error)
@@ -168,7 +182,16 @@ class Action:
         return handler
 
     async def _refuse(self, visit: Visit, given: Given, error: BillingError) -> web.Response:
-        """Show the page again with what is wrong; what it raises then is a page of its own."""
+        """Show the page again with what is wrong; what it raises then is a page of its own.
+
+        If it may have been done all the same, that page would be a new form with a new key, and do
+        it twice: then the error has a page of its own, which sends the same again.
+        """
+        if given.text("key") and _may_be_done(error):
+            visit.request[UNSETTLED] = {
+                name: text for name, text in given.fields.items() if name != FORM_TOKEN
+            }
+            raise error
         if self._show is None:
             raise error
         try:
@@ -177,6 +200,13 @@ class Action:
             raise error from None
         shown = Page(page.template, {**page.values, "error": error}, error.status)
         return visit.app[RENDER](visit.request, shown)
+
+
+def _may_be_done(error: BillingError) -> bool:
+    """Return whether an action may have been done, or is being done, in spite of an error."""
+    if isinstance(error, StripeError):
+        return not error.definite
+    return error.code == "change_in_progress"
 
 
 class Pages:

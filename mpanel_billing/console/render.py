@@ -12,7 +12,7 @@ import jinja2
 from aiohttp import hdrs, web
 from markupsafe import Markup
 
-from mpanel_billing.console.pages import RENDER, Action, Page
+from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
 from mpanel_billing.console.words import LANGUAGES, Words, choose_language, words_of
@@ -142,6 +142,7 @@ def _common(
         "error": None,
         "q": "",
         "notice": _notice(request, words),
+        "unsettled": request.get(UNSETTLED),
     }
     if visit is None:
         return shown

@@ -57,6 +57,14 @@ class ForeignFormError(BillingError):
     code = "foreign_form"
 
 
+class StaleFormError(ForeignFormError):
+    """A form of this site is of a session that is over."""
+
+
+FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
+"""The field of each form that shows from which session's page it was sent."""
+
+
 @dataclass(frozen=True)
 class Visit:
     """A request of somebody who is signed in."""
@@ -167,10 +175,10 @@ def is_person(text: str) -> bool:
 
 
 def require_own_form(visit: Visit, form: Mapping[str, str]) -> None:
-    """Raise ForeignFormError unless a page of this session has sent the form."""
+    """Raise ForeignFormError or StaleFormError unless a page of this session has sent the form."""
     require_own_site(visit.request)
-    if form.get("form_token") != visit.form_token:
-        raise ForeignFormError("This form is out of date. Please load the page again.")
+    if form.get(FORM_TOKEN) != visit.form_token:
+        raise StaleFormError("This form is out of date. Please look at it again.")
 
 
 def require_own_site(request: web.Request) -> None:

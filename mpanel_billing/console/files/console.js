@@ -52,7 +52,9 @@ for (const form of document.querySelectorAll("[data-zone]")) {
 
 for (const link of document.querySelectorAll("[data-zone-link]")) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
-  link.search = new URLSearchParams({ time_zone: zone });
+  const given = new URLSearchParams(link.search);
+  given.set("time_zone", zone);
+  link.search = given;
 }
 
 for (const reader of document.querySelectorAll("[data-reads]")) {

@@ -20,7 +20,7 @@ LIFETIME = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is made for one sign-in; `time_zone` is the browser's.
+    """What is made for one sign-in; `time_zone` is the browser's, `back` the page it returns to.
 
     `state` returns with the response, `nonce` in the ID token; `verifier` proves whose the code is.
     """
@@ -29,6 +29,7 @@ class Attempt:
     nonce: str
     verifier: str
     time_zone: str
+    back: str = ""
 
     @property
     def challenge(self) -> str:
@@ -48,10 +49,10 @@ class Attempts:
         """Sign with the first of the secrets."""
         self._signer = Signer(signing, "console-oidc")
 
-    def begin(self, time_zone: str, now: datetime) -> tuple[Attempt, str]:
+    def begin(self, time_zone: str, now: datetime, back: str = "") -> tuple[Attempt, str]:
         """Return a new attempt and its text."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        attempt = Attempt(state, nonce, verifier, time_zone)
+        attempt = Attempt(state, nonce, verifier, time_zone, back)
         return attempt, self._signer.sign(asdict(attempt), now=now, lifetime=LIFETIME)
 
     def read(self, text: str, now: datetime) -> Attempt:

@@ -15,7 +15,7 @@ from mpanel_billing.console.oidc.id_token import Expected, UnknownKeyIdError, re
 from mpanel_billing.console.oidc.persons import groups_of, key_of, name_of
 from mpanel_billing.console.oidc.provider import Client, Provider
 from mpanel_billing.console.pages import RENDER, Done, Page, redirect
-from mpanel_billing.console.routes.sign_in import sign_in_values
+from mpanel_billing.console.returning import read_place, sign_in_values
 from mpanel_billing.console.visit import OIDC, cookie_of, forget_cookie, give_cookie, set_cookie
 from mpanel_billing.console.zones import find_zone
 from mpanel_billing.errors import BillingError
@@ -57,7 +57,9 @@ def _client(settings: Settings) -> Client:
 async def start(request: web.Request) -> web.Response:
     """Send the browser to the provider, with a state and a challenge that belong to it."""
     zone = find_zone(request.query.get("time_zone", ""))
-    attempt, text = request.app[ATTEMPTS].begin(zone.key if zone else "", datetime.now(UTC))
+    attempt, text = request.app[ATTEMPTS].begin(
+        zone.key if zone else "", datetime.now(UTC), read_place(request.query.get("back", ""))
+    )
     try:
         address = await request.app[PROVIDER].address_for(attempt)
     except BillingError as error:
@@ -75,24 +77,25 @@ async def finish(request: web.Request) -> web.Response:
     sent on to: the page that it gets here leads on.
     """
     try:
-        token = await _open(request)
+        attempt = request.app[ATTEMPTS].read(cookie_of(request, OIDC), datetime.now(UTC))
+        token = await _open(request, attempt)
     except BillingError as error:
         response = _sign_in_page(request, error)
     else:
-        response = request.app[RENDER](request, Page("signed_in.html"))
-        response.headers["Refresh"] = "0; url=/console/find"
+        back = read_place(attempt.back)
+        response = request.app[RENDER](request, Page("signed_in.html", {"back": back}))
+        response.headers["Refresh"] = f"0; url={back}"
         set_cookie(request, response, token)
     forget_cookie(request, response, OIDC)
     return response
 
 
 def _sign_in_page(request: web.Request, error: BillingError) -> web.Response:
-    values = {**sign_in_values(request, ""), "error": error}
+    values = sign_in_values(request) | {"error": error}
     return request.app[RENDER](request, Page("sign_in.html", values, error.status))
 
 
-async def _open(request: web.Request) -> str:
-    attempt = request.app[ATTEMPTS].read(cookie_of(request, OIDC), datetime.now(UTC))
+async def _open(request: web.Request, attempt: Attempt) -> str:
     _require_answer(request, attempt)
     claims = await _claims(request, attempt)
     settings, pool = request.app[keys.SETTINGS], request.app[keys.POOL]

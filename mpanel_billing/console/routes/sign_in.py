@@ -1,7 +1,6 @@
 """Signing in and out, and the sessions that there are."""
 
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -13,6 +12,7 @@ from mpanel_billing.access.sessions import (
     set_preferences,
 )
 from mpanel_billing.console.pages import RENDER, Done, Given, Page, Pages, read_form, redirect
+from mpanel_billing.console.returning import HOME, go_back, read_place, sign_in_values
 from mpanel_billing.console.visit import (
     Visit,
     forget_cookie,
@@ -20,7 +20,6 @@ from mpanel_billing.console.visit import (
     require_own_form,
     require_own_site,
     require_visit,
-    set_cookie,
 )
 from mpanel_billing.console.words import LANGUAGES
 from mpanel_billing.console.zones import find_zone
@@ -38,14 +37,12 @@ pages = Pages()
 routes = web.RouteTableDef()
 """What is there for those who are not signed in."""
 
-_HOME = "/console/find"
-
 
 @routes.get("/console")
 @routes.get("/console/")
 async def go_home(_: web.Request) -> web.Response:
     """Go to the first page."""
-    return redirect(Done(_HOME))
+    return redirect(Done(HOME))
 
 
 @routes.get("/console/sign-in")
@@ -54,8 +51,9 @@ async def show_sign_in(request: web.Request) -> web.Response:
     try:
         await require_visit(request, None)
     except UnauthenticatedError:
-        return request.app[RENDER](request, Page("sign_in.html", sign_in_values(request, "")))
-    return redirect(Done(_HOME))
+        values = sign_in_values(request, back=request.query.get("back", ""))
+        return request.app[RENDER](request, Page("sign_in.html", values))
+    return redirect(Done(read_place(request.query.get("back", ""))))
 
 
 @routes.post("/console/sign-in")
@@ -66,18 +64,10 @@ async def sign_in(request: web.Request) -> web.Response:
     try:
         token = await _open(request, given)
     except BillingError as error:
-        values = {**sign_in_values(request, given.text("person")), "error": error}
+        way = {name: given.text(name) for name in ("back", "kept")}
+        values = sign_in_values(request, given.text("person"), **way) | {"error": error}
         return request.app[RENDER](request, Page("sign_in.html", values, error.status))
-    response = redirect(Done(_HOME))
-    set_cookie(request, response, token)
-    return response
-
-
-def sign_in_values(request: web.Request, person: str) -> dict[str, object]:
-    """Return what the page of the sign-in shows: a name, and where else one can sign in."""
-    issuer = request.app[keys.SETTINGS].console_oidc_issuer
-    provider = urlsplit(issuer).hostname if issuer else None
-    return {"person": person, "page": "sign-in", "provider": provider}
+    return go_back(request, given, token)
 
 
 async def _open(request: web.Request, given: Given) -> str:
