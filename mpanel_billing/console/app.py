@@ -38,6 +38,7 @@ from mpanel_billing.console.routes import (
     sign_in,
     subscriptions,
     usage,
+    whole_lists,
     work,
 )
 from mpanel_billing.errors import BillingError, UnauthenticatedError
@@ -51,6 +52,7 @@ MODULES: tuple[Pages, ...] = (
     sign_in.pages,
     find.pages,
     customers.pages,
+    whole_lists.pages,
     subscriptions.pages,
     plans.pages,
     endings.pages,

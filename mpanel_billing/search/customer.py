@@ -75,16 +75,18 @@ async def _follow(conn: Connection, id_: UUID) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class CustomerMoney:
-    """What a customer was charged and given back, the latest first; minor units."""
+    """What a customer owes, was charged and given back, the latest first; minor units."""
 
+    debts: Sequence[Row]
     payments: Sequence[Row]
     returns: Sequence[Row]
 
 
 async def read_money(pool: Pool, customer_id: UUID) -> CustomerMoney:
-    """Return the latest payments, refunds and credit notes of a customer."""
+    """Return what a customer owes, and the latest payments, refunds and credit notes."""
     async with acquired(pool) as conn:
         return CustomerMoney(
+            await repository.list_customer_debts(conn, customer_id),
             await repository.list_customer_payments(conn, customer_id, MOST_PAYMENTS),
             await repository.list_customer_returns(conn, customer_id, MOST_PAYMENTS),
         )

@@ -118,6 +118,12 @@ async def list_customer_payments(
     return await _list(conn, _queries.list_customer_payments, customer_id, most)
 
 
+async def list_customer_debts(conn: Connection, customer_id: UUID) -> Sequence[Mapping[str, Any]]:
+    """Return what they owe on open invoices, by currency; amounts in minor units."""
+    rows = await _queries.list_customer_debts.fetch(conn, customer_id=customer_id)
+    return [dict(row) for row in rows]
+
+
 async def list_customer_returns(
     conn: Connection, customer_id: UUID, most: int
 ) -> Sequence[Mapping[str, Any]]:

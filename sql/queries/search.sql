@@ -393,6 +393,20 @@ WHERE i.customer_id = :customer_id::uuid
 ORDER BY i.stripe_created DESC, i.id
 LIMIT :most;
 
+-- name: list_customer_debts(customer_id)
+-- What they owe on open invoices, in minor units of each currency.
+SELECT
+    lower(i.currency) AS currency,
+    sum(i.amount_remaining)::bigint AS amount,
+    count(*) AS invoices
+FROM invoices AS i
+WHERE i.customer_id = :customer_id::uuid
+  AND i.stripe_invoice_id IS NOT NULL
+  AND i.stripe_status = 'open'
+  AND i.amount_remaining > 0
+GROUP BY lower(i.currency)
+ORDER BY lower(i.currency);
+
 -- name: list_customer_changes(target_ids, most)
 -- What operators and keys have done about a customer, latest first.
 SELECT

@@ -10,7 +10,14 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import InvalidRequestError, StripeError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import operations
-from mpanel_billing.search.customer import MOST_SUBSCRIPTIONS, CustomerPage, read_money, read_record
+from mpanel_billing.search.customer import (
+    MOST_INVOICES,
+    MOST_PAYMENTS,
+    MOST_SUBSCRIPTIONS,
+    CustomerPage,
+    read_money,
+    read_record,
+)
 from mpanel_billing.search.notes import LONGEST as LONGEST_NOTE
 from mpanel_billing.search.notes import add_note, list_notes
 from mpanel_billing.subscriptions.disputes import list_latest
@@ -48,6 +55,11 @@ async def show_customer(visit: Visit, given: Given) -> Page:
         "longest_note": LONGEST_NOTE,
         "timeline": await operations.list_latest(pool, told, MOST_ENTRIES),
         "is_told_in_part": len(shown.subscriptions) > MOST_TOLD,
+        "most": {
+            "subscriptions": MOST_SUBSCRIPTIONS,
+            "invoices": MOST_INVOICES,
+            "payments": MOST_PAYMENTS,
+        },
         "money": None,
     }
     if visit.may("billing:read"):
