@@ -13,15 +13,15 @@ _AMOUNT = re.compile(r"([0-9]{1,12})(?:[.,]([0-9]{1,3}))?")
 def read_amount(text: str, currency: str) -> int | None:
     """Return an amount in minor units, from major ones such as 12.50 or 12,50; None for nothing.
 
-    InvalidRequestError for what is no amount of the currency: thousands have no separator, so that
-    no point can be read as two things.
+    InvalidRequestError for zero, and for what is no amount of the currency: thousands have no
+    separator, so that no point can be read as two things.
     """
     if not text:
         return None
     match = _AMOUNT.fullmatch(text)
     decimals = decimals_of(currency)
     fraction = (match[2] or "") if match else ""
-    if match is None or len(fraction) > decimals:
+    if match is None or len(fraction) > decimals or not text.strip("0.,"):
         example = "500" if not decimals else f"12.{'50'.ljust(decimals, '0')}"
         raise InvalidRequestError(
             f"{text!r} is not an amount in {currency.upper()}: write it like {example}.",

@@ -179,6 +179,31 @@ async def get_domain(conn: Connection, id_: UUID) -> Mapping[str, Any] | None:
     return dict(row) if row else None
 
 
+async def find_same_note(
+    conn: Connection,
+    customer_id: UUID,
+    *,
+    body: str,
+    written_by: str,
+    person: str | None,
+    seconds: float,
+) -> int | None:
+    """Return the same note of the same person, if it was written so shortly before.
+
+    Until the end of the transaction nobody else notes anything about the customer.
+    """
+    await _notes.lock_notes.execute(conn, customer_id=customer_id)
+    id_: int | None = await _notes.find_same_note.fetch_value(
+        conn,
+        customer_id=customer_id,
+        body=body,
+        written_by=written_by,
+        person=person,
+        seconds=seconds,
+    )
+    return id_
+
+
 async def add_note(
     conn: Connection, customer_id: UUID, *, body: str, written_by: str, person: str | None
 ) -> int | None:

@@ -27,6 +27,22 @@ FROM customers AS c
 WHERE c.id = :customer_id::uuid
 RETURNING id;
 
+-- name: lock_notes(customer_id)!
+-- Until the end of the transaction, for whoever notes something about the same customer.
+SELECT pg_advisory_xact_lock(hashtextextended('note:' || :customer_id::uuid::text, 0));
+
+-- name: find_same_note(customer_id, body, written_by, person, seconds)$
+-- What the same person has noted with the same words a moment ago.
+SELECT n.id
+FROM billing_notes AS n
+WHERE n.customer_id = :customer_id::uuid
+  AND n.body = :body
+  AND n.written_by = :written_by
+  AND n.person IS NOT DISTINCT FROM :person::text
+  AND n.written_at > now() - make_interval(secs => :seconds::float8)
+ORDER BY n.id DESC
+LIMIT 1;
+
 -- name: list_notes(customer_id, most)
 -- The latest first; also of records that have joined.
 SELECT

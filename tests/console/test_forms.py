@@ -35,9 +35,11 @@ def test_an_amount_is_read_exactly(text, currency, minor):
         ("5 $", "usd"),
         ("1.5", "jpy"),
         ("1e3", "usd"),
+        ("0", "usd"),
+        ("0,00", "eur"),
     ],
 )
-def test_what_could_be_read_in_two_ways_is_refused(text, currency):
+def test_what_could_be_read_in_two_ways_and_nothing_at_all_is_refused(text, currency):
     with pytest.raises(InvalidRequestError, match="is not an amount"):
         read_amount(text, currency)
 

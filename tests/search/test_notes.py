@@ -1,5 +1,6 @@
 """Notes about customers, over HTTP."""
 
+import asyncio
 from uuid import uuid4
 
 from mpanel_billing.access.audit import Actor
@@ -51,3 +52,18 @@ async def test_what_was_noted_of_a_record_that_joined_is_with_the_one_it_joined(
     await add_note(pool, kept, "has an account now", Actor("desk"))
     bodies = [row["body"] for row in await list_notes(pool, kept)]
     assert bodies == ["has an account now", "ordered without an account"]
+
+
+async def test_a_note_that_is_sent_twice_is_written_once(pool) -> None:
+    ada = await make_customer(pool)
+    by = Actor("desk", person="grace")
+    ids = await asyncio.gather(*(add_note(pool, ada, "called", by) for _ in range(5)))
+    assert len(set(ids)) == 1
+    await add_note(pool, ada, "called", Actor("desk", person="joan"))
+    await pool.execute("UPDATE billing_notes SET written_at = now() - interval '11 minutes'")
+    await add_note(pool, ada, "called", by)
+    assert [row["person"] for row in await list_notes(pool, ada)] == ["grace", "joan", "grace"]
+    assert (
+        await pool.fetchval("SELECT count(*) FROM billing_audit_log WHERE action = 'customer.note'")
+        == 3
+    )
