@@ -41,6 +41,7 @@ from mpanel_billing.console.routes import (
     whole_lists,
     work,
 )
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, UnauthenticatedError
 from mpanel_billing.http.keys import SETTINGS
 from mpanel_billing.http.middleware import CONSOLE_PATH, Handler
@@ -129,6 +130,8 @@ def _show(request: web.Request, error: Exception) -> web.StreamResponse:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise error
         code, sentence, status = "http_error", error.reason, HTTPStatus(error.status)
+        if status == HTTPStatus.NOT_FOUND:
+            sentence = say("refusal.no_page")
     elif isinstance(error, asyncpg.TransactionRollbackError):
         logger.warning("the database rolled a transaction back: %s", error)
         code, status, retry_after = "busy", HTTPStatus.SERVICE_UNAVAILABLE, 1

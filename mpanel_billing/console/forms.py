@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.money import LARGEST_AMOUNT, decimals_of, format_money
 
@@ -24,14 +25,14 @@ def read_amount(text: str, currency: str) -> int | None:
     if match is None or len(fraction) > decimals or not text.strip("0.,"):
         example = "500" if not decimals else f"12.{'50'.ljust(decimals, '0')}"
         raise InvalidRequestError(
-            f"{text!r} is not an amount in {currency.upper()}: write it like {example}.",
+            say("refusal.no_amount", text=text, currency=currency.upper(), example=example),
             fields={"amount": "is not an amount"},
         )
     minor = int(match[1] + fraction.ljust(decimals, "0"))
     if minor > LARGEST_AMOUNT:
         most = format_money(LARGEST_AMOUNT, currency)
         raise InvalidRequestError(
-            f"Stripe takes amounts of at most {most}.", fields={"amount": "is too much"}
+            say("refusal.too_much", most=most), fields={"amount": "is too much"}
         )
     return minor
 
@@ -54,7 +55,7 @@ def read_day(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidRequestError(
-            "Please enter a date like 2027-01-31.", fields={"ends": "is not a date"}
+            say("refusal.no_date"), fields={"ends": "is not a date"}
         ) from None
 
 
@@ -69,4 +70,4 @@ def read_hidden_time(text: str) -> datetime:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise InvalidRequestError("Please start again.")
+    raise InvalidRequestError(say("refusal.begin_anew"))

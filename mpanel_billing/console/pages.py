@@ -34,6 +34,7 @@ from mpanel_billing.console.visit import (
     require_own_form,
     require_visit,
 )
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import (
     BillingError,
     InvalidRequestError,
@@ -64,7 +65,7 @@ class Given:
         """Return a field that is one line of text; InvalidRequestError for any other."""
         text = self.text(name)
         if len(text) > longest or not text.isprintable():
-            raise InvalidRequestError(f"Please write one line of at most {longest} characters.")
+            raise InvalidRequestError(say("refusal.no_line", n=longest))
         return text
 
     def reason(self) -> str:
@@ -87,9 +88,7 @@ class Given:
         if not text:
             return None
         if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-            raise InvalidRequestError(
-                "Please enter a whole number.", fields={name: "is not a number"}
-            )
+            raise InvalidRequestError(say("refusal.no_number"), fields={name: "is not a number"})
         return int(text)
 
     @property
@@ -98,12 +97,12 @@ class Given:
         try:
             return UUID(self.path["id"])
         except ValueError:
-            raise NotFoundError("Not found.") from None
+            raise NotFoundError(say("refusal.not_found")) from None
 
 
 def _reason_refused() -> InvalidRequestError:
     return InvalidRequestError(
-        f"Please say why, in up to {LONGEST_REASON} characters.",
+        say("refusal.no_reason", n=LONGEST_REASON),
         fields={"reason": f"must have 1 to {LONGEST_REASON} characters"},
     )
 
@@ -258,21 +257,21 @@ def redirect(done: Done) -> web.Response:
 async def read_form(request: web.Request) -> Given:
     """Return what a form has sent; MalformedRequestError, and what `read_bytes` raises."""
     if request.content_type != "application/x-www-form-urlencoded":
-        raise MalformedRequestError("This is not a form.")
+        raise MalformedRequestError(say("refusal.no_form"))
     body = await read_bytes(request, MAX_BODY_BYTES)
     try:
         pairs = parse_qsl(
             body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
         )
     except ValueError:
-        raise MalformedRequestError("The form cannot be read.") from None
+        raise MalformedRequestError(say("refusal.no_form")) from None
     return _given(request, dict(pairs))
 
 
 def _given(request: web.Request, fields: Mapping[str, str]) -> Given:
     """Return what was given; PostgreSQL has no text with a NUL in it, so nothing is named so."""
     if any("\0" in text for text in request.match_info.values()):
-        raise NotFoundError("Not found.")
+        raise NotFoundError(say("refusal.not_found"))
     if any("\0" in text for text in fields.values()):
-        raise MalformedRequestError("The form has a character that is none.")
+        raise MalformedRequestError(say("refusal.no_form"))
     return Given(request.match_info, fields)

@@ -21,7 +21,7 @@ from mpanel_billing.access.sessions import (
     holder_of_key,
     open_session,
 )
-from mpanel_billing.console.words import Words, choose_language, words_of
+from mpanel_billing.console.words import Words, choose_language, say, words_of
 from mpanel_billing.console.zones import zone_of
 from mpanel_billing.errors import BillingError, UnauthenticatedError
 from mpanel_billing.http import keys
@@ -126,11 +126,13 @@ async def require_visit(request: web.Request, scope: Scope | None) -> Visit:
     """
     visit = await _find_visit(request)
     if visit is None:
-        raise UnauthenticatedError("Please sign in.")
+        raise UnauthenticatedError(say("refusal.sign_in"))
     request[VISIT], request[ACTOR], request[HOLDER] = visit, visit.actor, visit.session.holder
     await admit(request, visit.session.holder)
     if missing := visit.missing(scope):
-        raise ScopeMissingError(missing)
+        error = ScopeMissingError(missing)
+        error.message = say("refusal.scope", scope=missing)
+        raise error
     return visit
 
 
@@ -178,7 +180,7 @@ def require_own_form(visit: Visit, form: Mapping[str, str]) -> None:
     """Raise ForeignFormError or StaleFormError unless a page of this session has sent the form."""
     require_own_site(visit.request)
     if form.get(FORM_TOKEN) != visit.form_token:
-        raise StaleFormError("This form is out of date. Please look at it again.")
+        raise StaleFormError(say("refusal.stale_form"))
 
 
 def require_own_site(request: web.Request) -> None:
@@ -190,7 +192,7 @@ def require_own_site(request: web.Request) -> None:
     else:
         foreign = origin is not None and origin.partition("://")[2] != request.host
     if foreign:
-        raise ForeignFormError("Another site has sent this form.")
+        raise ForeignFormError(say("refusal.foreign_form"))
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, token: str) -> None:

@@ -11,6 +11,7 @@ FROM invoices AS i
 CROSS JOIN generate_series(1, 60) AS n
 CROSS JOIN LATERAL jsonb_populate_record(i, jsonb_build_object(
     'id', gen_random_uuid(),
+    'invoice_number', 'in_' || n,
     'stripe_invoice_id', 'in_' || n,
     'stripe_number', 'N-' || n,
     'stripe_created', i.stripe_created - n * interval '1 day'

@@ -48,6 +48,16 @@ def test_each_action_has_its_words() -> None:
             assert {f"action.{name}", f"confirm.{name}"} <= texts_of("en").keys()
 
 
+OF_PROVIDERS = {"provider.py", "id_token.py"}
+"""What is wrong with an identity provider is for who runs it, and partly in its own words."""
+
+
+@pytest.mark.parametrize("module", CODE, ids=lambda path: path.name)
+def test_what_is_refused_is_said_in_each_language(module: Path) -> None:
+    if module.name not in OF_PROVIDERS:
+        assert not re.findall(r"""Error\(\s*f?["'][A-Z].*""", module.read_text())
+
+
 def test_nothing_is_in_the_catalogue_that_is_not_said() -> None:
     composed = {
         "action",

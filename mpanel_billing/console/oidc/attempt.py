@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from mpanel_billing.access.signed import ExpiredTokenError, Signer, UnreadableTokenError
 from mpanel_billing.console.oidc.errors import SignInRefusedError
+from mpanel_billing.console.words import say
 
 LIFETIME = timedelta(minutes=10)
 
@@ -60,8 +61,6 @@ class Attempts:
         try:
             return Attempt(**self._signer.read(text, now=now))
         except ExpiredTokenError:
-            raise SignInRefusedError("That took too long. Please sign in again.") from None
+            raise SignInRefusedError(say("refusal.oidc_late")) from None
         except UnreadableTokenError:
-            raise SignInRefusedError(
-                "This sign-in did not begin in this browser. Please sign in again."
-            ) from None
+            raise SignInRefusedError(say("refusal.oidc_elsewhere")) from None

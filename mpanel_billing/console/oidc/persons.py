@@ -5,6 +5,7 @@ from typing import Any
 
 from mpanel_billing.console.oidc.errors import SignInRefusedError
 from mpanel_billing.console.visit import is_person
+from mpanel_billing.console.words import say
 
 _NAMES = ("name", "preferred_username", "email", "sub")
 
@@ -15,7 +16,7 @@ def name_of(claims: Mapping[str, Any]) -> str:
         said = claims.get(name)
         if isinstance(said, str) and is_person(said):
             return said.strip()
-    raise SignInRefusedError("The identity provider does not say your name.")
+    raise SignInRefusedError(say("refusal.oidc_no_name"))
 
 
 def key_of(groups: Sequence[str], keys: Mapping[str, str]) -> str:
@@ -26,9 +27,7 @@ def key_of(groups: Sequence[str], keys: Mapping[str, str]) -> str:
     for group, key_id in keys.items():
         if group in groups:
             return key_id
-    raise SignInRefusedError(
-        "You are in none of the groups that may use the console (CONSOLE_OIDC_GROUPS)."
-    )
+    raise SignInRefusedError(say("refusal.oidc_no_group"))
 
 
 def groups_of(claims: Mapping[str, Any], claim: str) -> list[str] | None:

@@ -6,6 +6,7 @@ from typing import Any
 from mpanel_billing.console.forms import read_day
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import leniency
@@ -57,7 +58,7 @@ async def show_end(visit: Visit, given: Given) -> Page:
     values = await _facts(visit, given)
     ends = [one for one in values["agreed"] if one["whole_customer"] == _is_whole(given)]
     if not ends:
-        raise ConflictError("Nothing was agreed with this subscription or customer.")
+        raise ConflictError(say("refusal.nothing_agreed"))
     changes = await _preview(visit, given, None)
     whole_customer = given.text("whole_customer")
     return Page(
@@ -101,7 +102,7 @@ def _agreement(visit: Visit, given: Given) -> leniency.Agreement:
     days, before = given.number("grace_days"), given.text("not_before")
     if days is not None and days > leniency.MOST_GRACE_DAYS:
         raise InvalidRequestError(
-            f"Please enter up to {leniency.MOST_GRACE_DAYS} days of grace.",
+            say("refusal.days_of_grace", n=leniency.MOST_GRACE_DAYS),
             fields={"grace_days": "are too many"},
         )
     return leniency.Agreement(

@@ -16,6 +16,7 @@ from mpanel_billing.catalogue.service import (
 )
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.resources import DEFAULT_CATALOGUE
@@ -99,7 +100,7 @@ def _after(given: Given) -> UUID | None:
     try:
         return UUID(given.text("after")) if given.text("after") else None
     except ValueError:
-        raise InvalidRequestError("Please begin at the first page.") from None
+        raise InvalidRequestError(say("refusal.begin_anew")) from None
 
 
 attempt = pages.action("try_catalogue", f"{_HOME}/try", scope="admin:operate")

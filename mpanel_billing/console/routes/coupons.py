@@ -7,6 +7,7 @@ from uuid import uuid4
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.subscriptions import coupons
@@ -39,7 +40,7 @@ async def show_coupon(visit: Visit, given: Given) -> Page:
     coupon = next((one for one in on_sale.coupons if one.code == code), None)
     rows = await coupons.list_redemptions_with(mirror, code)
     if coupon is None and not rows:
-        raise NotFoundError("No coupon with this code is valid now, and nobody has redeemed it.")
+        raise NotFoundError(say("refusal.no_coupon"))
     values = {"code": code, "coupon": coupon, "redemptions": rows}
     return Page("coupon.html", {**values, "is_cut": len(rows) == coupons.MOST_REDEMPTIONS})
 
@@ -127,5 +128,5 @@ def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
 def _code(given: Given) -> str:
     code = given.text("code")
     if not 1 <= len(code) <= LONGEST_CODE:
-        raise InvalidRequestError("Please enter a code.", fields={"code": "is missing"})
+        raise InvalidRequestError(say("refusal.no_code"), fields={"code": "is missing"})
     return code

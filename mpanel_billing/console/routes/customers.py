@@ -7,6 +7,7 @@ from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.routes.invoice_acts import list_possible
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError, StripeError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import operations
@@ -107,7 +108,7 @@ async def do_note(visit: Visit, given: Given) -> Done:
     """Note something about a customer."""
     body = given.text("body")
     if not 1 <= len(body) <= LONGEST_NOTE:
-        raise InvalidRequestError(f"A note has 1 to {LONGEST_NOTE} characters.")
+        raise InvalidRequestError(say("refusal.no_note", n=LONGEST_NOTE))
     await add_note(visit.app[keys.POOL], given.id, body, visit.actor)
     return Done(f"/console/customers/{given.id}", "noted")
 
@@ -163,7 +164,7 @@ async def do_refund(visit: Visit, given: Given) -> Done:
     mirror = visit.app[keys.MIRROR]
     invoice = await get_invoice(mirror, given.id, CustomerRef())
     if not given.text("amount"):
-        raise InvalidRequestError("Please enter an amount.")
+        raise InvalidRequestError(say("refusal.amount_missing"))
     await refund_invoice(mirror, _request(visit, given, invoice, given.text("key") or None))
     return Done(f"/console/invoices/{given.id}", "refunded")
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 from mpanel_billing.access.key import Scope
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.http import keys
 from mpanel_billing.subscriptions.invoice_actions import (
@@ -89,7 +90,7 @@ def _declare(name: str, asked: _Act) -> None:
 def _request(visit: Visit, given: Given, invoice: Invoice, verb: Verb) -> InvoiceRequest:
     reason = given.reason() if verb == "mark_paid" else given.optional_reason()
     if given.text("owed") != str(invoice.amount_remaining) and not invoice.stripe_status == "paid":
-        raise ConflictError("What is owed has changed: please look at it again.")
+        raise ConflictError(say("refusal.owed_changed"))
     return InvoiceRequest(
         visit.actor,
         verb,

@@ -11,6 +11,7 @@ from mpanel_billing.access import keys as access
 from mpanel_billing.access.key import SCOPES, Limits, Network, Scope, read_scopes
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 
@@ -31,10 +32,7 @@ class KeysNotGrantedError(BillingError):
 
     def __init__(self) -> None:
         """Say what makes keys instead, and what would allow it."""
-        super().__init__(
-            "The console's role in the database may not change keys: use `mpanel-billing keys`, or"
-            " allow it with `database grants --keys` (docs/deployment.md)."
-        )
+        super().__init__(say("refusal.keys_not_granted"))
 
 
 @pages.page(_LIST, scope="admin:read")
@@ -147,7 +145,7 @@ async def _row(visit: Visit, id_: str) -> asyncpg.Record:
     rows = await access.list_keys(visit.app[keys.POOL])
     found = next((row for row in rows if row["id"] == id_), None)
     if found is None:
-        raise NotFoundError(f"Key {id_} not found.")
+        raise NotFoundError(say("refusal.no_key", id=id_))
     return found
 
 
@@ -165,7 +163,7 @@ def _chosen(given: Given) -> list[Scope]:
 def _read(given: Given) -> dict[str, Any]:
     days = _number(given, "days", least=1, most=access.LONGEST_DAYS)
     if days is None:
-        raise InvalidRequestError("Please say for how many days the key is to be valid.")
+        raise InvalidRequestError(say("refusal.no_days"))
     return {
         "name": given.text("name"),
         "scopes": read_scopes(_chosen(given)),
@@ -182,7 +180,7 @@ def _networks(text: str) -> tuple[Network, ...] | None:
     try:
         return tuple(ip_network(one) for one in text.replace(",", " ").split()) or None
     except ValueError as error:
-        raise InvalidRequestError(f"Networks: {error}.") from None
+        raise InvalidRequestError(say("refusal.networks", why=error)) from None
 
 
 def _number(given: Given, name: str, *, least: int, most: int) -> int | None:
@@ -192,7 +190,7 @@ def _number(given: Given, name: str, *, least: int, most: int) -> int | None:
     is_number = text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
     number = int(text) if is_number else -1
     if not least <= number <= most:
-        raise InvalidRequestError(f"{text!r} is not a whole number from {least} to {most}.")
+        raise InvalidRequestError(say("refusal.not_between", text=text, least=least, most=most))
     return number
 
 

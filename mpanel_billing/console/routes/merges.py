@@ -6,6 +6,7 @@ from uuid import UUID
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.search.customer import read_record
@@ -122,4 +123,4 @@ def _record(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise InvalidRequestError("Please enter an id like those on these pages.") from None
+        raise InvalidRequestError(say("refusal.no_id")) from None

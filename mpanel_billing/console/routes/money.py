@@ -7,6 +7,7 @@ from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
@@ -74,7 +75,7 @@ async def do_credit(visit: Visit, given: Given) -> Done:
     mirror = visit.app[keys.MIRROR]
     invoice = await get_invoice(mirror, given.id, CustomerRef())
     if not given.text("amount"):
-        raise InvalidRequestError("Please enter an amount.")
+        raise InvalidRequestError(say("refusal.amount_missing"))
     await issue_note(mirror, _note(visit, given, invoice, given.text("key") or None))
     return Done(f"/console/invoices/{given.id}", "credited")
 
@@ -137,7 +138,7 @@ def _new_line(given: Given, held: Subscription) -> NewLine:
     description = given.line("description", LONGEST_REASON)
     amount = read_amount(given.text("amount"), held.currency)
     if not description or not amount:
-        raise InvalidRequestError("Please say what is charged, and how much.")
+        raise InvalidRequestError(say("refusal.no_charge"))
     return NewLine(description, amount)
 
 
@@ -184,10 +185,10 @@ async def do_balance(visit: Visit, given: Given) -> Done:
 def _move(visit: Visit, given: Given) -> BalanceRequest:
     currency, reason = given.text("currency"), given.line("reason", LONGEST_BALANCE_REASON)
     if currency not in STRIPE_CURRENCIES:
-        raise InvalidRequestError("Please choose a currency.")
+        raise InvalidRequestError(say("refusal.no_currency"))
     amount = read_amount(given.text("amount"), currency)
     if not amount or not reason:
-        raise InvalidRequestError("Please enter an amount, and a reason.")
+        raise InvalidRequestError(say("refusal.amount_and_reason"))
     move: Move = "take" if given.text("move") == "take" else "add"
     key = given.text("key") or None
     return BalanceRequest(

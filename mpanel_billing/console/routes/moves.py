@@ -4,6 +4,7 @@ from typing import Any
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import moves, operations
@@ -80,7 +81,7 @@ async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
     services = await operations.list_services(pool, given.id)
     service = next((one for one in services if one["product_type"] == _type(given)), None)
     if service is None:
-        raise NotFoundError("This subscription has no such service.")
+        raise NotFoundError(say("refusal.no_service"))
     under_way = await moves.list_moves_of(pool, given.id)
     own = next((one for one in under_way if one["product_type"] == _type(given)), None)
     return {"subscription": subscription, "service": service, "move": own}
@@ -88,7 +89,7 @@ async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
 
 def _of_move(facts: dict[str, Any]) -> dict[str, Any]:
     if facts["move"] is None:
-        raise ConflictError("This account is not being moved.")
+        raise ConflictError(say("refusal.does_not_move"))
     return facts
 
 

@@ -8,6 +8,7 @@ from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.console.forms import read_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
@@ -98,7 +99,7 @@ def _request(visit: Visit, given: Given, shown: CustomerPage) -> ManualInvoice:
     payer = _payer(given, shown)
     days = given.number("days_until_due")
     if days is not None and days > LONGEST_TERM_DAYS:
-        raise InvalidRequestError(f"Please enter up to {LONGEST_TERM_DAYS} days to pay.")
+        raise InvalidRequestError(say("refusal.days_to_pay", n=LONGEST_TERM_DAYS))
     return ManualInvoice(
         visit.actor,
         payer,
@@ -115,12 +116,12 @@ def _payer(given: Given, shown: CustomerPage) -> PayerOf:
     named, chosen = CustomerRef(shown.customer["id"]), given.text("subscription")
     if not chosen:
         if given.text("currency") not in STRIPE_CURRENCIES:
-            raise InvalidRequestError("Please choose a currency.")
+            raise InvalidRequestError(say("refusal.no_currency"))
         return PayerOf(named, given.text("currency"))
     for one in _running(shown):
         if str(one["subscription_id"]) == chosen:
             return PayerOf(named, one["currency"].lower(), UUID(chosen))
-    raise InvalidRequestError("Please choose a subscription of this customer, or none.")
+    raise InvalidRequestError(say("refusal.no_subscription"))
 
 
 def _line(row: Mapping[str, str], currency: str) -> NewLine:
@@ -129,7 +130,7 @@ def _line(row: Mapping[str, str], currency: str) -> NewLine:
     amount, quantity = read_amount(row["amount"], currency), line.number("quantity")
     description = line.line("description", LONGEST_REASON)
     if not amount or not description:
-        raise InvalidRequestError("Please say of each line what is charged, and how much.")
+        raise InvalidRequestError(say("refusal.no_lines"))
     if quantity is not None and not 1 <= quantity <= MOST_PIECES:
-        raise InvalidRequestError(f"Please enter a quantity of 1 to {MOST_PIECES}.")
+        raise InvalidRequestError(say("refusal.no_quantity", n=MOST_PIECES))
     return NewLine(description, amount, 1 if quantity is None else quantity)

@@ -17,6 +17,7 @@ from mpanel_billing.console.oidc.provider import Client, Provider
 from mpanel_billing.console.pages import RENDER, Done, Page, redirect
 from mpanel_billing.console.returning import read_place, sign_in_values
 from mpanel_billing.console.visit import OIDC, cookie_of, forget_cookie, give_cookie, set_cookie
+from mpanel_billing.console.words import say
 from mpanel_billing.console.zones import find_zone
 from mpanel_billing.errors import BillingError
 from mpanel_billing.http import keys
@@ -120,12 +121,12 @@ def _require_answer(request: web.Request, attempt: Attempt) -> None:
     """Refuse a response to another attempt, from another provider, or that says no."""
     given = request.query
     if not attempt.fits(given.get("state", "")):
-        raise SignInRefusedError("This response belongs to another sign-in. Please sign in again.")
+        raise SignInRefusedError(say("refusal.oidc_other"))
     if given.get("iss", request.app[PROVIDER].client.issuer) != request.app[PROVIDER].client.issuer:
-        raise SignInRefusedError("This response is from another identity provider.")  # RFC 9207
+        raise SignInRefusedError(say("refusal.oidc_issuer"))  # RFC 9207
     if error := given.get("error"):
         said = ", ".join(filter(str.isprintable, (error, given.get("error_description", ""))))
-        raise SignInRefusedError(f"The identity provider says: {said.strip(', ')[:300]}.")
+        raise SignInRefusedError(say("refusal.oidc_says", said=said.strip(", ")[:300]))
 
 
 async def _claims(request: web.Request, attempt: Attempt) -> Mapping[str, Any]:
@@ -134,13 +135,13 @@ async def _claims(request: web.Request, attempt: Attempt) -> Mapping[str, Any]:
     tokens = await provider.exchange(request.query.get("code", ""), attempt)
     text = tokens.get("id_token")
     if not isinstance(text, str):
-        raise SignInRefusedError("The identity provider gave no ID token.")
+        raise SignInRefusedError(say("refusal.oidc_no_token"))
     claims = await _proven(provider, text, attempt)
     settings = request.app[keys.SETTINGS]
     if groups_of(claims, settings.console_oidc_groups_claim) is None and tokens.get("access_token"):
         more = await provider.user_info(str(tokens["access_token"]))
         if more and more.get("sub") != claims["sub"]:
-            raise SignInRefusedError("The identity provider's userinfo is about another person.")
+            raise SignInRefusedError(say("refusal.oidc_person"))
         claims = {**more, **claims}
     return claims
 
@@ -154,4 +155,4 @@ async def _proven(provider: Provider, text: str, attempt: Attempt) -> Mapping[st
     try:
         return read_id_token(text, await provider.keys(fresh=True), expected, datetime.now(UTC))
     except UnknownKeyIdError:
-        raise SignInRefusedError("The token is signed by an unknown key.") from None
+        raise SignInRefusedError(say("refusal.oidc_key")) from None

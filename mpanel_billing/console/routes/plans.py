@@ -7,6 +7,7 @@ from uuid import uuid4
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.subscriptions.change_plan import (
@@ -84,7 +85,7 @@ async def show_undo(visit: Visit, given: Given) -> Page:
     """Show which change is not made, and what the subscription stays."""
     held = await _subscription(visit, given)
     if held.to_come is None:
-        raise ConflictError("No change of this subscription is planned.", code="no_change_planned")
+        raise ConflictError(say("refusal.no_change"), code="no_change_planned")
     return Page("undo_change.html", {"subscription": held, "key": str(uuid4())})
 
 
@@ -99,7 +100,7 @@ async def do_undo(visit: Visit, given: Given) -> Done:
 async def _preview(visit: Visit, given: Given, held: Subscription) -> PlanChangePreview:
     code, _, cycle = given.text("plan").partition(":")
     if not code or not cycle:
-        raise InvalidRequestError("Please choose a plan.")
+        raise InvalidRequestError(say("refusal.no_plan"))
     return await preview_plan_change(
         visit.app[keys.MIRROR],
         visit.app[keys.DRIVERS],

@@ -5,6 +5,7 @@ from typing import Any
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.reconciliation import runs
@@ -39,7 +40,7 @@ def _named(listed: Sequence[Mapping[str, Any]], text: str) -> Mapping[str, Any] 
         return listed[0] if listed else None
     found = next((run for run in listed if str(run["id"]) == text), None)
     if found is None:
-        raise NotFoundError("There is no such run among the latest.")
+        raise NotFoundError(say("refusal.no_run"))
     return found
 
 
@@ -78,6 +79,6 @@ def _days(given: Given) -> int | None:
     days = given.number("days")
     if days is not None and not 1 <= days <= MOST_DAYS:
         raise InvalidRequestError(
-            f"Please enter 1 to {MOST_DAYS} days, or none.", fields={"days": "is not possible"}
+            say("refusal.days_back", n=MOST_DAYS), fields={"days": "is not possible"}
         )
     return days

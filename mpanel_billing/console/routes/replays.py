@@ -5,6 +5,7 @@ from collections import Counter
 from mpanel_billing.console.forms import read_hidden_time
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.webhooks.event import Position, Selection
@@ -71,7 +72,7 @@ def _selection(given: Given) -> Selection:
     days = given.number("days")
     if days is not None and not 1 <= days <= MOST_DAYS:
         raise InvalidRequestError(
-            f"Please enter 1 to {MOST_DAYS} days, or none.", fields={"days": "is not possible"}
+            say("refusal.days_back", n=MOST_DAYS), fields={"days": "is not possible"}
         )
     return Selection(given.text("type") or None, days)
 

@@ -21,7 +21,7 @@ from mpanel_billing.console.visit import (
     require_own_site,
     require_visit,
 )
-from mpanel_billing.console.words import LANGUAGES
+from mpanel_billing.console.words import LANGUAGES, say
 from mpanel_billing.console.zones import find_zone
 from mpanel_billing.errors import (
     BillingError,
@@ -73,7 +73,7 @@ async def sign_in(request: web.Request) -> web.Response:
 async def _open(request: web.Request, given: Given) -> str:
     person, key = given.text("person"), given.text("key")
     if not is_person(person):
-        raise InvalidRequestError("Please enter your name, with at most 100 characters.")
+        raise InvalidRequestError(say("refusal.no_name"))
     holder = await identify_key(request, key)
     await admit(request, holder)
     zone = find_zone(given.text("time_zone"))
@@ -110,7 +110,7 @@ async def show_end(visit: Visit, given: Given) -> Page:
     sessions = await list_sessions(visit.app[keys.POOL])
     found = next((one for one in sessions if one["id"] == given.id), None)
     if found is None:
-        raise NotFoundError("This session has ended.")
+        raise NotFoundError(say("refusal.session_ended"))
     return Page("end_session.html", {"session": found})
 
 
@@ -135,7 +135,7 @@ async def save_preferences(request: web.Request) -> web.Response:
     require_own_form(visit, given.fields)
     language, name = given.text("language"), given.text("time_zone")
     if name and find_zone(name) is None:
-        error = InvalidRequestError(f"{name!r} is not a time zone like Europe/Berlin.")
+        error = InvalidRequestError(say("refusal.no_zone", name=name))
         page = Page("preferences.html", {"error": error}, HTTPStatus.UNPROCESSABLE_ENTITY)
         return request.app[RENDER](request, page)
     await set_preferences(

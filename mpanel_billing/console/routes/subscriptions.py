@@ -8,6 +8,7 @@ from uuid import uuid4
 from mpanel_billing.console.forms import read_day
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
@@ -115,7 +116,7 @@ async def show_suspend(visit: Visit, given: Given) -> Page:
     """Show which services stop."""
     values = await _facts(visit, given)
     if values["hold"]:
-        raise ConflictError("An operator has already suspended this subscription.")
+        raise ConflictError(say("refusal.suspended_already"))
     return Page("suspend.html", {**values, "reason": given.text("reason")})
 
 
@@ -140,7 +141,7 @@ async def show_lift(visit: Visit, given: Given) -> Page:
     """Show what comes back."""
     values = await _facts(visit, given)
     if not values["hold"]:
-        raise ConflictError("No operator has suspended this subscription.")
+        raise ConflictError(say("refusal.not_suspended"))
     return Page("lift.html", values)
 
 
@@ -169,7 +170,7 @@ async def do_cancel(visit: Visit, given: Given) -> Done:
     """Cancel at the end of the term, or now without giving anything back."""
     ends = given.text("ends")
     if ends not in {"period_end", "now"}:
-        raise InvalidRequestError("Please choose when it is to end.")
+        raise InvalidRequestError(say("refusal.no_end"))
     held = await _subscription(visit, given)
     await cancel(
         visit.app[keys.MIRROR],
@@ -190,7 +191,7 @@ async def show_trial(visit: Visit, given: Given) -> Page:
     values = await _facts(visit, given)
     held: Subscription = values["subscription"]
     if held.stripe_status != "trialing" or held.trial_end is None:
-        raise ConflictError("This subscription is not in a trial.", code="not_in_trial")
+        raise ConflictError(say("refusal.not_in_trial"), code="not_in_trial")
     proposed = max(held.trial_end, datetime.now(UTC)) + timedelta(days=_TRIAL_DAYS)
     ends = given.text("ends") or f"{proposed.astimezone(visit.zone):%Y-%m-%d}"
     values |= {"ends": ends, "reason": given.text("reason"), "preview": None, "key": str(uuid4())}
@@ -221,4 +222,4 @@ def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
 
 def _require_running(held: Subscription) -> None:
     if held.is_over:
-        raise ConflictError("This subscription has ended.", code="subscription_ended")
+        raise ConflictError(say("refusal.ended"), code="subscription_ended")

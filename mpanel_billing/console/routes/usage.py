@@ -2,6 +2,7 @@
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.http import keys
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
@@ -20,7 +21,7 @@ async def show_lift(visit: Visit, given: Given) -> Page:
     held = await get_subscription(mirror, given.id, CustomerRef())
     reached = [one for one in await read_current(mirror.pool, given.id) if one.suspends]
     if not reached:
-        raise ConflictError("No usage limit suspends this subscription.")
+        raise ConflictError(say("refusal.no_usage_limit"))
     values = {"subscription": held, "reached": reached, "reason": given.text("reason")}
     return Page("lift_usage.html", values)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.messages import receivers
@@ -122,7 +123,7 @@ async def show_resend(visit: Visit, given: Given) -> Page:
     message, deliveries = await receivers.show_message(visit.app[keys.POOL], given.path["id"])
     given_up = [one for one in deliveries if one["state"] == "given_up"]
     if not given_up:
-        raise NotFoundError("This message was not given up.")
+        raise NotFoundError(say("refusal.not_given_up"))
     return Page("resend.html", {"message": message, "deliveries": given_up})
 
 

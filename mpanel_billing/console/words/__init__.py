@@ -13,6 +13,20 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 _DEFAULT = next(iter(LANGUAGES))
 
 
+class Said(str):
+    """A sentence in English, as logs have it, that pages can say in the person's language."""
+
+    name: str
+    values: Mapping[str, object]
+
+
+def say(name: str, /, **values: object) -> Said:
+    """Return a text of the catalogue, as the message of an error."""
+    said = Said(words_of(_DEFAULT)(name, **values))
+    said.name, said.values = name, values
+    return said
+
+
 class Words:
     """The catalogue of one language: `words("find.title")`."""
 
@@ -24,6 +38,10 @@ class Words:
     def __call__(self, name: str, /, **values: object) -> str:
         """Return a text with its values filled in; KeyError for a name that it does not have."""
         return self._texts[name].format(**values) if values else self._texts[name]
+
+    def of(self, message: str) -> str:
+        """Return the message of an error in this language, if the console has raised it."""
+        return self(message.name, **message.values) if isinstance(message, Said) else message
 
     def get(self, name: str, otherwise: str) -> str:
         """Return a text, or another one if the catalogue does not have it."""
