@@ -200,7 +200,7 @@ async def test_language_and_zone_are_as_the_person_chose(console: Console) -> No
     assert "Zeiten in Asia/Kathmandu" in german.text
     assert "Gespeichert." in german.text
     wrong = await console.post("/console/preferences", page, time_zone="Nowhere/At all")
-    assert (wrong.status, "is not a time zone" in wrong.text) == (422, True)
+    assert (wrong.status, "ist keine Zeitzone" in wrong.text) == (422, True)
 
 
 async def test_a_browser_is_answered_in_its_language(service: Service) -> None:

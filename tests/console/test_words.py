@@ -8,7 +8,8 @@ import pytest
 
 import mpanel_billing.console
 from mpanel_billing.console.app import MODULES
-from mpanel_billing.console.words import LANGUAGES, texts_of
+from mpanel_billing.console.words import LANGUAGES, kinds_of, texts_of, words_of
+from mpanel_billing.database.pool import Pool
 
 TEMPLATES = Path(mpanel_billing.console.__file__).parent / "templates"
 CODE = sorted(Path(mpanel_billing.console.__file__).parent.rglob("*.py"))
@@ -46,6 +47,19 @@ def test_each_action_has_its_words() -> None:
     for pages in MODULES:
         for name in pages.actions:
             assert {f"action.{name}", f"confirm.{name}"} <= texts_of("en").keys()
+
+
+async def test_each_kind_of_trouble_is_told_in_each_language(pool: Pool) -> None:
+    rows = await pool.fetch("SELECT kind, meaning, settled_by FROM billing_trouble_kinds")
+    first, *others = LANGUAGES
+    for language in others:
+        assert list(kinds_of(language)) == [row["kind"] for row in rows]
+        for row in rows:
+            for part in ("meaning", "settled_by"):
+                assert words_of(first).of_kind(part, row["kind"], row[part]) == row[part]
+                said = words_of(language).of_kind(part, row["kind"], row[part])
+                assert said not in ("", row[part])
+                assert said.rstrip(".") == said or part == "meaning"
 
 
 OF_PROVIDERS = {"provider.py", "id_token.py"}

@@ -34,6 +34,7 @@ class Words:
         """Read the catalogue of a language of LANGUAGES."""
         self.language = language
         self._texts = texts_of(language)
+        self._kinds = kinds_of(language)
 
     def __call__(self, name: str, /, **values: object) -> str:
         """Return a text with its values filled in; KeyError for a name that it does not have."""
@@ -42,6 +43,10 @@ class Words:
     def of(self, message: str) -> str:
         """Return the message of an error in this language, if the console has raised it."""
         return self(message.name, **message.values) if isinstance(message, Said) else message
+
+    def of_kind(self, part: str, kind: str, otherwise: str) -> str:
+        """Return what a kind of trouble means or is settled by, or else what the registry says."""
+        return self._kinds.get(kind, {}).get(part, otherwise)
 
     def get(self, name: str, otherwise: str) -> str:
         """Return a text, or another one if the catalogue does not have it."""
@@ -53,6 +58,13 @@ def texts_of(language: str) -> Mapping[str, str]:
     """Return the texts of a language by their names, such as `find.title`."""
     tables = tomllib.loads((Path(__file__).parent / f"{language}.toml").read_text("utf-8"))
     return {f"{table}.{key}": text for table, of in tables.items() for key, text in of.items()}
+
+
+@cache
+def kinds_of(language: str) -> Mapping[str, Mapping[str, str]]:
+    """Return `meaning` and `settled_by` of the kinds of trouble, if not those of the registry."""
+    file = Path(__file__).parent / f"kinds_{language}.toml"
+    return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
 @cache
