@@ -84,6 +84,7 @@ class ChangePreview:
     None if nothing more is charged because the subscription is set to end. `at` is the time, by
     Stripe's clock, for which the amounts hold: passed to the change, they stay the same; None if
     nothing is prorated. `correction` is charged so that the credit is what was paid and kept.
+    `ends_trial`: the new plan has no trial, and the one that runs is over.
     """
 
     changes: bool
@@ -96,6 +97,7 @@ class ChangePreview:
     at: datetime | None
     correction: Correction | None = None
     effective_at: datetime | None = None
+    ends_trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ async def ask_stripe(
         recurring=change.recurring,
         at=invoice.proration_date,
         correction=correction,
+        ends_trial=change.ends_trial,
     )
 
 
@@ -246,6 +249,7 @@ async def _at_the_end(question: _Question) -> ChangePreview:
         recurring=change.recurring,
         at=None if question.proration == "none" else left.proration_date,
         correction=question.correction,
+        ends_trial=change.ends_trial,
     )
 
 

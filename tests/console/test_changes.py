@@ -55,6 +55,12 @@ async def test_a_trial_is_extended_to_the_day_that_was_shown(
     proposed = await console.open(f"{page}/trial")
     assert proposed.field("ends") == f"{before + timedelta(days=7):%Y-%m-%d}"
     assert "Charged now: $0.00" in proposed.text
+    dearer = await console.open(f"{page}/plan?plan=premium:monthly", **{"Accept-Language": "de"})
+    assert "Damit endet die Probezeit" in dearer.text  # a plan without one
+    assert "Premium, monatlich: $8.99" in dearer.text
+    assert (
+        "The trial goes on until" in (await console.open(f"{page}/plan?plan=starter:annually")).text
+    )
     shorter = await console.open(f"{page}/trial?ends=2020-01-01")
     assert (shorter.status, "can be extended by up to" in shorter.text) == (409, True)
     ends = f"{before + timedelta(days=10):%Y-%m-%d}"

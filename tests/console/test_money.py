@@ -1,5 +1,6 @@
 """Money beside refunds: credit notes, charges, balances, and what is done about an invoice."""
 
+import re
 from typing import Any
 
 import pytest
@@ -63,6 +64,13 @@ async def test_a_balance_is_moved_as_it_was_shown(console: Console, ids: Ids) ->
     assert (more.status, "$5.00 of credit to take off" in more.text) == (409, True)
     for query in ("amount=5&currency=usd", "amount=5&currency=x&reason=y", "amount=x&reason=y"):
         assert (await console.open(f"{path}?{query}")).status == 422, query
+
+
+async def test_a_balance_is_in_the_currency_of_what_they_have(console: Console, ids: Ids) -> None:
+    await console.service.pool.execute("UPDATE subscriptions SET currency = 'eur'")
+    await console.service.pool.execute("UPDATE subscription_items SET currency = 'eur'")
+    shown = await console.open(f"/console/customers/{ids.customer}/balance")
+    assert re.findall(r'<option value="([a-z]{3})"', shown.html) == ["eur"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Money beside refunds: credit notes, charges with the next invoice, and balances at Stripe."""
 
+from collections.abc import Sequence
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -12,8 +13,10 @@ from mpanel_billing.errors import BillingError, InvalidRequestError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.money import STRIPE_CURRENCIES
+from mpanel_billing.search.customer import read_record
 from mpanel_billing.subscriptions.balances import (
     BalanceRequest,
+    History,
     Move,
     change_balance,
     get_history,
@@ -150,14 +153,13 @@ async def show_balance(visit: Visit, given: Given) -> Page:
     """Show a customer's balances and what moved them, and what another move would make of one."""
     mirror = visit.app[keys.MIRROR]
     history = await get_history(mirror, CustomerRef(given.id))
-    held = [one.currency for one in history.balances]
-    first = held[0] if held else (await read_catalogue(mirror.pool, livemode=False)).currency
+    currencies = await _currencies(visit, given, history)
     values: dict[str, Any] = {
         "customer_id": given.id,
         "history": history,
         "movements": history.movements[:MOST_MOVEMENTS],
-        "currencies": sorted({*held, first}),
-        "currency": given.text("currency") or first,
+        "currencies": currencies,
+        "currency": given.text("currency") or currencies[0],
         "moves": MOVES,
         "move": given.text("move"),
         "amount": given.text("amount"),
@@ -173,6 +175,16 @@ async def show_balance(visit: Visit, given: Given) -> Page:
     except BillingError as error:
         return Page("balance.html", {**values, "error": error}, error.status)
     return Page("balance.html", {**values, "preview": preview})
+
+
+async def _currencies(visit: Visit, given: Given, history: History) -> Sequence[str]:
+    """Return in which currencies there can be a balance: those of what they have, or the shop's."""
+    mirror = visit.app[keys.MIRROR]
+    paid = [one["currency"] for one in (await read_record(mirror.pool, given.id)).subscriptions]
+    theirs = [one.lower() for one in (*(one.currency for one in history.balances), *paid) if one]
+    if theirs:
+        return list(dict.fromkeys(theirs))
+    return [(await read_catalogue(mirror.pool, livemode=mirror.livemode)).currency]
 
 
 @balance.do
