@@ -126,11 +126,13 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
     """Yield the address of each page that needs nothing of Stripe."""
     yield f"/console/customers/{places['customer']}"
     yield f"/console/customers/{places['large_customer']}"
-    yield f"/console/customers/{places['large_customer']}/disputes"
+    for listed in ("disputes", "invoices", "invoices?status=open", "subscriptions"):
+        yield f"/console/customers/{places['large_customer']}/{listed}"
     for subscription in (places["subscription"], places["broken"]):
         yield f"/console/subscriptions/{subscription}"
     for action in ("retry", "suspend", "cancel"):
         yield f"/console/subscriptions/{places['broken']}/{action}"
+    yield f"/console/subscriptions/{places['subscription']}/invoices"
     yield f"/console/invoices/{places['invoice']}"
     for page in ("trouble", "watch", "debtors", "disputes", "disputes?all=1"):
         yield f"/console/{page}"

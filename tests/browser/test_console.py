@@ -124,6 +124,8 @@ async def all_pages(desk: Desk) -> list[str]:
     return [
         "/console/find?q=ada",
         f"/console/customers/{desk.ids.customer}",
+        f"/console/customers/{desk.ids.customer}/invoices",
+        f"/console/customers/{desk.ids.customer}/subscriptions",
         desk.subscription,
         f"{desk.subscription}/retry",
         f"{desk.subscription}/suspend",
