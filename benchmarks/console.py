@@ -125,9 +125,8 @@ class Visitor:
 def pages(places: Mapping[str, Any]) -> Iterator[str]:
     """Yield the address of each page that needs nothing of Stripe."""
     yield f"/console/customers/{places['customer']}"
-    yield f"/console/customers/{places['large_customer']}"
-    for listed in ("disputes", "invoices", "invoices?status=open", "subscriptions"):
-        yield f"/console/customers/{places['large_customer']}/{listed}"
+    for listed in ("", "/disputes", "/invoices", "/invoices?status=open", "/subscriptions"):
+        yield f"/console/customers/{places['large_customer']}{listed}"
     for subscription in (places["subscription"], places["broken"]):
         yield f"/console/subscriptions/{subscription}"
     for action in ("retry", "suspend", "cancel"):
@@ -145,9 +144,17 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
         yield f"/console/figures?by={period}"
     yield "/console/figures/products"
     yield f"/console/catalogue/prices/{places['price']}"
-    for page in ("domains", "domains?list=expiring", "domains?list=latest", "servers"):
-        yield f"/console/{page}"
-    for page in ("events/replay-failed", "reconcile", "coupons", "merges", "audit"):
+    for page in (
+        "domains",
+        "domains?list=expiring",
+        "domains?list=latest",
+        "servers",
+        "events/replay-failed",
+        "reconcile",
+        "coupons",
+        "merges",
+        "audit",
+    ):
         yield f"/console/{page}"
     yield "/console/audit?person=nobody"
     for page in ("catalogue", "keys", "health", "sessions", "preferences"):

@@ -341,6 +341,24 @@ async def test_a_times_zone_is_the_persons_and_utc_is_at_hand(console: Console, 
     assert found[3] not in found[2]  # 14 hours later
 
 
+async def test_when_a_customer_was_erased_is_a_time_as_all_others(
+    console: Console, ids: Ids
+) -> None:
+    await console.service.pool.execute(
+        "UPDATE customers SET metadata ="
+        " jsonb_build_object('erasedAt', timestamptz '2026-03-29 00:59Z')"
+    )
+    zone = await console.open("/console/preferences")
+    await console.post("/console/preferences", zone, time_zone="Europe/Berlin")
+    page = f"/console/customers/{ids.customer}"
+    assert "Erased 2026-03-29 01:59" in (await console.open(page)).text
+    await console.service.pool.execute(
+        "UPDATE customers SET metadata ="
+        " jsonb_build_object('erasedAt', timestamptz '2026-03-29 01:00Z')"
+    )
+    assert "Erased 2026-03-29 03:00" in (await console.open(page)).text  # an hour is left out there
+
+
 async def test_files_are_served_with_their_types_and_others_are_not(console: Console) -> None:
     for name, kind in (("console.css", "text/css"), ("htmx.min.js", "text/javascript")):
         answer = await console.send("GET", f"/console/files/{name}?v=1")

@@ -1,5 +1,6 @@
 """A customer on one page, and money given back to them."""
 
+from datetime import datetime
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -49,8 +50,10 @@ async def show_customer(visit: Visit, given: Given) -> Page:
     pool = visit.app[keys.POOL]
     shown = await read_record(pool, given.id)
     told = [row["subscription_id"] for row in shown.subscriptions[:MOST_TOLD]]
+    erased_at = shown.customer["erased_at"]
     values: dict[str, Any] = {
         "customer": shown.customer,
+        "erased_at": datetime.fromisoformat(erased_at) if erased_at else None,
         "shown": shown,
         "notes": await list_notes(pool, shown.customer["id"]),
         "longest_note": LONGEST_NOTE,
