@@ -37,6 +37,7 @@ from mpanel_billing.console.visit import (
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import (
     BillingError,
+    DatabaseUnavailableError,
     InvalidRequestError,
     MalformedRequestError,
     NotFoundError,
@@ -172,6 +173,8 @@ class Action:
                 require_own_form(visit, given.fields)
                 if self._show and given.text(SHOW_AGAIN):
                     return visit.app[RENDER](request, await self._show(visit, given))
+                if given.text("key"):
+                    request[UNSETTLED] = without_token(given.fields)
                 done = await handler(visit, given)
             except BillingError as error:
                 return await self._refuse(visit, given, error)
@@ -186,11 +189,9 @@ class Action:
         If it may have been done all the same, that page would be a new form with a new key, and do
         it twice: then the error has a page of its own, which sends the same again.
         """
-        if given.text("key") and _may_be_done(error):
-            visit.request[UNSETTLED] = {
-                name: text for name, text in given.fields.items() if name != FORM_TOKEN
-            }
+        if UNSETTLED in visit.request and _may_be_done(error):
             raise error
+        visit.request.pop(UNSETTLED, None)
         if self._show is None:
             raise error
         try:
@@ -201,11 +202,16 @@ class Action:
         return visit.app[RENDER](visit.request, shown)
 
 
+def without_token(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what a form of another session, or of another time, may have again."""
+    return {name: text for name, text in fields.items() if name != FORM_TOKEN}
+
+
 def _may_be_done(error: BillingError) -> bool:
     """Return whether an action may have been done, or is being done, in spite of an error."""
     if isinstance(error, StripeError):
         return not error.definite
-    return error.code == "change_in_progress"
+    return isinstance(error, DatabaseUnavailableError) or error.code == "change_in_progress"
 
 
 class Pages:

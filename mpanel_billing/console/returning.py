@@ -17,8 +17,9 @@ from mpanel_billing.console.pages import (
     Page,
     read_form,
     redirect,
+    without_token,
 )
-from mpanel_billing.console.visit import FORM_TOKEN, require_own_site, set_cookie
+from mpanel_billing.console.visit import require_own_site, set_cookie
 from mpanel_billing.http import keys
 from mpanel_billing.http.request import MAX_BODY_BYTES
 
@@ -35,8 +36,8 @@ async def ask_to_sign_in(request: web.Request) -> web.Response:
     if request.method == hdrs.METH_POST:
         require_own_site(request)
         given = await read_form(request)
-        kept = {name: text for name, text in given.fields.items() if name != FORM_TOKEN}
-        values = sign_in_values(request, back=request.path, kept=_write_kept(kept))
+        kept = _write_kept(without_token(given.fields))
+        values = sign_in_values(request, back=request.path, kept=kept)
         return request.app[RENDER](request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
     if "HX-Request" in request.headers:  # a part of a page: the whole page goes
         place = urlsplit(request.headers.get("HX-Current-URL", "")).path

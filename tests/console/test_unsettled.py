@@ -1,7 +1,11 @@
 """Stripe did what it was asked for, and its answer was lost."""
 
+import asyncpg
 import pytest
 
+from mpanel_billing.console.routes import customers
+from mpanel_billing.errors import DatabaseUnavailableError
+from mpanel_billing.subscriptions.refunds import refund_invoice
 from tests.console.conftest import Console, Ids
 
 
@@ -20,6 +24,34 @@ async def test_a_refund_whose_answer_was_lost_is_not_made_twice(
     hidden = {name: lost.field(name) for name in (*fields, "form_token")}
     assert (await console.post(path, **hidden)).status == 303
     await stripe.wait_idle()
+    row = await console.service.row("SELECT amount_refunded FROM invoices")
+    assert row["amount_refunded"] == 250
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncpg.SerializationError("rolled back"), DatabaseUnavailableError("away"), RuntimeError()],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_failed_here_may_have_been_done_too(
+    console: Console, ids: Ids, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Stripe had acted, and then we failed: the answer was never stored."""
+
+    async def refund(*given: object) -> None:
+        await refund_invoice(*given)  # type: ignore[arg-type]
+        raise error
+
+    path = f"/console/invoices/{ids.invoice}/refund"
+    page = await console.open(f"{path}?amount=2.50")
+    fields = {"amount": "2.50", "key": page.field("key")}
+    with monkeypatch.context() as patched:
+        patched.setattr(customers, "refund_invoice", refund)
+        lost = await console.post(path, page, **fields)
+    assert lost.status in {500, 503}
+    hidden = {name: lost.field(name) for name in (*fields, "form_token")}
+    assert (await console.post(path, **hidden)).status == 303
+    await console.service.stripe.wait_idle()
     row = await console.service.row("SELECT amount_refunded FROM invoices")
     assert row["amount_refunded"] == 250
 
