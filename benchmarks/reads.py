@@ -142,6 +142,11 @@ def lists(places: Mapping[str, Any]) -> Iterator[Read]:
         named = {"state": state, "receiver": None, "subscription_id": about}
         yield query("messages.list_deliveries", 20, custom=True, **named, most=50)
     yield query("operations.list_timeline", 20, subscription_id=places["subscription"])
+    yield from lists_of_customer(places)
+
+
+def lists_of_customer(places: Mapping[str, Any]) -> Iterator[Read]:
+    """The first and a later page of what a customer with thousands of subscriptions has."""
     customer = places["large_customer"]
     for place in ({"at": None, "id": None}, places["subscribed"]):
         span = {"before_at": place["at"], "before_id": place["id"], "most": 26}

@@ -62,7 +62,7 @@ def read_day(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
 def read_hidden_time(text: str) -> datetime:
     """Return a time that a form of ours keeps, with its zone, in UTC.
 
-    InvalidRequestError for any other: somebody has changed it.
+    InvalidRequestError for any other, which no form of ours has.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -70,4 +70,4 @@ def read_hidden_time(text: str) -> datetime:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise InvalidRequestError(say("refusal.begin_anew"))
+    raise InvalidRequestError(say("refusal.start_again"))

@@ -186,8 +186,8 @@ class Action:
     async def _refuse(self, visit: Visit, given: Given, error: BillingError) -> web.Response:
         """Show the page again with what is wrong; what it raises then is a page of its own.
 
-        If it may have been done all the same, that page would be a new form with a new key, and do
-        it twice: then the error has a page of its own, which sends the same again.
+        If it may have been done nevertheless, that page would be a new form with a new key, and do
+        it twice: then the error has a page of its own, which sends the same request again.
         """
         if UNSETTLED in visit.request and _may_be_done(error):
             raise error

@@ -77,7 +77,7 @@ def read_place(text: str) -> str:
 
 
 def go_back(request: web.Request, given: Given, token: str) -> web.Response:
-    """Return to where somebody was who has signed in, with their form if they had sent one."""
+    """Redirect to the page that led to the sign-in, with the form if one had been sent."""
     back, kept = read_place(given.text("back")), _read_kept(given.text("kept"))
     if kept:
         values = {"back": back, "fields": {**kept, SHOW_AGAIN: "yes"}, "token": form_token(token)}
@@ -97,5 +97,5 @@ def _read_kept(text: str) -> Mapping[str, str]:
     try:
         pairs = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         return dict(parse_qsl(pairs, keep_blank_values=True, errors="strict"))
-    except (binascii.Error, ValueError):  # somebody has changed it
+    except (binascii.Error, ValueError):  # no text of ours
         return {}

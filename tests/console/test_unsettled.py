@@ -20,7 +20,7 @@ async def test_a_refund_whose_answer_was_lost_is_not_made_twice(
     fields = {"amount": "2.50", "reason": "", "key": page.field("key")}
     lost = await console.post(path, page, **fields)
     assert lost.status == 503
-    assert "It may have been done all the same." in lost.text
+    assert "It may have been done nevertheless." in lost.text
     hidden = {name: lost.field(name) for name in (*fields, "form_token")}
     assert (await console.post(path, **hidden)).status == 303
     await stripe.wait_idle()
@@ -64,6 +64,6 @@ async def test_what_stripe_refused_is_a_form_again(console: Console, ids: Ids) -
     )
     fields = {"amount": "2.50", "key": page.field("key")}
     refused = await console.post(path, page, **fields)
-    assert "It may have been done all the same." not in refused.text
+    assert "It may have been done nevertheless." not in refused.text
     again = {"amount": "2.50", "key": refused.field("key")}
     assert (await console.post(path, refused, **again)).status == 303

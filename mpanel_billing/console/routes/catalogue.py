@@ -100,7 +100,7 @@ def _after(given: Given) -> UUID | None:
     try:
         return UUID(given.text("after")) if given.text("after") else None
     except ValueError:
-        raise InvalidRequestError(say("refusal.begin_anew")) from None
+        raise InvalidRequestError(say("refusal.start_again")) from None
 
 
 attempt = pages.action("try_catalogue", f"{_HOME}/try", scope="admin:operate")
