@@ -42,12 +42,12 @@ class InlineWorker:
     async def _work(self) -> bool:
         pool = self.service.pool
         mirror = Mirror(self.provisioning.pool, self.gateway, livemode=False)
-        asked = await pool.fetch("SELECT object_id FROM stripe_refetches")
+        asked = await pool.fetch("SELECT object_id FROM stripe_refetches ORDER BY requested_at")
         for row in asked:
             await mirror.refetch(row["object_id"])
         due = await pool.fetch(
             "SELECT subscription_id FROM provisioning_work "
-            "WHERE version > done_version OR wake_at <= now()"
+            "WHERE version > done_version OR wake_at <= now() ORDER BY updated_at"
         )
         for row in due:
             await provision_tenant_for_subscription(self.provisioning, row["subscription_id"])

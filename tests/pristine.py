@@ -1,8 +1,9 @@
 """Makes a database as it was before a test: what the test has written is taken back.
 
-Rows are deleted without triggers, and the tables are vacuumed until they have no pages: the next
-rows lie in the order of a new table. A database whose schema, rights or settings a test has changed
-cannot be restored.
+Rows are deleted without triggers. Tables are vacuumed only once they have grown: that takes longer
+than all else, and each plan of a vacuumed table is made again. So the next rows may lie in another
+order than those of a new table: what a test reads needs an ORDER BY. A database whose schema,
+rights or settings a test has changed cannot be restored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 import asyncpg
 
 _TABLES = """
-SELECT c.oid::regclass::text AS name,
+SELECT c.oid,
+    c.oid::regclass::text AS name,
     n.nspname AS schema,
     c.relname AS bare,
     array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '') AS columns
@@ -38,7 +40,7 @@ _CATALOGUES = (
 _SCHEMA = (
     "SELECT concat_ws('/', "
     + ", ".join(
-        f"(SELECT concat(count(*), ' ', max(xmin::text::bigint)) FROM {name})"
+        f"(SELECT concat(count(*), ' ', min(age(xmin)) <= age($1::text::xid)) FROM {name})"
         for name in _CATALOGUES
     )
     + """, (SELECT count(*) FROM pg_db_role_setting AS s WHERE s.setdatabase = d.oid),
@@ -48,15 +50,29 @@ FROM pg_database AS d WHERE datname = current_database()
 )
 """What a change of the schema, of rights or of settings changes."""
 
+_MORE_PAGES = 16
+"""How many pages more than it had a table may have before it is vacuumed."""
+
 _END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend'
     AND pid <> pg_backend_pid() AND pid <> ALL($1::integer[])
 """
 
+_SIZES = """
+SELECT name, pg_relation_size(oid) / current_setting('block_size')::integer AS pages
+FROM unnest($1::oid[], $2::text[]) AS noted (oid, name) WHERE pg_relation_size(oid) > 0
+"""
+_WIND_BACK = """
+SELECT setval(name::regclass, last_value, is_called)
+FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS noted (name, last_value, is_called)
+"""
+_NEXT_TRANSACTION = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
+
 
 @dataclass(frozen=True)
 class _Table:
+    oid: int
     name: str
     schema: str
     bare: str
@@ -79,21 +95,26 @@ class Pristine:
         await self._vacuum([row["name"] for row in found])  # as they are later, for the planner
         tables = [await self._read(row) for row in found]
         self._tables = {table.name: table for table in tables}
+        self._oids = [[table.oid for table in tables], list(self._tables)]
+        self._pages = await self._sizes()
         self._sequences: Mapping[str, tuple[Any, ...]] = {
             row["name"]: tuple(
                 await conn.fetchrow(f"SELECT last_value, is_called FROM {row['name']}") or ()
             )
             for row in await conn.fetch(_SEQUENCES)
         }
-        self._written = await conn.prepare(" UNION ALL ".join(_written(table) for table in tables))
+        self._changed = await conn.prepare(
+            " UNION ALL ".join(_changed(table) for table in tables if table.count)
+            or "SELECT WHERE $1 <> $1"
+        )
         self._counted = await conn.prepare(
             " UNION ALL ".join(
                 f"SELECT '{name}' AS name, last_value, is_called FROM {name}"
                 for name in self._sequences
             )
         )
-        self._schema = await conn.fetchval(_SCHEMA)
-        self._since = await self._next_transaction()
+        self._since = self._noted = await conn.fetchval(_NEXT_TRANSACTION)
+        self._schema = await conn.fetchval(_SCHEMA, self._noted)
 
     async def _read(self, row: asyncpg.Record) -> _Table:
         rows = BytesIO()
@@ -104,7 +125,7 @@ class Pristine:
             output=rows,
             format="binary",
         )
-        return _Table(*row, rows.getvalue(), int(copied.split()[1]))
+        return _Table(**row, rows=rows.getvalue(), count=int(copied.split()[1]))
 
     async def restore(self, kept: Sequence[int]) -> bool:
         """Take back what was written since; False if that is not possible.
@@ -113,18 +134,26 @@ class Pristine:
         """
         conn = self.connection
         await conn.execute(_END_OTHERS, kept)
-        if await conn.fetchval(_SCHEMA) != self._schema:
+        if await conn.fetchval(_SCHEMA, self._noted) != self._schema:
             return False
-        written = [self._tables[row[0]] for row in await self._written.fetch(self._since)]
+        pages = await self._sizes()
+        changed = [self._tables[row[0]] for row in await self._changed.fetch(self._since)]
+        maybe = [name for name in pages if not self._tables[name].count]
+        written = maybe + [table.name for table in changed]
         if written:
-            await conn.execute(";".join(f"DELETE FROM {table.name}" for table in written))
-            await self._vacuum([table.name for table in written])
-        for table in written:
-            if table.count:
-                await self._write(table)
+            await conn.execute(";".join(f"DELETE FROM {name}" for name in written))
+        if grown := [n for n in written if pages[n] > self._pages.get(n, 0) + _MORE_PAGES]:
+            await self._vacuum(grown)
+        for table in changed:
+            await self._write(table)
         await self._wind_back()
-        self._since = await self._next_transaction()
+        self._since = await conn.fetchval(_NEXT_TRANSACTION)
         return True
+
+    async def _sizes(self) -> Mapping[str, int]:
+        """Return how many pages each table has that has any."""
+        rows = await self.connection.fetch(_SIZES, *self._oids)
+        return {row["name"]: row["pages"] for row in rows}
 
     async def _vacuum(self, names: Sequence[str]) -> None:
         await self.connection.execute(f"VACUUM (SKIP_DATABASE_STATS) {', '.join(names)}")
@@ -141,26 +170,16 @@ class Pristine:
     async def _wind_back(self) -> None:
         if not self._sequences:
             return
-        for name, *reached in await self._counted.fetch():
-            if tuple(reached) != self._sequences[name]:
-                await self.connection.execute(
-                    "SELECT setval($1::regclass, $2, $3)", name, *self._sequences[name]
-                )
-
-    async def _next_transaction(self) -> int:
-        number: int = await self.connection.fetchval(
-            "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-        )
-        return number
+        reached = {name: tuple(at) for name, *at in await self._counted.fetch()}
+        moved = [name for name, at in reached.items() if at != self._sequences[name]]
+        if moved:
+            values = zip(*(self._sequences[name] for name in moved), strict=True)
+            await self.connection.execute(_WIND_BACK, moved, *values)
 
 
-def _written(table: _Table) -> str:
-    """Select the name of a table if it has other rows than it had, or did have."""
-    if not table.count:
-        return (
-            f"SELECT '{table.name}' WHERE pg_relation_size('{table.name}') > 0 AND $1 IS NOT NULL"
-        )
+def _changed(table: _Table) -> str:
+    """Select the name of a table that had rows, if it has others."""
     return (
         f"SELECT '{table.name}' FROM {table.name}"
-        f" HAVING count(*) <> {table.count} OR max(xmin::text::bigint) >= $1::bigint"
+        f" HAVING count(*) <> {table.count} OR min(age(xmin)) <= age($1::text::xid)"
     )

@@ -74,7 +74,9 @@ async def test_a_purchase_its_credit_note_and_its_refund_are_taxed_everywhere(
     assert (mirrored["amount"], mirrored["net"], mirrored["reason"]) == (tax, total - tax, reason)
 
     mirror = Mirror(shop.pool, gateway, livemode=False)
-    for row in await shop.pool.fetch("SELECT object_id FROM stripe_refetches"):
+    for row in await shop.pool.fetch(
+        "SELECT object_id FROM stripe_refetches ORDER BY requested_at"
+    ):
         await mirror.refetch(row["object_id"])
     half = total // 2
     path = f"/api/billing/invoices/{bill['id']}"

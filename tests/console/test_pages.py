@@ -14,7 +14,8 @@ from tests.service import Service
 
 async def audited(service: Service, action: str) -> list[tuple[str, str, str]]:
     rows = await service.pool.fetch(
-        "SELECT person, target_id, outcome FROM billing_audit_log WHERE action = $1", action
+        "SELECT person, target_id, outcome FROM billing_audit_log WHERE action = $1 ORDER BY id",
+        action,
     )
     return [tuple(row) for row in rows]
 

@@ -98,7 +98,9 @@ async def live_all(pool: Pool, plans: Sequence[Mapping[str, Any]], name: str) ->
 
 async def run_refetches(mirror: Mirror) -> None:
     """Fetch the objects whose state the events do not decide."""
-    while requests := await mirror.pool.fetch("SELECT object_id FROM stripe_refetches"):
+    while requests := await mirror.pool.fetch(
+        "SELECT object_id FROM stripe_refetches ORDER BY requested_at"
+    ):
         for request in requests:
             await mirror.refetch(request["object_id"])
 

@@ -154,11 +154,14 @@ async def _written_of(pair: Pair, number: int) -> Mapping[str, list[Mapping[str,
     ours |= {"requested_at", "next_attempt_at"}
     mine = re.compile(rf"(sub|cus|si|in|in_first|in_new)_{number}")
     return {
-        table: [
-            {key: _as_of_either(value) for key, value in row.items() if key not in ours}
-            for row in rows
-            if any(isinstance(value, str) and mine.fullmatch(value) for value in row.values())
-        ]
+        table: sorted(
+            (
+                {key: _as_of_either(value) for key, value in row.items() if key not in ours}
+                for row in rows
+                if any(isinstance(value, str) and mine.fullmatch(value) for value in row.values())
+            ),
+            key=str,
+        )
         for table, rows in (await pair.rows()).items()
     }
 

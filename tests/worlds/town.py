@@ -46,6 +46,7 @@ _MOST_ROUNDS = 30
 _DUE = """
 SELECT subscription_id FROM provisioning_work
 WHERE (version > done_version AND attempts = 0) OR wake_at <= now()
+ORDER BY updated_at
 """
 
 
@@ -205,7 +206,9 @@ class Town:
     async def _refetch(self) -> int:
         """Fetch what events could not decide; return how many objects."""
         await self.stripe.wait_idle(30)
-        asked = await self.pool.fetch("SELECT object_id FROM stripe_refetches")
+        asked = await self.pool.fetch(
+            "SELECT object_id FROM stripe_refetches ORDER BY requested_at"
+        )
         for row in asked:
             await self.mirror.refetch(row["object_id"])
         return len(asked)
