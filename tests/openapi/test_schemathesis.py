@@ -1,11 +1,10 @@
 """schemathesis calls every route with what the document allows and what it forbids.
 
 schemathesis.toml names the checks that do not apply to a route, and why. `make test` calls every
-operation with its examples, and a third of the paths with what the coverage of their description
-asks for: it has no time for more. SCHEMATHESIS_COVERAGE asks for all of them: `make test-openapi`,
-which .ci/run calls, and `make soak`. That sets SCHEMATHESIS_EXAMPLES too: so many random requests
-and sequences of them, and the requests of keys that only read, of which tests/access/ has what each
-gets and changes.
+operation with its examples, and what has none with what the coverage of its description asks for.
+SCHEMATHESIS_COVERAGE asks for all coverage: `make test-openapi`, which .ci/run calls, and
+`make soak`. That sets SCHEMATHESIS_EXAMPLES too: so many random requests and sequences of them, and
+the requests of keys that only read, of which tests/access/ has what each gets and changes.
 """
 
 import asyncio
@@ -15,7 +14,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 from pydantic_core import ErrorDetails
@@ -84,14 +82,10 @@ async def run_schemathesis(
 
 
 def configuration(inhabited: Inhabited, directory: Path) -> Path:
-    """Return the file; it may leave out the coverage of paths that are called by examples.
-
-    Which these are depends on the path alone: a new route changes nothing for the others.
-    """
+    """Return the file; it may leave out the coverage of paths that are called by examples."""
     if COVERS_ALL:
         return CONFIGURATION
-    examples = inhabited.examples.keys() - AFTER_EXAMPLES
-    called = sorted(path for path in examples if crc32(path.encode()) % 3)
+    called = sorted(inhabited.examples.keys() - AFTER_EXAMPLES)
     left_out = f"[[operations]]\ninclude-path = {json.dumps(called)}\n{UNCOVERED}\n"
     file = directory / CONFIGURATION.name
     file.write_text(f"{CONFIGURATION.read_text()}\n{left_out}")
