@@ -1,5 +1,6 @@
 """Which of two snapshots is newer: by example, and as a property over whole histories."""
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpanel_billing.mirror.ordering import Decision, Kind, Version, order
+
+EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "150"))
 
 T = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -178,7 +181,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS, rest=st.randoms(use_true_random=False))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_any_order_of_events_and_fetches_ends_with_the_latest_state(
     steps: list[tuple[str, Any]], rest: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from mpanel_billing.webhooks.event import (
 )
 from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
+
+
+EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "100"))
 
 
 def parse(payload: object) -> Event:
@@ -121,7 +125,7 @@ def places(value: Any) -> list[tuple[Any, ...]]:
     return [path for key in keys for path in [(key,), *((key, *p) for p in places(value[key]))]]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_a_signed_event_with_any_value_replaced_is_kept_or_refused_and_never_breaks(
     data: st.DataObject,
