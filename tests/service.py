@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic import BaseModel
 
 from mpanel_billing.catalogue.file import read_catalogue_file
 from mpanel_billing.catalogue.push import push_catalogue
@@ -131,14 +131,9 @@ async def stripe(sandbox: Sandbox) -> AsyncIterator[SandboxClient]:
 
 
 class _GivenSettings(Settings):
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
+    def __init__(self, **values: Any) -> None:
+        """Take the values without looking for more of them: that took ten times as long."""
+        BaseModel.__init__(self, **values)
 
 
 def make_settings(**values: Any) -> Settings:

@@ -1,5 +1,7 @@
 """What an operator asks about messages does not read whole tables."""
 
+import re
+
 import pytest
 
 from mpanel_billing.database.pool import Pool
@@ -18,7 +20,10 @@ INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id, sequen
 SELECT m.id, r.id, m.subscription_id, 1, 'delivered', NULL
 FROM billing_messages AS m CROSS JOIN billing_receivers AS r;
 """
-READ = ("list_deliveries", "list_deliveries_of", "list_due_receivers", "claim_deliveries")
+READ = (
+    *("list_deliveries", "list_deliveries_of", "list_due_receivers", "claim_deliveries"),
+    *("resend", "list_receivers"),
+)
 
 
 @pytest.fixture
@@ -28,15 +33,14 @@ async def busy(pool: Pool) -> Pool:
     return pool
 
 
-@pytest.mark.parametrize("name", [*READ, "resend", "list_receivers"])
-async def test_no_table_that_grows_is_read_whole(busy: Pool, name: str) -> None:
-    query = getattr(load_queries("messages"), name)
-    nothing = ", ".join(["NULL"] * len(query.parameters))
+async def test_no_table_that_grows_is_read_whole(busy: Pool) -> None:
     async with busy.acquire() as conn:
-        await conn.execute(f"PREPARE asked AS {query.sql}")
-        called = f"asked({nothing})" if nothing else "asked"
-        rows = await conn.fetch(f"EXPLAIN EXECUTE {called}")
-        await conn.execute("DEALLOCATE asked")
-    plan = "\n".join(row[0] for row in rows)
-    assert "Seq Scan on billing_messages" not in plan, plan
-    assert "Seq Scan on billing_deliveries" not in plan, plan
+        for name in READ:
+            query = load_queries("messages").by_name[name]
+            nothing = ", ".join(["NULL"] * len(query.parameters))
+            await conn.execute(f"PREPARE asked AS {query.sql}")
+            called = f"asked({nothing})" if nothing else "asked"
+            rows = await conn.fetch(f"EXPLAIN EXECUTE {called}")
+            await conn.execute("DEALLOCATE asked")
+            plan = "\n".join(row[0] for row in rows)
+            assert not re.search(r"Seq Scan on billing_(messages|deliveries)\b", plan), plan

@@ -102,44 +102,44 @@ async def test_a_batch_walks_an_index_by_age(pool: Pool, inbox: Inbox, cellar: C
 
 
 async def fill_tables(pool: Pool, inbox: Inbox, cellar: Cellar) -> None:
-    await cellar.put_events(500, count=20_000)
+    await cellar.put_events(500, count=3000)
     await pool.execute(
         """INSERT INTO provisioning_log (subscription_id, driver, action, idempotency_key, request,
                outcome, duration_ms, created_at)
            SELECT $1, 'log', 'create', 'k', '{}', 'done', 1, now() - make_interval(mins => n)
-           FROM generate_series(1, 20000) AS n""",
+           FROM generate_series(1, 3000) AS n""",
         await inbox.order(),
     )
     await pool.execute(
         """INSERT INTO idempotency_keys (key, request_hash, created_at)
            SELECT 'key' || n, '', now() - make_interval(mins => n)
-           FROM generate_series(1, 20000) AS n"""
+           FROM generate_series(1, 3000) AS n"""
     )
     await pool.execute(
         """INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, created)
            SELECT n, 'successful', 0, 'provision', now() - make_interval(mins => n)
-           FROM generate_series(1, 20000) AS n"""
+           FROM generate_series(1, 3000) AS n"""
     )
     await pool.execute(
         """INSERT INTO billing_messages (id, type, object_id, transition, livemode, occurred_at,
                data, created_at)
            SELECT 'msg_' || lpad(to_hex(n), 32, '0'), 'invoice.paid', 'in_' || n, 'paid', FALSE,
                now(), '{}', now() - make_interval(mins => n)
-           FROM generate_series(1, 20000) AS n"""
+           FROM generate_series(1, 3000) AS n"""
     )
     await pool.execute(
         """INSERT INTO billing_usage (id, subscription_id, meter, quantity, used_at, meter_event_id,
                received_at)
            SELECT n, gen_random_uuid(), 'traffic', 1, now(), gen_random_uuid(),
                now() - make_interval(mins => n)
-           FROM generate_series(1, 20000) AS n"""
+           FROM generate_series(1, 3000) AS n"""
     )
     await pool.execute(
         """INSERT INTO billing_meter_events (subscription_id, meter, stripe_customer_id, livemode,
                value, used_at, state, sent_at, created_at)
            SELECT gen_random_uuid(), 'traffic', 'cus_1', FALSE, 1, now(), 'sent', now(),
                now() - make_interval(mins => n)
-           FROM generate_series(1, 20000) AS n"""
+           FROM generate_series(1, 3000) AS n"""
     )
     for table in TABLES:
         await pool.execute(f"ANALYZE {table}")
