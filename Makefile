@@ -149,9 +149,10 @@ bench-compare: $(SET_UP) ## Benchmark this state and an earlier commit in turns 
 
 .PHONY: soak
 soak: $(SET_UP) ## Run the property tests with many more examples than `make test` does
-	@CONVERGENCE_EXAMPLES=5000 BOTH_WAYS_EXAMPLES=2000 CRASH_KILLS=12 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
+	@CONVERGENCE_EXAMPLES=5000 BOTH_WAYS_EXAMPLES=2000 CRASH_KILLS=12 HOSTILE_SEEDS=8 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/convergence tests/webhooks/test_both_paths.py $(ARGS)
-	@CONVERGENCE_EXAMPLES=1000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/revenue $(ARGS)
+	@CONVERGENCE_EXAMPLES=1000 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
+		tests/revenue tests/mirror/test_ordering.py tests/webhooks/test_event.py $(ARGS)
 	@PROVISIONING_EXAMPLES=500 PROVISIONING_KILLS=5 $(BIN)/pytest -rs -o faulthandler_timeout=0 \
 		tests/provisioning/test_model.py tests/provisioning/test_killed_workers.py $(ARGS)
 	@WORLD_EXAMPLES=2000 $(BIN)/pytest -rs -o faulthandler_timeout=0 tests/worlds $(ARGS)

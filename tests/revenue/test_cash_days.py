@@ -117,7 +117,7 @@ async def play(pool: Pool, steps: Sequence[Any]) -> None:
 def test_what_is_kept_is_what_the_rows_say(database_url: str) -> None:
     with running_pool(database_url) as (runner, pool):
 
-        @examples(20)
+        @examples(8)
         @given(steps=st.lists(STEPS, min_size=5, max_size=20))
         def it_is(steps: Sequence[Any]) -> None:
             runner.run(play(pool, steps))

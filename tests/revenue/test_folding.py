@@ -107,7 +107,7 @@ def test_after_any_changes_they_are_those_of_the_whole_ledger(
     monkeypatch.setattr(folding, "PAGE", 2)
     with running_pool(database_url) as (runner, pool):
 
-        @examples(40)
+        @examples(15)
         @given(steps=st.lists(STEPS, min_size=5, max_size=30))
         def they_are(steps: Sequence[Any]) -> None:
             runner.run(play(pool, steps))

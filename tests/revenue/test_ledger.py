@@ -137,7 +137,7 @@ async def compare(inbox: Inbox, history: Mapping[str, Any], chance: Any) -> None
 def test_any_order_leaves_the_ledger_that_the_history_says(database_url: str) -> None:
     with running_pool(database_url) as (runner, pool):
 
-        @examples(25)
+        @examples(10)
         @given(history=HISTORIES, chance=st.randoms(use_true_random=False))
         def it_is(history: Mapping[str, Any], chance: Any) -> None:
             runner.run(compare(Inbox(pool), history, chance))

@@ -147,7 +147,7 @@ async def play(pool: Pool, steps: Sequence[Any]) -> None:
 def test_after_any_changes_it_is_what_it_is_from_scratch(database_url: str) -> None:
     with running_pool(database_url) as (runner, pool):
 
-        @examples(60)
+        @examples(20)
         @given(steps=st.lists(STEPS, min_size=5, max_size=25))
         def it_is(steps: Sequence[Any]) -> None:
             runner.run(play(pool, steps))

@@ -266,7 +266,7 @@ async def compare(inbox: Inbox, sales: Any, order: Any) -> None:
 def test_billing_tax_is_what_the_documents_say(database_url: str) -> None:
     with running_pool(database_url) as (runner, pool):
 
-        @examples(25)
+        @examples(10)
         @given(sales=SALES, order=some.randoms(use_true_random=False))
         def it_is(sales: Any, order: Any) -> None:
             runner.run(compare(Inbox(pool), sales, order))
