@@ -19,7 +19,6 @@ from mpanel_billing.webhooks.event import (
 from mpanel_billing.webhooks.prepared import prepare_event
 from tests import stripe_objects as made
 
-
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "100"))
 
 
