@@ -133,7 +133,7 @@ def pages(places: Mapping[str, Any]) -> Iterator[str]:
         yield f"/console/subscriptions/{places['broken']}/{action}"
     yield f"/console/subscriptions/{places['subscription']}/invoices"
     yield f"/console/invoices/{places['invoice']}"
-    for page in ("trouble", "watch", "debtors", "disputes", "disputes?all=1"):
+    for page in ("trouble", "watch", "debtors", "trials", "disputes", "disputes?all=1"):
         yield f"/console/{page}"
     for status in ("failed", "applied", "received"):
         yield f"/console/events?status={status}"

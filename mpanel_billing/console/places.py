@@ -19,6 +19,7 @@ PLACES = (
     Place("/console/trouble", "nav.trouble", "admin:read", "t"),
     Place("/console/watch", "nav.watch", "admin:read", "w"),
     Place("/console/debtors", "nav.debtors", "billing:read", "o"),
+    Place("/console/trials", "nav.trials", "billing:read", "i"),
     Place("/console/disputes", "nav.disputes", "billing:read", "d"),
     Place("/console/domains", "nav.domains", "admin:read", "n"),
     Place("/console/events", "nav.events", "admin:read", "e"),

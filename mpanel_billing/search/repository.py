@@ -168,6 +168,13 @@ async def list_debtors(
     return [dict(row) for row in await _work.list_debtors.fetch(conn, livemode=livemode, most=most)]
 
 
+async def list_trials(
+    conn: Connection, most: int, *, livemode: bool
+) -> Sequence[Mapping[str, Any]]:
+    """Return trials by their end, each with its customer and what is charged then."""
+    return [dict(row) for row in await _work.list_trials.fetch(conn, livemode=livemode, most=most)]
+
+
 async def list_domains(conn: Connection, which: str, most: int) -> Sequence[Mapping[str, Any]]:
     """Return the domains of a list, `which` of `list_domains`, with their customers."""
     return [dict(row) for row in await _work.list_domains.fetch(conn, which=which, most=most)]

@@ -1,4 +1,4 @@
-"""What waits for a person, in lists: trouble, what is watched, who owes, and domains."""
+"""What waits for a person, in lists: trouble, what is watched, who owes, trials, and domains."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -31,6 +31,12 @@ async def list_debtors(pool: Pool, most: int, *, livemode: bool) -> Sequence[Row
     """Return the invoices whose payment has failed or is late; whom Stripe tries next first."""
     async with acquired(pool) as conn:
         return await repository.list_debtors(conn, most, livemode=livemode)
+
+
+async def list_trials(pool: Pool, most: int, *, livemode: bool) -> Sequence[Row]:
+    """Return the trials that end next, each with its customer and the first charge."""
+    async with acquired(pool) as conn:
+        return await repository.list_trials(conn, most, livemode=livemode)
 
 
 async def list_domains(pool: Pool, which: DomainList, most: int) -> Sequence[Row]:

@@ -124,6 +124,43 @@ WHERE i.stripe_status = 'open'
 ORDER BY i.next_payment_attempt, i.id
 LIMIT :most;
 
+-- name: list_trials(livemode, most)
+-- Trials by their end, in the order of the index, with what is charged then.
+WITH trials AS MATERIALIZED (
+    SELECT
+        s.id,
+        s.customer_id,
+        s.trial_end
+    FROM subscriptions AS s
+    WHERE s.stripe_status = 'trialing'
+      AND s.livemode = :livemode::boolean
+    ORDER BY s.trial_end, s.id
+    LIMIT :most
+)
+SELECT
+    trials.id,
+    trials.trial_end,
+    o.plan,
+    lower(o.currency) AS currency,
+    o.will_end,
+    o.next_charge,
+    c.id AS customer_id,
+    coalesce(c.company_name, c.name, c.email) AS customer
+FROM trials
+CROSS JOIN LATERAL (
+    SELECT
+        one.plan,
+        one.currency,
+        one.will_end,
+        one.next_charge
+    FROM billing_overview AS one
+    WHERE one.subscription_id = trials.id
+    OFFSET 0
+) AS o
+LEFT JOIN customers AS c
+    ON c.id = trials.customer_id
+ORDER BY trials.trial_end, trials.id;
+
 -- name: list_domains(which, most)
 -- `troubled`: what a registrar or a refund is not done with, the longest first. `expiring`: what a registrar's driver
 -- has, by its day of expiry. `unproven`: those that their buyers have still to prove, first those that the worker no longer

@@ -10,7 +10,11 @@ from typing import Any, Literal, TypeVar
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -75,10 +79,9 @@ class Browser:
         )
 
     async def until(self, condition: Callable[[webdriver.Chrome], Found]) -> Found:
-        """Wait until the condition is met; what goes away while it is read is read again."""
-        patience = WebDriverWait(
-            self.driver, PATIENCE_SECONDS, LOOK_SECONDS, [StaleElementReferenceException]
-        )
+        """Wait until the condition is met; what goes away or moves is found again."""
+        moves = [StaleElementReferenceException, ElementClickInterceptedException]
+        patience = WebDriverWait(self.driver, PATIENCE_SECONDS, LOOK_SECONDS, moves)
         return await asyncio.to_thread(patience.until, unless_navigated(condition))
 
     async def find(self, selector: str) -> WebElement:

@@ -130,6 +130,7 @@ async def _paths(desk: Desk) -> dict[str, str]:
         "trouble": "/console/trouble",
         "watched": "/console/watch",
         "debtors": "/console/debtors",
+        "trials": "/console/trials",
         "disputes": "/console/disputes",
         "evidence": f"/console/disputes/{dispute}/evidence",
         "domains": "/console/domains",

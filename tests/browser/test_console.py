@@ -164,6 +164,7 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/audit",
         "/console/deliveries",
         "/console/debtors",
+        "/console/trials",
         "/console/disputes",
         f"/console/customers/{desk.ids.customer}/disputes",
         "/console/figures",

@@ -24,6 +24,7 @@ async def test_a_plan_is_changed_exactly_as_it_was_shown(console: Console, ids: 
     page = await console.open(f"/console/subscriptions/{ids.subscription}")
     assert "Business" in page.text
     assert (await console.post(path, shown, plan="business:monthly", **fields)).status == 303
+    await console.service.stripe.wait_idle()
     paid = await console.service.pool.fetchval("SELECT sum(amount_paid) FROM invoices")
     assert paid == 1298 + 200
 

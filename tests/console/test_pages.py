@@ -266,8 +266,26 @@ async def test_who_owes_is_listed_with_the_reason_and_the_next_attempt(
     assert "$10.98" in shown.text
 
 
+async def test_trials_are_listed_by_their_end_with_what_is_charged_then(
+    console: Console, ids: Ids
+) -> None:
+    assert "Nobody is on trial." in (await console.open("/console/trials")).text
+    await console.service.pool.execute(
+        "UPDATE subscriptions SET stripe_status = 'trialing', trial_end = '2027-01-31 12:00Z',"
+        " current_period_end = '2027-01-31 12:00Z'"
+    )
+    shown = await console.open("/console/trials")
+    assert "Ada Lovelace" in shown.text
+    assert "2027" in shown.text
+    assert "$12.98" in shown.text
+    assert f"/console/subscriptions/{ids.subscription}/trial" in shown.links
+    await console.service.pool.execute("UPDATE subscriptions SET cancel_at_period_end = TRUE")
+    assert "ends without a charge" in (await console.open("/console/trials")).text
+
+
 @pytest.mark.parametrize(
-    "path", ["trouble", "watch", "events", "deliveries", "debtors", "disputes", "disputes?all=1"]
+    "path",
+    ["trouble", "watch", "events", "deliveries", "debtors", "trials", "disputes", "disputes?all=1"],
 )
 async def test_an_empty_list_says_so(console: Console, path: str) -> None:
     shown = await console.open(f"/console/{path}")

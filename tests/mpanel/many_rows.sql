@@ -26,14 +26,15 @@ SELECT customer_id, 'buyer-' || n || '@example.com', 'Buyer ' || n, 'USD' FROM m
 INSERT INTO subscriptions (id, tenant_id, customer_id, status, billing_provider, livemode,
     stripe_status, stripe_subscription_id, stripe_customer_id, currency, amount, price,
     billing_cycle, auto_renew, current_period_start, current_period_end, initial_payment_settled, order_paid,
-    stripe_as_of_since, stripe_as_of, metadata, created_at)
+    stripe_as_of_since, stripe_as_of, metadata, created_at, trial_end)
 SELECT subscription_id, tenant_id, customer_id,
     CASE kind WHEN 0 THEN 'pending' WHEN 1 THEN 'suspended' WHEN 2 THEN 'cancelled' ELSE 'active' END,
     'stripe', livemode,
     CASE kind WHEN 1 THEN 'past_due' WHEN 2 THEN 'canceled' WHEN 3 THEN 'trialing' ELSE 'active' END,
     'sub_' || n, 'cus_' || n, 'usd', 799, 7.99, 'monthly', FALSE,
     now() - interval '10 days', now() + n * interval '30 seconds', TRUE, TRUE, now(), now(),
-    '{"planId": "starter"}', now() - n * interval '10 minutes'
+    '{"planId": "starter"}', now() - n * interval '10 minutes',
+    CASE kind WHEN 3 THEN now() + n * interval '30 seconds' END
 FROM made;
 
 UPDATE tenants SET billing_subscription_id = made.subscription_id

@@ -20,6 +20,7 @@ OF_THE_CONSOLE = [
     load_queries("search").list_customer_payments,
     load_queries("search").list_customer_returns,
     load_queries("work_lists").list_debtors,
+    load_queries("work_lists").list_trials,
     load_queries("notes").list_notes,
     load_queries("disputes").list_disputes,
     load_queries("price_use").get_price,

@@ -11,7 +11,7 @@ from mpanel_billing.console.words import say
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.messages import receivers
-from mpanel_billing.search.work_lists import list_debtors, list_trouble, list_watched
+from mpanel_billing.search.work_lists import list_debtors, list_trials, list_trouble, list_watched
 from mpanel_billing.webhooks.inbox import list_events, show_event
 from mpanel_billing.webhooks.replaying import replay_event
 
@@ -140,6 +140,14 @@ async def show_debtors(visit: Visit, _: Given) -> Page:
     mirror = visit.app[keys.MIRROR]
     rows = await list_debtors(mirror.pool, MOST, livemode=mirror.livemode)
     return Page("debtors.html", {"debtors": rows, "is_cut": len(rows) == MOST})
+
+
+@pages.page("/console/trials", scope="billing:read")
+async def show_trials(visit: Visit, _: Given) -> Page:
+    """Show the trials that end next, and what is charged then."""
+    mirror = visit.app[keys.MIRROR]
+    rows = await list_trials(mirror.pool, MOST, livemode=mirror.livemode)
+    return Page("trials.html", {"trials": rows, "is_cut": len(rows) == MOST})
 
 
 @pages.page("/console/health", scope="admin:read")
