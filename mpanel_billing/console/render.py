@@ -87,17 +87,8 @@ _SEEN_AT: Mapping[str, str] = {
 _NUMBERS = frozenset(
     f"col.{name}"
     for name in (
-        *(
-            "amount",
-            "first_charge",
-            "paid",
-            "refunded",
-            "owed",
-            "attempts",
-            "waiting",
-            "given_up",
-            "payers",
-        ),
+        *("amount", "first_charge", "paid", "refunded", "owed"),
+        *("attempts", "waiting", "given_up", "payers"),
         *("accounts", "arriving", "leaving", "weight", "events", "compared", "differed"),
         *("repaired", "used_up", "limit", "cost", "forecast"),
         *("subscriptions", "customers", "mrr", "share", "taken_off", "pays_still"),
