@@ -13,8 +13,8 @@ from tests.service import make_settings
 from tests.stripe_objects import subscription
 
 STATE = """
-SELECT (SELECT array_agg(p::text) FROM prices AS p) AS prices,
-    (SELECT array_agg(p::text) FROM products AS p) AS products,
+SELECT (SELECT array_agg(p::text ORDER BY p.id) FROM prices AS p) AS prices,
+    (SELECT array_agg(p::text ORDER BY p.id) FROM products AS p) AS products,
     (SELECT count(*) FROM subscriptions) AS sold, (SELECT count(*) FROM stripe_events) AS events,
     (SELECT array_agg((sequencename, last_value)::text ORDER BY 1) FROM pg_sequences) AS reached
 """
