@@ -23,6 +23,7 @@ SETTINGS = (
 )
 _ROWS = ROOT / "tests" / "mpanel" / "many_rows.sql"
 _PEOPLE = ROOT / "benchmarks" / "people.sql"
+_PASTS = ROOT / "benchmarks" / "pasts.sql"
 _PER_TROUBLED = 50_000
 _FOLDED = 10_000
 _MOST_LEFT_OUT = 20
@@ -76,9 +77,8 @@ UPDATE subscriptions
 SET customer_id = (SELECT customer_id FROM subscriptions WHERE stripe_subscription_id = 'sub_1')
 WHERE stripe_subscription_id IN (
     SELECT 'sub_' || n
-    FROM generate_series(
-        1, least(3000, current_setting('billing.subscriptions')::integer / 10)
-    ) AS n
+    FROM (SELECT current_setting('billing.subscriptions')::integer) AS made (most)
+    CROSS JOIN generate_series(1, made.most, greatest(10, made.most / 3000)) AS n
 );
 UPDATE invoices AS i
 SET customer_id = s.customer_id
@@ -142,7 +142,7 @@ async def without_indexes(conn: Connection) -> AsyncIterator[None]:
 async def fill(conn: Connection, subscriptions: int, *, seed: int | None = None) -> None:
     """Make the rows without triggers, and all indexes after most of them.
 
-    With a seed they are people with names, cards and further faults, which the seed chooses.
+    With a seed they are people with names, cards, pasts and further faults, which the seed chooses.
     """
     await conn.execute("SET session_replication_role = replica")
     await conn.execute(f"SET billing.livemode = {'on' if seed is None else 'off'}")
@@ -160,6 +160,8 @@ async def fill(conn: Connection, subscriptions: int, *, seed: int | None = None)
         *_ACCOUNTS.split(";\n"),
     ):
         await run(conn, statement)
+    if seed is not None:
+        await run_script(conn, _PASTS.read_text(), subscriptions)
     await conn.execute("DROP TABLE made")
     await forget_movements(conn)  # no trigger has noted these rows
     while (await fold_movements(conn, _FOLDED))[1]:

@@ -35,6 +35,8 @@ QUALITY = 70
 WIDE, NARROW = (1280, 800), (360, 740)
 LONGEST = 1500
 """Pixels: a longer page is cut off."""
+WHOLE = ("figures",)
+"""Pages that are pictured whole where they are wide."""
 MOST_BYTES = 3_500_000
 
 MAIN = ("find", "customer", "subscription", "refund", "trouble", "debtors", "figures")
@@ -69,6 +71,10 @@ class Picture:
     path: str
     size: tuple[int, int] = WIDE
     scheme: str = "light"
+
+    @property
+    def is_whole(self) -> bool:
+        return self.name in WHOLE and self.size == WIDE
 
     @property
     def file(self) -> Path:
@@ -229,7 +235,8 @@ async def _take(desk: Desk, picture: Picture) -> None:
     await browser.resize(width, height)
     await browser.open(str(desk.service.client.make_url(picture.path)))
     long = await browser.run("return document.documentElement.scrollHeight")
-    await browser.resize(width, min(max(long, height), LONGEST))
+    shown = long if picture.is_whole else min(long, LONGEST)
+    await browser.resize(width, max(shown, height))
     taken = await _ask(browser, "Page.captureScreenshot", format="webp", quality=QUALITY)
     picture.file.write_bytes(base64.b64decode(taken["data"]))
 
