@@ -6,18 +6,18 @@ from typing import Annotated, Any
 import typer
 
 from mpanel_billing.cli import rates
-from mpanel_billing.cli.csv_lines import as_csv
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.months import in_periods, month, span_of, this_month
 from mpanel_billing.cli.output import json_text
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.money import STRIPE_CURRENCIES
-from mpanel_billing.revenue import exchange, figures, folding, parts
+from mpanel_billing.revenue import exchange, figures, folding, parts, tables
 from mpanel_billing.revenue.figures import Row, Span
-from mpanel_billing.revenue.in_one import CASH, COHORTS, EXCHANGE, FAILED, TRIALS, Sums
-from mpanel_billing.revenue.movements import KINDS, Movements
-from mpanel_billing.revenue.parts import COUPONS, MONEY, PRODUCTS, Parts
+from mpanel_billing.revenue.in_one import CASH, COHORTS, FAILED, TRIALS, Sums
+from mpanel_billing.revenue.movements import Movements
+from mpanel_billing.revenue.parts import COUPONS, PRODUCTS, Parts
 from mpanel_billing.revenue.periods import Period, shift
+from mpanel_billing.revenue.tables import Table
 from mpanel_billing.settings import load_settings
 
 app = typer.Typer(
@@ -80,43 +80,32 @@ def movements(*, first: First = None, last: Last = None, by: By = "month", into:
         moved = await figures.read_movements(pool, span, by, livemode=livemode)
         return await exchange.movements_into(pool, moved, by, into) if into else moved
 
-    rows = [_as_row(each) for each in with_pool(run)]
-    kinds = (*KINDS, EXCHANGE) if into else KINDS
-    columns = [name for name in _MOVEMENTS if into or name != EXCHANGE]
-    _print(rows, columns, ("opening", *kinds, "closing", "arpu"))
+    rows = [tables.row_of(each) for each in with_pool(run)]
+    _print(rows, tables.movements_table(in_one=into is not None))
 
 
 @app.command()
 def cohorts(*, first: First = None, last: Last = None, into: In = None) -> None:
     """Print what became of those who began to pay in these months, by month since then."""
-    _read(
-        figures.read_cohorts,
-        _months(first, last),
-        ("cohort", "month", "currency", "began", "customers", "began_with", "amount"),
-        COHORTS,
-        into,
-    )
+    _read(figures.read_cohorts, _months(first, last), tables.COHORTS, COHORTS, into)
 
 
 @app.command()
 def cash(*, first: First = None, last: Last = None, into: In = None) -> None:
     """Print what was collected, refunded and disputed, and the taxes, by month and currency."""
-    columns = ("month", "currency", *CASH.money)
-    _read(figures.read_cash, _months(first, last), columns, CASH, into)
+    _read(figures.read_cash, _months(first, last), tables.CASH, CASH, into)
 
 
 @app.command()
 def failed(*, first: First = None, last: Last = None, into: In = None) -> None:
     """Print payments by the month in which they first failed, and what of them came back."""
-    columns = ("month", "currency", "payments", "amount", "recovered", "amount_recovered")
-    _read(figures.read_failed_payments, _months(first, last), columns, FAILED, into)
+    _read(figures.read_failed_payments, _months(first, last), tables.FAILED, FAILED, into)
 
 
 @app.command()
 def trials(*, first: First = None, last: Last = None) -> None:
     """Print the trials that ended by month, and how many were paid for afterwards."""
-    columns = ("month", "trials", "converted")
-    _read(figures.read_trials, _months(first, last), columns, TRIALS)
+    _read(figures.read_trials, _months(first, last), tables.TRIALS, TRIALS)
 
 
 @app.command()
@@ -125,8 +114,7 @@ def products(*, into: In = None, as_json: AsJson = False) -> None:
 
     Of one currency they add up to it. `taken_off` is what coupons take off.
     """
-    columns = ("kind", "product", "name", "currency", "subscriptions", "customers", *MONEY)
-    _read_parts(parts.read_products, PRODUCTS, columns, into, as_json=as_json)
+    _read_parts(parts.read_products, PRODUCTS, tables.PRODUCTS, into, as_json=as_json)
 
 
 @app.command()
@@ -135,8 +123,7 @@ def coupons(*, into: In = None, as_json: AsJson = False) -> None:
 
     `mrr` is what those who have it pay nevertheless; no `ends_at`: one of them has it forever.
     """
-    columns = ("coupon", "name", "currency", "subscriptions", "customers", *MONEY[::-1], "ends_at")
-    _read_parts(parts.read_coupons, COUPONS, columns, into, as_json=as_json)
+    _read_parts(parts.read_coupons, COUPONS, tables.COUPONS, into, as_json=as_json)
 
 
 @app.command()
@@ -146,7 +133,7 @@ def check() -> None:
     It reads all of it: two seconds for 100,000 subscriptions.
     """
     differing = with_pool(folding.find_differences)
-    _print(differing, _DIFFERENCES, ("amount", "true_amount"))
+    _print(differing, _DIFFERENCES)
     if differing:
         typer.echo("these differ from the ledger: run `mpanel-billing figures rebuild`", err=True)
         raise typer.Exit(1)
@@ -158,28 +145,13 @@ def rebuild() -> None:
     typer.echo(f"customers: {with_pool(folding.rebuild_movements)}")
 
 
-_DIFFERENCES = (
-    *("livemode", "currency", "of", "begins_on", "what"),
-    *("customers", "true_customers", "amount", "true_amount"),
+_DIFFERENCES = Table(
+    (
+        *("livemode", "currency", "of", "begins_on", "what"),
+        *("customers", "true_customers", "amount", "true_amount"),
+    ),
+    ("amount", "true_amount"),
 )
-_MOVEMENTS = (
-    *("period", "currency", "opening", *KINDS, EXCHANGE, "closing", "customers", "arpu"),
-    *("churn_of_customers", "churn_of_revenue"),
-)
-
-
-def _as_row(moved: Movements) -> Mapping[str, Any]:
-    return {
-        **moved.amounts,
-        "period": moved.starts_on,
-        "currency": moved.currency,
-        "opening": moved.opening,
-        "closing": moved.closing,
-        "customers": moved.customers_at_closing,
-        "arpu": moved.arpu,
-        "churn_of_customers": moved.churn_of_customers,
-        "churn_of_revenue": moved.churn_of_revenue,
-    }
 
 
 def _months(first: str | None, last: str | None) -> Span:
@@ -187,21 +159,17 @@ def _months(first: str | None, last: str | None) -> Span:
     return span_of(first, last, (shift(now, "month", -11), now))
 
 
-def _read(
-    read: Read, span: Span, columns: Sequence[str], sums: Sums, into: str | None = None
-) -> None:
+def _read(read: Read, span: Span, table: Table, sums: Sums, into: str | None = None) -> None:
     livemode = load_settings().livemode
 
     async def run(pool: Pool) -> Sequence[Row]:
         rows = await read(pool, span, livemode=livemode)
         return await exchange.rows_into(pool, rows, sums, into) if into else rows
 
-    _print(with_pool(run), columns, tuple(sums.money))
+    _print(with_pool(run), table)
 
 
-def _read_parts(
-    read: Read, of: Parts, columns: Sequence[str], into: str | None, *, as_json: bool
-) -> None:
+def _read_parts(read: Read, of: Parts, table: Table, into: str | None, *, as_json: bool) -> None:
     livemode = load_settings().livemode
 
     async def run(pool: Pool) -> Sequence[Row]:
@@ -210,11 +178,11 @@ def _read_parts(
 
     rows = with_pool(run)
     if as_json:
-        typer.echo(json_text([{name: row[name] for name in columns} for row in rows]))
+        typer.echo(json_text([{name: row[name] for name in table.columns} for row in rows]))
     else:
-        _print(rows, columns, MONEY)
+        _print(rows, table)
 
 
-def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], money: Sequence[str]) -> None:
-    for text in as_csv(rows, columns, money):
+def _print(rows: Sequence[Mapping[str, Any]], table: Table) -> None:
+    for text in table.lines(rows):
         typer.echo(text)

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mpanel_billing.cli.csv_lines import as_csv
 from mpanel_billing.cli.database import with_pool
 from mpanel_billing.cli.months import month, span_of, this_month
 from mpanel_billing.cli.tax_enable import enable, withdraw
 from mpanel_billing.database.pool import Pool, acquired
 from mpanel_billing.revenue import repository
+from mpanel_billing.revenue.csv_lines import as_csv
 from mpanel_billing.revenue.periods import midnight, shift
 from mpanel_billing.settings import load_settings
 

@@ -18,7 +18,7 @@ An action shows its effect at its address (GET), and takes place when that page 
 is allowed come from the same declaration.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from mpanel_billing.access.key import Scope
 from mpanel_billing.console.visit import (
     FORM_TOKEN,
     Visit,
+    keep_new_session,
     require_own_form,
     require_visit,
 )
@@ -125,7 +126,16 @@ class Done:
     notice: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as a CSV file: its name, and its lines."""
+
+    name: str
+    lines: Iterable[str]
+
+
 Show = Callable[[Visit, Given], Awaitable[Page]]
+Tell = Callable[[Visit, Given], Awaitable[Table]]
 Do = Callable[[Visit, Given], Awaitable[Done | Page]]
 """A page instead of a place to go to: for what is shown once, as a new key."""
 Render = Callable[[web.Request, Page], web.Response]
@@ -241,6 +251,22 @@ class Pages:
 
         return declare
 
+    def table(self, address: str, *, scope: Scope) -> Callable[[Tell], Tell]:
+        """Declare a table that a program reads: numbers and times are the same in each language."""
+
+        def declare(handler: Tell) -> Tell:
+            async def get(request: web.Request) -> web.Response:
+                visit = await require_visit(request, scope)
+                table = await handler(visit, _given(request, dict(request.query)))
+                response = _as_file(table)
+                keep_new_session(request, response)
+                return response
+
+            self.add(Declared(hdrs.METH_GET, address, scope), get)
+            return handler
+
+        return declare
+
     def action(self, name: str, address: str, *, scope: Scope | None) -> Action:
         """Declare an action."""
         action = self.actions[name] = Action(self, name, address, scope)
@@ -252,6 +278,15 @@ class Pages:
         """Add a route."""
         self.declared.append(declared)
         self._routes.append(web.RouteDef(declared.method, declared.address, handler, {}))
+
+
+def _as_file(table: Table) -> web.Response:
+    return web.Response(
+        text="".join(f"{line}\n" for line in table.lines),
+        content_type="text/csv",
+        charset="utf-8",
+        headers={hdrs.CONTENT_DISPOSITION: f'attachment; filename="{table.name}.csv"'},
+    )
 
 
 def redirect(done: Done) -> web.Response:

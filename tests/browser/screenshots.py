@@ -109,11 +109,17 @@ async def _paths(desk: Desk) -> dict[str, str]:
         "SELECT price_id FROM subscription_items WHERE subscription_id = $1 LIMIT 1",
         desk.sold["grace"],
     )
-    mallory = f"/console/customers/{await desk.of('mallory', 'customer_id')}"
+    mallory, charles = [
+        f"/console/customers/{await desk.of(person, 'customer_id')}"
+        for person in ("mallory", "charles")
+    ]
     return {
         "find": "/console/find?q=castro",
         "customer": f"/console/customers/{await desk.of('ada', 'customer_id')}",
-        "customer-with-a-dispute": f"/console/customers/{await desk.of('charles', 'customer_id')}",
+        "customer-with-a-dispute": charles,
+        "disputes-of-a-customer": f"{charles}/disputes",
+        "invoices-of-a-customer": f"{mallory}/invoices",
+        "subscriptions-of-a-customer": f"{mallory}/subscriptions",
         "subscription": subscription["mallory"],
         "retry": f"{subscription['ada']}/retry",
         "change-of-plan": f"{subscription['mallory']}/plan?plan=premium:annually",

@@ -38,7 +38,7 @@ _NAMES: Mapping[Period, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class Shown:
     """Figures of one currency, or of all as one; `missing` are the rates that would be needed."""
 
     movements: Sequence[Movements]
@@ -53,9 +53,52 @@ class _Shown:
         return sorted({one.currency for one in self.movements} | of_cash)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for: the figures of a currency, or of all of them in one, `into`."""
+
+    period: Period
+    currency: str | None
+    into: str | None
+    currencies: Sequence[str]
+    targets: Sequence[str]
+    shown: Shown
+    trials: Sequence[Row]
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """The kinds of movements."""
+        return (*KINDS, EXCHANGE) if self.into else KINDS
+
+
 @pages.page("/console/figures", scope="billing:read")
 async def show_figures(visit: Visit, given: Given) -> Page:
     """Show the revenue and how it changed, who stayed, what was collected, in one currency."""
+    asked = await read_asked(visit, given)
+    shown = asked.shown
+    values = {
+        "currency": asked.currency,
+        "currencies": asked.currencies,
+        "into": asked.into,
+        "targets": asked.targets,
+        "missing": shown.missing,
+        "period": asked.period,
+        "periods": _NAMES,
+        "kinds": asked.kinds,
+        "movements": shown.movements,
+        "chart": _revenue_chart(visit, shown.movements),
+        "movement_chart": _movement_chart(visit, shown.movements),
+        "cohorts": _retention(shown.cohorts),
+        "cohort_months": range(SHOWN["month"]),
+        "cash": shown.cash,
+        "failed": shown.failed,
+        "trials": asked.trials,
+    }
+    return Page("figures.html", values)
+
+
+async def read_asked(visit: Visit, given: Given) -> Asked:
+    """Return the figures of the currency and the periods that the address names."""
     pool, livemode = visit.app[keys.POOL], visit.app[keys.SETTINGS].livemode
     period: Period = next((one for one in SHOWN if one == given.text("by")), "month")
     today = datetime.now(UTC).date()
@@ -68,30 +111,13 @@ async def show_figures(visit: Visit, given: Given) -> Page:
     shown = (
         _in_one(every, period, exchange.rates_into(into, rates)) if into else _of(every, currency)
     )
-    values = {
-        "currency": currency,
-        "currencies": every.currencies,
-        "into": into,
-        "targets": targets,
-        "missing": shown.missing,
-        "period": period,
-        "periods": _NAMES,
-        "kinds": (*KINDS, EXCHANGE) if into else KINDS,
-        "movements": shown.movements,
-        "chart": _revenue_chart(visit, shown.movements),
-        "movement_chart": _movement_chart(visit, shown.movements),
-        "cohorts": _retention(shown.cohorts),
-        "cohort_months": range(SHOWN["month"]),
-        "cash": shown.cash,
-        "failed": shown.failed,
-        "trials": await figures.read_trials(pool, months, livemode=livemode),
-    }
-    return Page("figures.html", values)
+    trials = await figures.read_trials(pool, months, livemode=livemode)
+    return Asked(period, currency, into, every.currencies, targets, shown, trials)
 
 
-async def _read(pool: Pool, span: Span, months: Span, period: Period, *, livemode: bool) -> _Shown:
+async def _read(pool: Pool, span: Span, months: Span, period: Period, *, livemode: bool) -> Shown:
     """Read the figures of all currencies."""
-    return _Shown(
+    return Shown(
         await figures.read_movements(pool, span, period, livemode=livemode),
         await figures.read_cohorts(pool, months, livemode=livemode),
         *await figures.read_payments(pool, months, livemode=livemode),
@@ -102,26 +128,26 @@ def _one_of(currencies: Sequence[str], asked: str) -> str | None:
     return asked if asked in currencies else next(iter(currencies), None)
 
 
-def _of(every: _Shown, currency: str | None) -> _Shown:
+def _of(every: Shown, currency: str | None) -> Shown:
     """Return what is of one currency."""
 
     def of(rows: Sequence[Row]) -> Sequence[Row]:
         return [row for row in rows if row["currency"] == currency]
 
     moved = [one for one in every.movements if one.currency == currency]
-    return _Shown(moved, of(every.cohorts), of(every.cash), of(every.failed))
+    return Shown(moved, of(every.cohorts), of(every.cash), of(every.failed))
 
 
-def _in_one(every: _Shown, period: Period, rates: Rates) -> _Shown:
+def _in_one(every: Shown, period: Period, rates: Rates) -> Shown:
     """Return all currencies as one; nothing if a rate is missing."""
-    shown = _Shown(
+    shown = Shown(
         list(movements_in_one(every.movements, period, rates)),
         rows_in_one(every.cohorts, COHORTS, rates),
         rows_in_one(every.cash, CASH, rates),
         rows_in_one(every.failed, FAILED, rates),
         rates.missing,
     )
-    return _Shown([], [], [], [], rates.missing) if rates.missing else shown
+    return Shown([], [], [], [], rates.missing) if rates.missing else shown
 
 
 def _until(today: date, period: Period) -> Span:
