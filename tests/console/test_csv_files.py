@@ -113,10 +113,11 @@ async def test_a_table_that_lacks_a_rate_is_refused_instead_of_empty(
 
 
 DISPUTE = """
-INSERT INTO stripe_disputes (stripe_dispute_id, stripe_charge_id, fee, movements, livemode, amount, currency, reason, status,
-    is_charge_refundable, has_evidence, submissions, evidence_due_at, stripe_created,
-    stripe_as_of, stripe_as_of_since)
-VALUES ($1, 'ch_1', 0, 0, FALSE, 1299, 'usd', 'fraudulent', $2, FALSE, FALSE, 0, now(), now(), now(), now())
+INSERT INTO stripe_disputes (stripe_dispute_id, stripe_charge_id, fee, movements, livemode, amount,
+    currency, reason, status, is_charge_refundable, has_evidence, submissions, evidence_due_at,
+    stripe_created, stripe_as_of, stripe_as_of_since)
+VALUES ($1, 'ch_1', 0, 0, FALSE, 1299, 'usd', 'fraudulent', $2, FALSE, FALSE, 0, now(), now(),
+    now(), now())
 """
 
 
