@@ -222,6 +222,14 @@ async def find_session(conn: Connection, token_hash: bytes) -> asyncpg.Record | 
     return await _sessions.find_session.fetch_one(conn, token_hash=token_hash)
 
 
+async def get_session_subject(conn: Connection, token_hash: bytes) -> Mapping[str, str] | None:
+    """Return what an identity provider has said of whose session it is, or was."""
+    found: Mapping[str, str] | None = await _sessions.get_session_subject.fetch_value(
+        conn, token_hash=token_hash
+    )
+    return found
+
+
 async def note_session_use(conn: Connection, id_: UUID) -> None:
     """Record that a session is in use, at most once a minute."""
     await _sessions.note_session_use.execute(conn, id=id_)

@@ -108,6 +108,15 @@ async def find_session(pool: Pool, ring: KeyRing, token: str) -> Session | None:
     )
 
 
+async def subject_of(pool: Pool, token: str) -> Mapping[str, str] | None:
+    """Return whose session it is, or was, as an identity provider knows them; None: none said so.
+
+    It is what `Visitor.subject` was.
+    """
+    async with acquired(pool) as conn:
+        return await repository.get_session_subject(conn, _hash(token))
+
+
 def _holder_of(row: asyncpg.Record, ring: KeyRing, token: str) -> Holder | None:
     if proof := row["key_proof"]:
         return ring.find_configured(lambda one: hmac.compare_digest(_proof(token, one), proof))

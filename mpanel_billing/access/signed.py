@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-Purpose = Literal["plan-change-preview", "browser", "console-oidc"]
+Purpose = Literal["plan-change-preview", "browser", "console-oidc", "console-form"]
 """What a token is for; one key is derived for each."""
 
 LONGEST_TOKEN = 4096

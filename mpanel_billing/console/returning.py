@@ -3,12 +3,14 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import hdrs, web
 
-from mpanel_billing.access.sessions import form_token
+from mpanel_billing.access.sessions import form_token, subject_of
+from mpanel_billing.console.oidc.kept import KEPT_FORMS, LIFETIME, KeptForm
 from mpanel_billing.console.pages import (
     RENDER,
     SHOW_AGAIN,
@@ -19,7 +21,16 @@ from mpanel_billing.console.pages import (
     redirect,
     without_token,
 )
-from mpanel_billing.console.visit import require_own_site, set_cookie
+from mpanel_billing.console.visit import (
+    FORM_TOKEN,
+    KEPT,
+    SESSION,
+    cookie_of,
+    forget_cookie,
+    give_cookie,
+    require_own_site,
+    set_cookie,
+)
 from mpanel_billing.http import keys
 from mpanel_billing.http.request import MAX_BODY_BYTES
 
@@ -37,8 +48,13 @@ async def ask_to_sign_in(request: web.Request) -> web.Response:
         require_own_site(request)
         given = await read_form(request)
         kept = _write_kept(without_token(given.fields))
-        values = sign_in_values(request, back=request.path, kept=kept)
-        return request.app[RENDER](request, Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED))
+        text = await _keep(request, given)
+        values = sign_in_values(request, back=request.path, kept=kept) | {"by_key_only": not text}
+        page = Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED)
+        response = request.app[RENDER](request, page)
+        if text:
+            give_cookie(request, response, KEPT, text, LIFETIME)
+        return response
     if "HX-Request" in request.headers:  # a part of a page: the whole page goes
         place = urlsplit(request.headers.get("HX-Current-URL", "")).path
         return web.Response(headers={"HX-Redirect": _address(place)})
@@ -62,7 +78,46 @@ def sign_in_values(
         "back": back,
         "kept": kept if len(kept) <= _MOST_KEPT else "",
         "to_provider": urlencode({"back": back}),
+        "by_key_only": True,
     }
+
+
+async def _keep(request: web.Request, given: Given) -> str | None:
+    """Return what a form has sent, to be shown again after a sign-in at the provider.
+
+    None if there is no provider, if it is not known whose it is, or if it is too long. Whose it is
+    says the cookie of the session that is over, and the form has to be from one of its pages.
+    """
+    token, forms = cookie_of(request, SESSION), request.app.get(KEPT_FORMS)
+    if forms is None or given.fields.get(FORM_TOKEN) != form_token(token):
+        return None
+    subject = await subject_of(request.app[keys.POOL], token)
+    if subject is None:
+        return None
+    form = KeptForm(request.path, without_token(given.fields), subject)
+    return forms.write(form, datetime.now(UTC))
+
+
+async def take_kept(request: web.Request, token: str) -> KeptForm | None:
+    """Return the form that the browser keeps, if it is of the person who has just signed in."""
+    forms, text = request.app.get(KEPT_FORMS), cookie_of(request, KEPT)
+    form = forms.read(text, datetime.now(UTC)) if forms and text else None
+    if form is None or form.subject != await subject_of(request.app[keys.POOL], token):
+        return None
+    return form
+
+
+def show_kept(request: web.Request, form: KeptForm, token: str) -> web.Response:
+    """Show that nothing was done yet, with a way on to the form, filled in."""
+    fields = {**form.fields, SHOW_AGAIN: "yes"}
+    values = {"back": read_place(form.place), "fields": fields, "token": form_token(token)}
+    return request.app[RENDER](request, Page("kept.html", values))
+
+
+def forget_kept(request: web.Request, response: web.Response) -> None:
+    """Take from the browser what it keeps of a form, which is shown once."""
+    if cookie_of(request, KEPT):
+        forget_cookie(request, response, KEPT)
 
 
 def _address(back: str) -> str:
@@ -79,12 +134,10 @@ def read_place(text: str) -> str:
 def go_back(request: web.Request, given: Given, token: str) -> web.Response:
     """Redirect to the page that led to the sign-in, with the form if one had been sent."""
     back, kept = read_place(given.text("back")), _read_kept(given.text("kept"))
-    if kept:
-        values = {"back": back, "fields": {**kept, SHOW_AGAIN: "yes"}, "token": form_token(token)}
-        response = request.app[RENDER](request, Page("kept.html", values))
-    else:
-        response = redirect(Done(back))
+    form = KeptForm(back, kept, {}) if kept else None
+    response = show_kept(request, form, token) if form else redirect(Done(back))
     set_cookie(request, response, token)
+    forget_kept(request, response)
     return response
 
 

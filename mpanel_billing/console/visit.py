@@ -47,6 +47,7 @@ class Cookie(NamedTuple):
 
 SESSION = Cookie("mpanel-console", "Strict")
 OIDC = Cookie("mpanel-oidc", "Lax")
+KEPT = Cookie("mpanel-form", "Lax")
 """A browser comes back from the identity provider, which is another site."""
 
 
@@ -196,8 +197,11 @@ def require_own_site(request: web.Request) -> None:
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, token: str) -> None:
-    """Give a session to the browser."""
-    give_cookie(request, response, SESSION, token, LIFETIME)
+    """Give a session to the browser.
+
+    It keeps it for some time after its end, so that it is known whose a form is that is sent then.
+    """
+    give_cookie(request, response, SESSION, token, 2 * LIFETIME)
 
 
 def give_cookie(

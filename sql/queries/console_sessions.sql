@@ -82,6 +82,18 @@ WHERE s.token_hash = :token_hash
   AND s.ended_at IS NULL
   AND s.expires_at > now();
 
+-- name: get_session_subject(token_hash)$
+-- What an identity provider has said of whose session it is, also of one that has ended; null if none has.
+SELECT e.details
+FROM billing_console_sessions AS s
+JOIN billing_audit_entries AS e
+    ON e.target_id = s.id::text
+WHERE s.token_hash = :token_hash
+  AND e.action = 'console.sign_in'
+  AND e.target_type = 'console_session'
+  AND e.details ? 'subject'
+LIMIT 1;
+
 -- name: note_session_use(id)!
 UPDATE billing_console_sessions
 SET used_at = now()

@@ -27,7 +27,7 @@ async def test_the_cookie_is_for_this_site_alone_and_not_for_scripts(service: Se
     shown = await Console(service).sign_in(KEY)
     cookie = shown.headers["Set-Cookie"]
     assert cookie.startswith(f"{COOKIE}=")
-    for part in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"):
+    for part in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=86400"):
         assert part in cookie
     assert "Secure" not in cookie  # APP_URL is http here
 

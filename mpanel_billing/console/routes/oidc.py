@@ -12,10 +12,17 @@ from mpanel_billing.access.sessions import Visitor, holder_of_key, open_session
 from mpanel_billing.console.oidc.attempt import LIFETIME, Attempt, Attempts
 from mpanel_billing.console.oidc.errors import SignInRefusedError
 from mpanel_billing.console.oidc.id_token import Expected, UnknownKeyIdError, read_id_token
+from mpanel_billing.console.oidc.kept import KEPT_FORMS, KeptForms
 from mpanel_billing.console.oidc.persons import groups_of, key_of, name_of
 from mpanel_billing.console.oidc.provider import Client, Provider
 from mpanel_billing.console.pages import RENDER, Done, Page, redirect
-from mpanel_billing.console.returning import read_place, sign_in_values
+from mpanel_billing.console.returning import (
+    forget_kept,
+    read_place,
+    show_kept,
+    sign_in_values,
+    take_kept,
+)
 from mpanel_billing.console.visit import OIDC, cookie_of, forget_cookie, give_cookie, set_cookie
 from mpanel_billing.console.words import say
 from mpanel_billing.console.zones import find_zone
@@ -38,6 +45,7 @@ async def open_provider(app: web.Application) -> AsyncIterator[None]:
     """Make the provider, which is asked for the first time when somebody signs in."""
     settings = app[keys.SETTINGS]
     app[ATTEMPTS] = Attempts(app[keys.WEBHOOK_SECRETS])
+    app[KEPT_FORMS] = KeptForms(app[keys.WEBHOOK_SECRETS])
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         app[PROVIDER] = Provider(session, _client(settings))
         yield
@@ -83,11 +91,20 @@ async def finish(request: web.Request) -> web.Response:
     except BillingError as error:
         response = _sign_in_page(request, error)
     else:
-        back = read_place(attempt.back)
-        response = request.app[RENDER](request, Page("signed_in.html", {"back": back}))
-        response.headers["Refresh"] = f"0; url={back}"
+        response = await _go_on(request, attempt, token)
         set_cookie(request, response, token)
+        forget_kept(request, response)
     forget_cookie(request, response, OIDC)
+    return response
+
+
+async def _go_on(request: web.Request, attempt: Attempt, token: str) -> web.Response:
+    """Lead to the page that was asked for, or to the form that had been sent too late."""
+    if form := await take_kept(request, token):
+        return show_kept(request, form, token)
+    back = read_place(attempt.back)
+    response = request.app[RENDER](request, Page("signed_in.html", {"back": back}))
+    response.headers["Refresh"] = f"0; url={back}"
     return response
 
 
