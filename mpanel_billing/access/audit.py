@@ -27,6 +27,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 import asyncpg
@@ -49,6 +50,12 @@ LAST_ID = 2**63 - 1
 """The highest possible id."""
 
 Outcome = Literal["attempted", "done", "failed"]
+
+Found = Literal["done", "failed"]
+"""What a person can find out about a change of unknown outcome."""
+
+MAY_BE_UNDER_WAY = timedelta(minutes=15)
+"""So long after it began, a change of unknown outcome is not settled by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +186,7 @@ async def attempt(
         yield entry
 
 
-async def settle(
-    pool: Pool, id_: int, outcome: Literal["done", "failed"], reason: str, by: Actor
-) -> None:
+async def settle(pool: Pool, id_: int, outcome: Found, reason: str, by: Actor) -> None:
     """Record what a person found out about an attempt whose outcome is unknown.
 
     NotFoundError for an unknown entry; ConflictError unless it has been `attempted` for a quarter

@@ -11,6 +11,7 @@ from mpanel_billing.console.pages import RENDER, Pages
 from mpanel_billing.console.render import error_page, prepare
 from mpanel_billing.console.returning import ask_to_sign_in
 from mpanel_billing.console.routes import (
+    after_end,
     agreements,
     audit,
     catalogue,
@@ -38,6 +39,7 @@ from mpanel_billing.console.routes import (
     set_up,
     sign_in,
     subscriptions,
+    unsticking,
     usage,
     whole_lists,
     work,
@@ -60,6 +62,7 @@ MODULES: tuple[Pages, ...] = (
     endings.pages,
     pauses.pages,
     agreements.pages,
+    after_end.pages,
     disputes.pages,
     figures.pages,
     figures_by_part.pages,
@@ -70,6 +73,7 @@ MODULES: tuple[Pages, ...] = (
     coupons.pages,
     usage.pages,
     work.pages,
+    unsticking.pages,
     replays.pages,
     domains.pages,
     servers.pages,

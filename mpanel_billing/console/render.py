@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
+from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
 from mpanel_billing.console.words import LANGUAGES, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
@@ -61,29 +62,6 @@ _TONES: Mapping[str, str] = {
 """How a state is coloured; what is not here is past or neutral. The word itself is always there."""
 
 
-_SETTLED_BY: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            *("not_provisioned", "provisioning_failed", "service_missing"),
-            *("active_after_end", "work_failed"),
-        ),
-        "retry",
-    ),
-    "event_failed": "replay",
-    "not_delivered": "resend",
-    "domain_unproven": "verify_domain",
-    **dict.fromkeys(("dispute_unanswered", "dispute_due"), "evidence"),
-}
-"""The action that a kind of trouble begins with; the others have a command."""
-
-_SEEN_AT: Mapping[str, str] = {
-    **dict.fromkeys(("domain_stuck", "domain_needs", "domain_not_refunded"), "domains"),
-    **dict.fromkeys(("server_left", "server_failing", "move_failed", "move_waits"), "servers"),
-    "drift": "reconcile",
-}
-"""The page on which a kind of trouble is settled, by its name in the navigation."""
-
-
 _NUMBERS = frozenset(
     f"col.{name}"
     for name in (
@@ -110,8 +88,9 @@ def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
     environment.globals["languages"] = LANGUAGES
     environment.globals["numbers"] = _NUMBERS
     environment.globals["places"] = PLACES
-    environment.globals["settled_by"] = _SETTLED_BY
-    environment.globals["seen_at"] = _SEEN_AT
+    environment.globals["ways_of"] = ways_of
+    environment.globals["offers_of"] = offers_of
+    environment.globals["seen_at"] = SEEN_AT
     environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
     environment.filters["money"] = _money
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")

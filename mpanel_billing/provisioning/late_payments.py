@@ -10,7 +10,7 @@ from uuid import UUID
 
 from mpanel_billing.access import audit
 from mpanel_billing.access.audit import Actor, Target
-from mpanel_billing.database.pool import Pool, transaction
+from mpanel_billing.database.pool import Pool, acquired, transaction
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.mirror import repository as mirror_rows
@@ -23,6 +23,13 @@ class KeptPayment(NamedTuple):
     stripe_invoice_id: str
     amount: int
     currency: str
+
+
+async def list_payments(pool: Pool, subscription_id: UUID) -> Sequence[KeptPayment]:
+    """Return the payments that were made after the end and wait for a decision."""
+    async with acquired(pool) as conn:
+        rows = await operations.list_late_payments(conn, subscription_id)
+    return [KeptPayment(*row) for row in rows]
 
 
 async def keep_payments(

@@ -20,11 +20,28 @@ from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """An invoice that can be collected, as Stripe has it; `amount` is due, in minor units."""
+
+    stripe_invoice_id: str
+    status: str
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class CollectedDraft:
     """The invoice at Stripe, and its status there afterwards."""
 
     stripe_invoice_id: str
     status: str
+
+
+async def find_draft(mirror: Mirror, subscription_id: UUID) -> Draft:
+    """Return the latest draft for a term; ConflictError if there is none; StripeError."""
+    invoice = await _find(mirror, subscription_id)
+    amount = invoice["amount_remaining"]
+    return Draft(invoice["id"], invoice["status"], amount, invoice["currency"])
 
 
 async def collect_draft(mirror: Mirror, subscription_id: UUID, by: Actor) -> CollectedDraft:
@@ -34,11 +51,7 @@ async def collect_draft(mirror: Mirror, subscription_id: UUID, by: Actor) -> Col
     Our rows follow before it returns.
     """
     held = await get_subscription(mirror, subscription_id, CustomerRef())
-    async with acquired(mirror.pool) as conn:
-        invoice_id = await repository.invoices.find_draft(conn, subscription_id)
-    invoice = await mirror.refresh("invoice", invoice_id) if invoice_id else None
-    if invoice is None or invoice["status"] not in {"draft", "open"}:
-        raise ConflictError("This subscription has no draft to collect.", code="no_draft")
+    invoice = await _find(mirror, subscription_id)
     target = Target("subscription", str(subscription_id))
     details = {"invoice": invoice["id"], "status": invoice["status"]}
     async with audit.attempt(
@@ -59,3 +72,12 @@ async def _collect(mirror: Mirror, invoice: Mapping[str, Any], entry: Entry) -> 
         if status == "paid":  # nothing was due
             return
     await pay_invoice(mirror.stripe, invoice["id"], f"pay-{attempt}")
+
+
+async def _find(mirror: Mirror, subscription_id: UUID) -> Mapping[str, Any]:
+    async with acquired(mirror.pool) as conn:
+        invoice_id = await repository.invoices.find_draft(conn, subscription_id)
+    invoice = await mirror.refresh("invoice", invoice_id) if invoice_id else None
+    if invoice is None or invoice["status"] not in {"draft", "open"}:
+        raise ConflictError("This subscription has no draft to collect.", code="no_draft")
+    return invoice

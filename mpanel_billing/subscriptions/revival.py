@@ -4,7 +4,8 @@ Stripe cannot restart a subscription that has ended: there is a new one, which t
 (`provisioning.takeover`). What was paid for is not billed again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
+from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
@@ -26,6 +28,44 @@ from mpanel_billing.subscriptions.revival_params import revival_params
 from mpanel_billing.subscriptions.stripe_requests import carry_out
 
 _SUCCESSORS = UUID("5f7b3c0e-6a5d-4d54-9a39-0c6d2f4f8e11")
+
+
+@dataclass(frozen=True, slots=True)
+class RevivalPreview:
+    """What a revival bills: from `paid_until` on; None: all of a term at once.
+
+    `coupons` are those of the discounts that go on. `successor_id` has been made before, and
+    nothing is billed again.
+    """
+
+    paid_until: datetime | None
+    coupons: Sequence[str] = ()
+    successor_id: UUID | None = None
+
+
+async def preview_revival(
+    mirror: Mirror, request: ChangeRequest, *, without_discounts: bool = False
+) -> RevivalPreview:
+    """Return what `revive` would bill now; raises what it would."""
+    ended = await get_subscription(mirror, request.subscription_id, request.named)
+    at_stripe = await mirror.refresh("subscription", ended.stripe_id) if ended.stripe_id else {}
+    if not ended.is_over:
+        raise _not_ended()
+    async with acquired(mirror.pool) as conn:
+        successor_id, revival = await _find_successor(conn, ended.id)
+    paid_until = revival["paid_until"]
+    if revival["successor_stripe_id"] is not None:
+        return RevivalPreview(paid_until, successor_id=successor_id)
+    _refuse_without_accounts(revival)
+    params = revival_params(
+        at_stripe,
+        successor_id,
+        paid_until=paid_until,
+        now=datetime.now(UTC),
+        without_discounts=without_discounts,
+    )
+    given = [one for owner in (params, *params["items"]) for one in owner.get("discounts", ())]
+    return RevivalPreview(paid_until, tuple(dict.fromkeys(one["coupon"] for one in given)))
 
 
 async def revive(
@@ -45,7 +85,7 @@ async def revive(
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held = await require_subscription(conn, mirror, ended.id, request.named)
         if not held.is_over:
-            raise ConflictError("This subscription has not ended.", code="not_ended")
+            raise _not_ended()
         successor_id, revival = await _find_successor(conn, ended.id)
         successors.append(successor_id)
         if revival["successor_stripe_id"] is not None:
@@ -123,6 +163,10 @@ def _refuse_without_accounts(revival: asyncpg.Record) -> None:
             "The accounts of this subscription have been terminated. It can only be ordered again.",
             code="accounts_terminated",
         )
+
+
+def _not_ended() -> ConflictError:
+    return ConflictError("This subscription has not ended.", code="not_ended")
 
 
 def _taken_over(by: str) -> ConflictError:

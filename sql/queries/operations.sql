@@ -601,6 +601,21 @@ SELECT
 FROM moments
 ORDER BY moments.at, moments.kind;
 
+-- name: list_late_payments(subscription_id)
+-- Made after its end, and neither refunded nor settled yet.
+SELECT
+    late.invoice,
+    late.amount,
+    late.currency
+FROM provisioning_work AS w
+CROSS JOIN LATERAL jsonb_to_recordset(nullif(w.inputs -> 'paidAfterEnd', 'null')) AS late (
+    invoice text,
+    amount bigint,
+    currency text
+)
+WHERE w.subscription_id = :subscription_id::uuid
+ORDER BY late.invoice;
+
 -- name: keep_payments(subscription_id, reason, kept_by)
 -- All that were made after its end and are neither refunded nor settled yet.
 INSERT INTO billing_kept_payments (stripe_invoice_id, subscription_id, amount, currency, reason, kept_by)

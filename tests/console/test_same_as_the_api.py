@@ -25,21 +25,27 @@ DOMAIN = "/api/billing/domains/{id}"
 SERVICE = f"{OPERATED}/services/{{product_type}}"
 
 DONE_BY: Mapping[str, str] = {
+    "/api/admin/audit/{id}/settle": "settle_audit",
     "/api/admin/customers/{id}/notes": "note",
     "/api/admin/events/replay-failed": "replay_failed",
     "/api/admin/events/{id}/replay": "replay",
+    "/api/admin/provisioning/retry": "retry_all",
     "/api/admin/reconcile": "reconcile",
     "/api/admin/servers/{name}/drain": "drain",
     "/api/admin/servers/{name}/drained": "all_moved",
     "/api/admin/servers/{name}/fill": "fill",
+    f"{OPERATED}/collect-draft": "collect_draft",
+    f"{OPERATED}/keep-payment": "keep_payment",
     f"{OPERATED}/lenient": "lenient",
     f"{OPERATED}/lift": "lift",
     f"{OPERATED}/retry": "retry",
-    f"{OPERATED}/strict": "strict",
-    f"{OPERATED}/suspend": "suspend",
+    f"{OPERATED}/revive": "revive",
     f"{SERVICE}/move": "move",
     f"{SERVICE}/moved": "moved",
+    f"{SERVICE}/skip": "skip",
     f"{SERVICE}/stay": "stay",
+    f"{OPERATED}/strict": "strict",
+    f"{OPERATED}/suspend": "suspend",
     "/api/billing/balance": "balance",
     f"{CUSTOMER}/link-user": "link_user",
     f"{CUSTOMER}/merge": "merge",
@@ -70,18 +76,12 @@ DONE_BY: Mapping[str, str] = {
 """The action of the console for each route that changes something."""
 
 BY_COMMAND: Mapping[str, str] = {
-    "/api/admin/audit/{id}/settle": "audit settle",
     "/api/admin/deleted-subscriptions/{id}/cancel": "deleted cancel",
     "/api/admin/deleted-subscriptions/{id}/restore": "deleted restore",
     "/api/admin/events/replay-ignored": "events replay-ignored",
     "/api/admin/prices/{id}/heed": "provision heed-price",
     "/api/admin/prices/{id}/ignore": "provision ignore-price",
-    "/api/admin/provisioning/retry": "provision retry",
     f"{OPERATED}/adopt": "provision adopt",
-    f"{OPERATED}/collect-draft": "provision collect-draft",
-    f"{OPERATED}/keep-payment": "provision keep-payment",
-    f"{OPERATED}/revive": "provision revive",
-    f"{SERVICE}/skip": "provision skip",
     f"{DOMAIN}/auto-renew": "domains auto-renew",
     f"{DOMAIN}/move": "domains move",
     f"{DOMAIN}/release": "domains release",
@@ -93,6 +93,25 @@ BY_COMMAND: Mapping[str, str] = {
     f"{SUBSCRIPTION}/take-offer": "offer",
 }
 """Routes that operators have on the command line, and not in the console."""
+
+COMMANDS: Mapping[str, str] = {
+    "audit settle": "settle_audit",
+    "deliveries resend": "resend",
+    "disputes evidence": "evidence",
+    "domains accept": "accept_domain",
+    "domains reject": "reject_domain",
+    "domains verify": "verify_domain",
+    "events replay": "replay",
+    "provision collect-draft": "collect_draft",
+    "provision drain": "drain",
+    "provision keep-payment": "keep_payment",
+    "provision moved": "moved",
+    "provision retry": "retry",
+    "provision revive": "revive",
+    "provision skip": "skip",
+    "provision stay": "stay",
+}
+"""The action of the console for each command that a kind of trouble names."""
 
 NOT_FOR_OPERATORS: Mapping[str, str] = {
     "/api/billing/portal-session": "signs the customer in",

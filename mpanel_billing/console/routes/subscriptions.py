@@ -32,7 +32,8 @@ _TRIAL_DAYS = 7
 _WORKER_DOES = frozenset(
     {
         *("retried", "suspended", "lifted", "plan_changed", "usage_lifted"),
-        *("moving", "moved", "stays", "agreed", "agreement_ended", "paused"),
+        *("moving", "moved", "stays", "agreed", "agreement_ended", "paused", "skipped"),
+        *("revived", "payment_kept", "draft_collected"),
     }
 )
 _MOST_LOOKS = 10
@@ -49,6 +50,9 @@ async def show_subscription(visit: Visit, given: Given) -> Page:
     if visit.may("billing:read"):
         values["usage"] = await read_current(pool, given.id)
     values |= await _servers(visit, given, values["services"])
+    values["has_accounts"] = any(
+        one["actual"] in {"active", "suspended"} for one in values["services"]
+    )
     story = await operations.list_timeline(pool, given.id)
     done = given.text("done")
     values |= {"timeline": story[::-1], "done": done, "look": _next_look(done, given.text("look"))}

@@ -35,14 +35,21 @@ class Words:
         self.language = language
         self._texts = texts_of(language)
         self._kinds = kinds_of(language)
+        self._refusals = refusals_of(language)
 
     def __call__(self, name: str, /, **values: object) -> str:
         """Return a text with its values filled in; KeyError for a name that it does not have."""
         return self._texts[name].format(**values) if values else self._texts[name]
 
-    def of(self, message: str) -> str:
-        """Return the message of an error in this language, if the console has raised it."""
-        return self(message.name, **message.values) if isinstance(message, Said) else message
+    def of(self, message: str, code: str) -> str:
+        """Return an error in this language, or in English if it is not one that it has.
+
+        What the console raises has a name; what services raise is known by its code, and then
+        the text may hold what the service said, as `said`.
+        """
+        if isinstance(message, Said):
+            return self(message.name, **message.values)
+        return self._refusals.get(code, "{said}").format(said=message)
 
     def of_kind(self, part: str, kind: str, otherwise: str) -> str:
         """Return what a kind of trouble means or is settled by, or else what the registry says."""
@@ -64,6 +71,13 @@ def texts_of(language: str) -> Mapping[str, str]:
 def kinds_of(language: str) -> Mapping[str, Mapping[str, str]]:
     """Return `meaning` and `settled_by` of the kinds of trouble, if not those of the registry."""
     file = Path(__file__).parent / f"kinds_{language}.toml"
+    return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+@cache
+def refusals_of(language: str) -> Mapping[str, str]:
+    """Return what services refuse, by the codes of their errors, if not in their own words."""
+    file = Path(__file__).parent / f"refusals_{language}.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
 
 

@@ -198,6 +198,11 @@ async def adopt_finding(conn: Connection, account: Account, generation: int, fou
     return adopted is not None
 
 
+async def list_late_payments(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return what was paid after the end: invoice, amount in minor units, currency."""
+    return await _queries.list_late_payments.fetch(conn, subscription_id=subscription_id)
+
+
 async def keep_payments(
     conn: Connection, subscription_id: UUID, reason: str, kept_by: str
 ) -> Sequence[asyncpg.Record]:

@@ -1,0 +1,130 @@
+"""What is billed after all: a draft that waits, a customer who comes back, money paid too late."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
+from mpanel_billing.errors import BillingError, ConflictError
+from mpanel_billing.http import keys
+from mpanel_billing.provisioning import late_payments, operations
+from mpanel_billing.subscriptions.drafts import collect_draft, find_draft
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.subscriptions.revival import preview_revival, revive
+
+pages = Pages()
+
+_ONE = "/console/subscriptions/{id}"
+
+collecting = pages.action("collect_draft", f"{_ONE}/collect-draft", scope="admin:money")
+
+
+@collecting.show
+async def show_collect(visit: Visit, given: Given) -> Page:
+    """Show which draft is issued, and what is charged."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    draft = await find_draft(mirror, given.id)
+    values = {"subscription": held, "draft": draft, "key": str(uuid4())}
+    return Page("collect_draft.html", values)
+
+
+@collecting.do
+async def do_collect(visit: Visit, given: Given) -> Done:
+    """Issue and charge exactly the draft that was shown."""
+    mirror = visit.app[keys.MIRROR]
+    draft = await find_draft(mirror, given.id)
+    if (given.text("invoice"), given.text("owed")) != (draft.stripe_invoice_id, str(draft.amount)):
+        raise ConflictError(say("refusal.owed_changed"))
+    await collect_draft(mirror, given.id, visit.actor)
+    return Done(f"/console/subscriptions/{given.id}", "draft_collected")
+
+
+revival = pages.action("revive", f"{_ONE}/revive", scope="admin:money")
+
+
+@revival.show
+async def show_revive(visit: Visit, given: Given) -> Page:
+    """Show from when on what is billed again, and which accounts come back."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    values: dict[str, Any] = {
+        "subscription": held,
+        "services": await operations.list_services(mirror.pool, given.id),
+        "without_discounts": given.text("without_discounts"),
+        "preview": None,
+        "key": str(uuid4()),
+    }
+    if not held.is_over:
+        raise ConflictError(say("refusal.not_ended"), code="not_ended")
+    try:
+        values["preview"] = await preview_revival(
+            mirror, _request(visit, given), without_discounts=_without_discounts(given)
+        )
+    except BillingError as error:
+        return Page("revive.html", {**values, "error": error}, error.status)
+    return Page("revive.html", values)
+
+
+@revival.do
+async def do_revive(visit: Visit, given: Given) -> Done:
+    """Bill the customer again; the same form once."""
+    revived = await revive(
+        visit.app[keys.MIRROR],
+        _request(visit, given),
+        without_discounts=_without_discounts(given),
+    )
+    return Done(f"/console/subscriptions/{revived.subscription.id}", "revived")
+
+
+keeping = pages.action("keep_payment", f"{_ONE}/keep-payment", scope="admin:money")
+
+
+@keeping.show
+async def show_keep(visit: Visit, given: Given) -> Page:
+    """Show which payments are settled, and what becomes of the accounts."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    payments = await late_payments.list_payments(mirror.pool, given.id)
+    if not payments:
+        raise ConflictError(say("refusal.no_late_payment"))
+    values = {
+        "subscription": held,
+        "payments": payments,
+        "paid": _write(payments),
+        "reason": given.text("reason"),
+    }
+    return Page("keep_payment.html", values)
+
+
+@keeping.do
+async def do_keep(visit: Visit, given: Given) -> Done:
+    """Declare that what was paid after the end is settled, if it is what was shown."""
+    pool = visit.app[keys.POOL]
+    payments = await late_payments.list_payments(pool, given.id)
+    if payments and given.text("paid") != _write(payments):
+        raise ConflictError(say("refusal.owed_changed"))
+    await late_payments.keep_payments(
+        pool,
+        given.id,
+        reason=given.reason(),
+        operator=visit.actor.person or visit.actor.name,
+        by=visit.actor,
+    )
+    return Done(f"/console/subscriptions/{given.id}", "payment_kept")
+
+
+def _request(visit: Visit, given: Given) -> ChangeRequest:
+    return ChangeRequest(visit.actor, given.id, CustomerRef(), given.text("key") or None)
+
+
+def _without_discounts(given: Given) -> bool:
+    return given.text("without_discounts") == "yes"
+
+
+def _write(payments: Sequence[late_payments.KeptPayment]) -> str:
+    """Return payments as a form keeps them."""
+    return " ".join(f"{one.stripe_invoice_id}={one.amount}" for one in payments)

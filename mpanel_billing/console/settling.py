@@ -1,0 +1,79 @@
+"""What settles a line of trouble: the actions that its kind begins with, or the page for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+
+class Way(NamedTuple):
+    """An action that settles a line: `of` is the column with the id that its address takes.
+
+    `asks` is the field of its query that gets the line's object.
+    """
+
+    action: str
+    of: str = "object_id"
+    asks: str | None = None
+    is_dangerous: bool = False
+
+
+_RETRY = Way("retry", "subscription_id")
+_STAY = Way("stay", "subscription_id", "service")
+_COLLECT = Way("collect_draft", "subscription_id")
+
+_WAYS: Mapping[str, Sequence[Way]] = {
+    **dict.fromkeys(
+        ("not_provisioned", "service_missing", "active_after_end", "work_failed"), (_RETRY,)
+    ),
+    "provisioning_failed": (_RETRY, Way("skip", "subscription_id", "service")),
+    **dict.fromkeys(("nothing_owed", "finalization_failed", "draft_left"), (_COLLECT,)),
+    "paid_after_end": (Way("revive", "subscription_id"), Way("keep_payment", "subscription_id")),
+    "request_unfinished": (Way("settle_audit"),),
+    "move_failed": (_RETRY, _STAY),
+    "move_waits": (Way("moved", "subscription_id", "service"), _STAY),
+    **dict.fromkeys(("server_left", "server_failing"), (Way("drain"),)),
+    "event_failed": (Way("replay"),),
+    "not_delivered": (Way("resend"),),
+    "domain_unproven": (
+        Way("verify_domain"),
+        Way("accept_domain"),
+        Way("reject_domain", is_dangerous=True),
+    ),
+    **dict.fromkeys(("dispute_unanswered", "dispute_due"), (Way("evidence"),)),
+}
+"""What a kind of trouble begins with; the others have a page, or a command."""
+
+SEEN_AT: Mapping[str, str] = {
+    **dict.fromkeys(("domain_stuck", "domain_needs", "domain_not_refunded"), "domains"),
+    **dict.fromkeys(("server_left", "server_failing", "move_failed", "move_waits"), "servers"),
+    "drift": "reconcile",
+}
+"""The page on which a kind of trouble is settled, by its name in the navigation."""
+
+
+class Offer(NamedTuple):
+    """An action for a line: its name, the id in its address, and the query behind that."""
+
+    action: str
+    id: Any
+    query: str
+    is_dangerous: bool
+
+
+def ways_of(kind: str) -> Sequence[str]:
+    """Return the names of the actions that settle a kind of trouble."""
+    return [way.action for way in _WAYS.get(kind, ())]
+
+
+def offers_of(line: Mapping[str, Any]) -> Sequence[Offer]:
+    """Return the actions for a line of trouble; none without the id that they need."""
+    return [
+        Offer(
+            way.action,
+            line[way.of],
+            f"?{urlencode({way.asks: line['object_id']})}" if way.asks else "",
+            way.is_dangerous,
+        )
+        for way in _WAYS.get(line["trouble"], ())
+        if line[way.of]
+    ]
