@@ -75,7 +75,7 @@ async def _unsettled(visit: Visit, given: Given) -> Mapping[str, Any]:
         raise ConflictError(say("refusal.outcome_known"))
     if found[0]["at"] > datetime.now(UTC) - audit.MAY_BE_UNDER_WAY:
         raise ConflictError(say("refusal.under_way"))
-    return found[0]
+    return dict(found[0])
 
 
 def _said(details: Mapping[str, object]) -> str:

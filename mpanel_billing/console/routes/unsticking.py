@@ -59,5 +59,5 @@ async def _service(visit: Visit, given: Given) -> Mapping[str, Any]:
     asked = given.text("service")
     for service in await operations.list_services(visit.app[keys.POOL], given.id):
         if service["product_type"] == asked:
-            return service
+            return dict(service)
     raise NotFoundError(say("refusal.no_service"))
