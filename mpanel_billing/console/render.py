@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -75,15 +76,15 @@ _NUMBERS = frozenset(
 """The heads of columns of numbers."""
 
 
-def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
-    """Load the templates; `actions` are those that they may link to, by name."""
-    environment = aiohttp_jinja2.setup(
-        app,
+@cache
+def _environment() -> jinja2.Environment:
+    """Load the templates: once in a process, because to compile them takes a second."""
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
+        autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        enable_async=False,
     )
     environment.globals["languages"] = LANGUAGES
     environment.globals["numbers"] = _NUMBERS
@@ -94,6 +95,12 @@ def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
     environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
     environment.filters["money"] = _money
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
+    return environment
+
+
+def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
+    """Let an app write pages; `actions` are those that they may link to, by name."""
+    app[aiohttp_jinja2.APP_KEY] = _environment()
 
     def render(request: web.Request, page: Page) -> web.Response:
         visit = request.get(VISIT)
