@@ -402,15 +402,40 @@ objects AS (
     JOIN invoices AS i ON i.stripe_invoice_id = p.stripe_invoice_id
     JOIN subject ON i.subscription_id = subject.id
 ),
-bills AS (
+bills AS MATERIALIZED (
     SELECT
         i.id,
         i.stripe_invoice_id,
-        p.stripe_payment_intent_id
+        i.stripe_customer_id,
+        i.stripe_created,
+        i.amount_due,
+        i.attempt_count,
+        coalesce(p.stripe_payment_intent_id, i.stripe_payment_intent_id) AS stripe_payment_intent_id
     FROM invoices AS i
     JOIN subject ON i.subscription_id = subject.id
     LEFT JOIN invoice_payments AS p
         ON p.stripe_invoice_id = i.stripe_invoice_id
+),
+intents AS MATERIALIZED (
+    SELECT bills.stripe_payment_intent_id AS id
+    FROM bills
+    WHERE bills.stripe_payment_intent_id IS NOT NULL
+    UNION
+    -- as billing_declined_v1: Stripe tells of an invoice's payment once it is paid
+    SELECT c.stripe_payment_intent_id
+    FROM bills
+    JOIN stripe_charges AS c
+        ON c.stripe_customer_id = bills.stripe_customer_id
+        AND c.stripe_created >= bills.stripe_created
+        AND c.amount = bills.amount_due
+        AND c.status = 'failed'
+    WHERE bills.stripe_payment_intent_id IS NULL
+      AND bills.attempt_count > 0
+      AND NOT EXISTS (
+          SELECT 1
+          FROM invoice_payments AS p
+          WHERE p.stripe_payment_intent_id = c.stripe_payment_intent_id
+      )
 ),
 moments AS (
     SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail, NULL::jsonb AS state
@@ -477,7 +502,7 @@ moments AS (
         c.status || coalesce(' (' || c.decline_reason || ')', '') || coalesce(' ' || c.card_brand || ' ' || c.card_last4, ''),
         jsonb_build_object('currency', c.currency, 'amounts', jsonb_build_object('', c.amount))
     FROM stripe_charges AS c
-    WHERE c.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    WHERE c.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
     UNION ALL
     SELECT
         r.stripe_created,
@@ -486,7 +511,7 @@ moments AS (
         r.status || coalesce(' (' || nullif(concat_ws(', ', r.reason, r.failure_reason), '') || ')', ''),
         jsonb_build_object('currency', r.currency, 'amounts', jsonb_build_object('', r.amount))
     FROM stripe_refunds AS r
-    WHERE r.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    WHERE r.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
     UNION ALL
     SELECT
         n.stripe_created,
@@ -511,7 +536,7 @@ moments AS (
         || coalesce(', evidence until ' || to_char(d.evidence_due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), ''),
         jsonb_build_object('currency', d.currency, 'amounts', jsonb_build_object('', d.amount))
     FROM stripe_disputes AS d
-    WHERE d.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    WHERE d.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
     UNION ALL
     SELECT
         w.stripe_created,
@@ -520,7 +545,7 @@ moments AS (
         w.fraud_type || CASE WHEN w.actionable THEN ', a refund can still avoid a dispute' ELSE '' END,
         NULL
     FROM stripe_fraud_warnings AS w
-    WHERE w.stripe_payment_intent_id IN (SELECT bills.stripe_payment_intent_id FROM bills)
+    WHERE w.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
     UNION ALL
     -- suspensions are above, with the operator's reason
     SELECT

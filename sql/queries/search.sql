@@ -445,8 +445,8 @@ SELECT
     coalesce(h.decline_code, h.failure_code) AS code,
     h.card_brand,
     h.card_last4,
-    billed.id AS invoice_id,
-    billed.stripe_number
+    coalesce(paid.id, tried.id) AS invoice_id,
+    CASE WHEN paid.id IS NULL THEN tried.stripe_number ELSE paid.stripe_number END AS stripe_number
 FROM stripe_customers AS k
 CROSS JOIN LATERAL (
     SELECT *
@@ -465,7 +465,29 @@ LEFT JOIN LATERAL (
     WHERE p.stripe_payment_intent_id = h.stripe_payment_intent_id
     ORDER BY p.stripe_created
     LIMIT 1
-) AS billed ON TRUE
+) AS paid ON TRUE
+LEFT JOIN LATERAL (
+    -- as billing_declined_v1: Stripe tells of an invoice's payment once it is paid
+    SELECT
+        i.id,
+        i.stripe_number
+    FROM (
+        SELECT *
+        FROM invoices AS earlier
+        WHERE h.status = 'failed'
+          AND paid.id IS NULL
+          AND earlier.customer_id = k.customer_id
+          AND earlier.stripe_created <= h.stripe_created
+        ORDER BY earlier.stripe_created DESC
+        LIMIT 200
+    ) AS i
+    WHERE i.stripe_customer_id = h.stripe_customer_id
+      AND i.attempt_count > 0
+      AND i.stripe_payment_intent_id IS NULL
+      AND i.amount_due = h.amount
+    ORDER BY i.stripe_created DESC
+    LIMIT 1
+) AS tried ON TRUE
 WHERE k.customer_id = :customer_id::uuid
 ORDER BY h.stripe_created DESC, h.stripe_charge_id
 LIMIT :most;

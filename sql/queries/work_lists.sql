@@ -104,18 +104,8 @@ LEFT JOIN subscriptions AS s
     ON s.id = i.subscription_id
 LEFT JOIN customers AS c
     ON c.id = coalesce(i.customer_id, s.customer_id)
-LEFT JOIN LATERAL (
-    SELECT d.reason
-    FROM (
-        SELECT p.stripe_payment_intent_id
-        FROM invoice_payments AS p
-        WHERE p.stripe_invoice_id = i.stripe_invoice_id
-        ORDER BY p.stripe_created DESC
-        LIMIT 1
-    ) AS latest
-    CROSS JOIN LATERAL billing_declined_v1(
-        s.stripe_customer_id, i.stripe_created, latest.stripe_payment_intent_id, i.amount_remaining
-    ) AS d
+LEFT JOIN LATERAL billing_declined_v1(
+    i.stripe_customer_id, i.stripe_created, i.stripe_payment_intent_id, i.amount_due
 ) AS why ON TRUE
 WHERE i.stripe_status = 'open'
   AND i.livemode = :livemode::boolean
