@@ -41,7 +41,7 @@ def _kept(client: AppClient) -> KeptCatalogue:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(0.001)
 

@@ -61,7 +61,7 @@ async def test_a_response_is_sent_again_only_if_it_has_changed(
         assert await second.read() == b""
     text = DEFAULT_CATALOGUE.read_text().replace("monthly = 799,", "monthly = 899,")
     await apply_catalogue(pool, parse_catalogue(text))
-    async with asyncio.timeout(10):  # until the notification comes
+    async with asyncio.timeout(30):  # until the notification comes
         while (third := await client.get(path, headers={"If-None-Match": etag})).status == 304:
             pass
     assert third.status == 200

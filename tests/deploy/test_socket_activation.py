@@ -107,7 +107,7 @@ async def accepts_more(load: Load) -> None:
 
 async def wait_until_open(port: int) -> None:
     """Wait for systemd-socket-activate, which only says on a terminal that it listens."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

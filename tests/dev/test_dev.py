@@ -266,7 +266,7 @@ async def test_killed_it_leaves_no_process_and_no_server_behind(dev, options):
     dev.process.kill()
     assert await dev.wait() == -signal.SIGKILL  # the screen is closed once nothing holds it
     assert len(started) >= 3
-    async with asyncio.timeout(10):  # the last of them has yet to be seen as ended
+    async with asyncio.timeout(30):  # the last of them has yet to be seen as ended
         while left := [pid for pid in (*started, server) if runs(pid)]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert left == []

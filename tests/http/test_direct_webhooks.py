@@ -44,7 +44,7 @@ class Socket(NamedTuple):
 
     async def answer(self) -> Answer:
         """Read a response."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
             headers = dict(line.split(": ", 1) for line in head[1:])
             body = await self.reader.readexactly(int(headers["Content-Length"]))

@@ -122,7 +122,7 @@ async def redis_url(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[str]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert server.stdout is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while b"Ready to accept connections" not in await server.stdout.readline():
             pass
     yield f"redis://127.0.0.1:{unused_tcp_port}/0"

@@ -207,7 +207,7 @@ async def test_a_writer_without_events_gives_its_connection_back(
     recorder = Recorder(inbox.pool)
     await recorder.send(1)
     assert not given_back.is_set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await given_back.wait()
     await recorder.send(2)
 

@@ -116,7 +116,7 @@ async def test_a_worker_continues_after_its_connections_were_silent(
             system.pool, "SELECT EXISTS (SELECT FROM subscriptions WHERE status = 'active')"
         )
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await working
 
 

@@ -27,7 +27,7 @@ class Wakes:
                     await other.execute(END, ended)
             await self._pool.execute("NOTIFY that_is_all")
             heard = 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await self._heard.get() != "that_is_all":
                     heard += 1
             for channel in ("ch_pgqueuer", "that_is_all"):
