@@ -31,6 +31,11 @@ class BillingError(Exception):
         self.fields = dict(fields) if fields else None
         self.retry_after = retry_after
 
+    def add(self, sentence: str) -> None:
+        """Say more than is said already."""
+        self.message = f"{self.message} {sentence}"
+        self.args = (self.message,)
+
 
 class SettingsError(BillingError):
     """An environment variable is missing or malformed; the message names it."""

@@ -56,6 +56,16 @@ async def count_refund(conn: Connection, by: Actor, amount: int, currency: str) 
         )
 
 
+async def require_refundable(conn: Connection, by: Actor, amount: int, currency: str) -> None:
+    """Raise RefundCeilingError if a key may not refund so much today; nothing is counted.
+
+    For what is refunded in parts, each of which is counted: a part must not go without the rest.
+    """
+    await count_refund(conn, by, amount, currency)
+    if by.key_id is not None:
+        await repository.give_back(conn, by.key_id, _measure(currency), amount)
+
+
 async def give_back_refund(pool: Pool, by: Actor, amount: int, currency: str) -> None:
     """Take off a refund that was counted and that Stripe has certainly not made."""
     if by.key_id is not None:

@@ -8,6 +8,9 @@ from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.money import LARGEST_AMOUNT, decimals_of, format_money
 
+MOST_DIGITS = 18
+"""Of a number in an address or a form: it fits into a bigint."""
+
 _AMOUNT = re.compile(r"([0-9]{1,12})(?:[.,]([0-9]{1,3}))?")
 
 
@@ -57,6 +60,16 @@ def read_day(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
         raise InvalidRequestError(
             say("refusal.no_date"), fields={"ends": "is not a date"}
         ) from None
+
+
+def read_hidden_number(text: str) -> int:
+    """Return a whole number that a form of ours keeps.
+
+    InvalidRequestError for any other text, which no form of ours has.
+    """
+    if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS:
+        return int(text)
+    raise InvalidRequestError(say("refusal.start_again"))
 
 
 def read_hidden_time(text: str) -> datetime:

@@ -28,6 +28,7 @@ from uuid import UUID
 from aiohttp import hdrs, web
 
 from mpanel_billing.access.key import Scope
+from mpanel_billing.console.forms import MOST_DIGITS
 from mpanel_billing.console.visit import (
     FORM_TOKEN,
     Visit,
@@ -48,8 +49,6 @@ from mpanel_billing.http.request import MAX_BODY_BYTES, read_bytes
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 
 _MOST_FIELDS = 100
-_MOST_DIGITS = 18
-"""Of a number in an address: it fits into a bigint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class Given:
         text = self.text(name)
         if not text:
             return None
-        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
             raise InvalidRequestError(say("refusal.no_number"), fields={name: "is not a number"})
         return int(text)
 

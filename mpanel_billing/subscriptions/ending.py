@@ -7,12 +7,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.ceilings import require_refundable
 from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
-from mpanel_billing.errors import ConflictError
+from mpanel_billing.errors import BillingError, ConflictError, DatabaseUnavailableError
 from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.mirror.types import MIRRORED_BY_NAME
-from mpanel_billing.money import floor_to_step
+from mpanel_billing.money import floor_to_step, format_money
 from mpanel_billing.stripe_gateway.billed import list_billed
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.credit_notes import RequestedNote, issue_note
@@ -30,11 +31,12 @@ from mpanel_billing.subscriptions.lifecycle import (
     refresh,
     require_changeable,
 )
-from mpanel_billing.subscriptions.lookup import CustomerRef
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.promise import hash_state, preview_outdated
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
-from mpanel_billing.subscriptions.repository.changes import Change
+from mpanel_billing.subscriptions.repository.changes import Change, SumGivenBack
+from mpanel_billing.subscriptions.requested_changes import StripeRequest, find_known, is_same
 from mpanel_billing.subscriptions.unpaid import find_unpaid, refuse_unpaid
 
 UnusedTime = Literal["refund", "credit"]
@@ -68,12 +70,18 @@ class GivenBack:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a subscription is ended; `at` is the time of a preview, None: now."""
+    """How a subscription is ended; `at` is the time of a preview, None: now.
+
+    `refunded` and `credited` are what that preview has shown: exactly this is given back. None:
+    what there is to give back.
+    """
 
     unused: UnusedTime
     at: datetime | None = None
     reason: str | None = None
     feedback: Feedback | None = None
+    refunded: int | None = None
+    credited: int | None = None
 
 
 async def preview_ending(mirror: Mirror, request: ChangeRequest, ending: Ending) -> GivenBack:
@@ -85,21 +93,27 @@ async def preview_ending(mirror: Mirror, request: ChangeRequest, ending: Ending)
 async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Changed:
     """End a subscription now, after what is unused has been given back.
 
-    If that is refused, as for a disputed payment, nothing ends. ConflictError for one that has
-    ended, is paused, owes something of the running term, or for a preview that no longer holds;
-    RefundCeilingError, NotFoundError, StripeError.
+    If that is refused, as for a disputed payment, nothing ends: the error says what went before,
+    and a repeat gives back the rest. ConflictError for one that has ended, is paused, owes
+    something of the running term, or for a preview that no longer holds; RefundCeilingError if the
+    key may not give all of it back; NotFoundError, StripeError.
     """
+    asked = {"unused": ending.unused, "reason": ending.reason, "feedback": ending.feedback}
+    wanted = StripeRequest("cancel", request.subscription_id, asked, request.key)
     found: list[tuple[str, GivenBack]] = []
 
     async def prepare() -> None:
         held = await _refreshed(mirror, request)
-        found.append((hash_state(held), await _given_back(mirror, held, ending)))
+        given = await _given_back(mirror, held, ending)
+        _require_promised(given, await _given_before(mirror, wanted), ending)
+        found.append((hash_state(held), given))
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         held = await require_changeable(conn, mirror, request)
         if not found or found[-1][0] != hash_state(held):
             raise preview_outdated()
         given = found[-1][1]
+        await require_refundable(conn, request.by, given.refunded + given.credited, given.currency)
         back = {"refunds": dict(given.refunds), "credits": dict(given.credits)}
         details = cancellation_details(ending.reason, ending.feedback)
         return {AT_ONCE: True, GIVEN_BACK: back, **billing_usage(held), **details}
@@ -107,8 +121,50 @@ async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Cha
     async def give(change: Change) -> None:
         await _give(mirror, request.by, change)
 
-    asked = {"unused": ending.unused, "reason": ending.reason, "feedback": ending.feedback}
-    return await make_change(mirror, request, "cancel", asked, decide, prepare=prepare, before=give)
+    try:
+        return await make_change(
+            mirror, request, "cancel", asked, decide, prepare=prepare, before=give
+        )
+    except DatabaseUnavailableError:
+        raise
+    except BillingError as error:
+        await _say_given(mirror, wanted, error)
+        raise
+
+
+def _require_promised(given: GivenBack, before: SumGivenBack, ending: Ending) -> None:
+    """Refuse what a preview has not shown.
+
+    It was asked before or after earlier attempts of the same request, which may have given a part.
+    """
+    whole = SumGivenBack(before.refunded + given.refunded, before.credited + given.credited)
+    for shown in (given, whole):
+        if ending.refunded in {None, shown.refunded} and ending.credited in {None, shown.credited}:
+            return
+    raise preview_outdated()
+
+
+async def _given_before(mirror: Mirror, wanted: StripeRequest) -> SumGivenBack:
+    """Return what earlier attempts of the same request have given back."""
+    async with acquired(mirror.pool) as conn:
+        known = await find_known(conn, wanted)
+        if known is None or not is_same(known, wanted):
+            return SumGivenBack(0, 0)
+        return await repository.changes.sum_given_back(conn, known.id, wanted.subject_id)
+
+
+async def _say_given(mirror: Mirror, wanted: StripeRequest, error: BillingError) -> None:
+    """Add to an error what was given back nevertheless, and that the rest still can be."""
+    given = await _given_before(mirror, wanted)
+    if not any(given):
+        return
+    held = await get_subscription(mirror, wanted.subject_id, CustomerRef())
+    refunded = format_money(given.refunded, held.currency)
+    credited = format_money(given.credited, held.currency)
+    error.add(
+        f"Before that, {refunded} were refunded and {credited} credited. Ending it again goes on"
+        " with the rest: nothing is given back twice."
+    )
 
 
 async def _refreshed(mirror: Mirror, request: ChangeRequest) -> Subscription:

@@ -99,6 +99,18 @@ SELECT
 FROM billing_changes AS c
 WHERE c.request_key = :request_key;
 
+-- name: sum_given_back(change_id, subscription_id)^
+-- What the refunds and credit notes of a change have given back, in minor units: their keys begin with its id.
+SELECT
+    coalesce(sum((c.params ->> 'amount')::bigint) FILTER (WHERE c.kind = 'refund'), 0)::bigint AS refunded,
+    coalesce(sum((c.params ->> 'amount')::bigint) FILTER (WHERE c.kind = 'credit_note'), 0)::bigint AS credited
+FROM invoices AS i
+JOIN billing_changes AS c
+    ON c.subject_id = i.id
+WHERE i.subscription_id = :subscription_id::uuid
+  AND c.request_key LIKE :change_id::uuid || '-%'
+  AND c.state = 'done';
+
 -- name: find_repeated(subject_id, request_hash, repeatable_seconds, resumable_seconds)^
 -- The latest change that the same request without a key repeats: one that is not known to be done,
 -- or one done so recently that a second one is probably a mistake. If the subscription was changed

@@ -10,6 +10,8 @@ from mpanel_billing.console.routes import customers, disputes
 from stripe_sandbox import Sandbox
 from tests.console.conftest import Console, Ids
 
+ENDS = ("key", "unused", "at", "refunded", "credited")
+
 
 async def test_a_plan_is_changed_exactly_as_it_was_shown(console: Console, ids: Ids) -> None:
     path = f"/console/subscriptions/{ids.subscription}/plan"
@@ -83,7 +85,7 @@ async def test_an_ending_gives_back_what_was_shown(console: Console, ids: Ids) -
     refunded = re.search(r"Refunded: \$([0-9.]+)", shown.text)
     assert refunded
     assert 12 < float(refunded[1]) <= 12.98
-    fields = {name: shown.field(name) for name in ("key", "unused", "at")}
+    fields = {name: shown.field(name) for name in ENDS}
     old = await console.post(f"{page}/end", shown, **(fields | {"at": "2020-01-01T00:00:00+00:00"}))
     assert old.status == 409
     for _ in range(2):
@@ -92,6 +94,27 @@ async def test_an_ending_gives_back_what_was_shown(console: Console, ids: Ids) -
     given = await console.service.pool.fetchval("SELECT sum(amount) FROM stripe_refunds")
     assert given == round(float(refunded[1]) * 100)
     assert "/end" not in " ".join((await console.open(page)).links)
+
+
+async def test_an_ending_gives_back_nothing_else_than_it_showed(console: Console, ids: Ids) -> None:
+    page = f"/console/subscriptions/{ids.subscription}/end"
+    shown = await console.open(page)
+    fields = {name: shown.field(name) for name in ENDS}
+    refund = f"/console/invoices/{ids.invoice}/refund"
+    done = await console.confirm(f"{refund}?amount=5", "amount", "key")
+    assert done.status == 303
+    refused = await console.post(page, shown, **fields)
+    assert (refused.status, "The preview is outdated" in refused.text) == (409, True)
+    now = int(fields["refunded"]) - 500
+    assert f"Refunded: ${now / 100:.2f}" in refused.text
+    assert await console.service.pool.fetchval("SELECT sum(amount) FROM stripe_refunds") == 500
+    bare = await console.post(page, shown, **(fields | {"refunded": ""}))
+    assert bare.status == 422
+    again = {name: refused.field(name) for name in ENDS}
+    assert (await console.post(page, refused, **again)).status == 303
+    await console.service.stripe.wait_idle()
+    given = await console.service.pool.fetchval("SELECT sum(amount) FROM stripe_refunds")
+    assert given == 500 + now
 
 
 async def test_what_was_to_end_is_resumed(console: Console, ids: Ids) -> None:

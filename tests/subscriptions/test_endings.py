@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.access.audit import Actor
+from mpanel_billing.access.key import Limits
+from mpanel_billing.access.keys import create_key
+from tests.access.conftest import bearer
 from tests.commands import run_command
 from tests.subscriptions.conftest import GOOD_CARD, NO_FUNDS_LATER, Backend
 
@@ -139,6 +143,103 @@ async def test_a_refund_that_is_refused_ends_nothing(backend: Backend, bought: s
     assert (await backend.post(f"subscriptions/{bought}/end", {}, "end")).status == 502
     assert (await backend.subscription(bought))["status"] == "active"
     assert (await backend.done(f"subscriptions/{bought}/end", {}, "end"))["changed"]
+
+
+@pytest.mark.parametrize("since", ["refund", "dispute"])
+async def test_what_was_taken_back_since_a_preview_ends_nothing(
+    backend: Backend, bought: str, since: str
+) -> None:
+    path = f"subscriptions/{bought}"
+    (invoice,) = await backend.invoices(bought)
+    shown = await shown_by(backend, path)
+    if since == "refund":
+        await backend.done(f"invoices/{invoice['id']}/refund", {"amount": 500})
+    else:
+        charge = await backend.service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+        await backend.service.stripe.dispute(charge)
+    before = await refunded_of(backend, bought)
+    for wanted in (shown, {"refunded": shown["refunded"]}, shown | {"refunded": 0, "credited": 1}):
+        refused = await backend.post(f"{path}/end", wanted)
+        assert (refused.status, refused.body["code"]) == (409, "preview_outdated")
+    assert await refunded_of(backend, bought) == before
+    assert (await backend.subscription(bought))["status"] == "active"
+
+
+async def shown_by(backend: Backend, path: str) -> dict[str, Any]:
+    preview = await backend.done(f"{path}/preview-end")
+    return {name: preview[name] for name in ("at", "refunded", "credited")}
+
+
+@pytest.fixture
+async def twice_paid(backend: Backend, bought: str) -> str:
+    """A subscription whose running term has two paid invoices."""
+    wanted = {"planId": "business", "billingCycle": "monthly"}
+    await backend.done(f"subscriptions/{bought}/change-plan", wanted)
+    await backend.worker.catch_up()
+    return bought
+
+
+async def refunded_of(backend: Backend, id_: str) -> int:
+    await backend.worker.catch_up()
+    return sum(one["amountRefunded"] for one in await backend.invoices(id_))
+
+
+async def test_a_part_that_stripe_refuses_is_given_back_by_a_repeat(
+    backend: Backend, twice_paid: str
+) -> None:
+    path = f"subscriptions/{twice_paid}"
+    shown = await shown_by(backend, path)
+    first = await backend.service.pool.fetchval(
+        "SELECT stripe_invoice_id FROM invoices ORDER BY stripe_created, amount_due DESC LIMIT 1"
+    )
+    await backend.service.stripe.inject_fault(
+        method="GET", path=f"/v1/invoices/{first}", kind="status", status=400, times=1
+    )
+    refused = await backend.post(f"{path}/end", shown, "end")
+    assert refused.status == 502
+    assert "$2.00 were refunded and $0.00 credited" in refused.body["error"]
+    assert await refunded_of(backend, twice_paid) == 200
+    assert (await backend.subscription(twice_paid))["status"] == "active"
+    other = await backend.post(f"{path}/end", shown, "other")
+    assert (other.status, other.body["code"]) == (409, "preview_outdated")
+    await backend.done(f"{path}/end", shown, "end")
+    assert await refunded_of(backend, twice_paid) == shown["refunded"]
+
+
+async def test_a_preview_after_a_part_promises_the_rest(backend: Backend, twice_paid: str) -> None:
+    path = f"subscriptions/{twice_paid}"
+    await backend.service.stripe.inject_fault(
+        method="DELETE", path="/v1/subscriptions", kind="status", status=400, times=1
+    )
+    shown = await shown_by(backend, path)
+    refused = await backend.post(f"{path}/end", shown)
+    assert (refused.status, "goes on with the rest" in refused.body["error"]) == (502, True)
+    rest = await shown_by(backend, path)
+    assert rest["refunded"] == 0
+    await backend.done(f"{path}/end", rest)
+    assert await refunded_of(backend, twice_paid) == shown["refunded"]
+
+
+async def test_what_a_key_may_not_refund_in_all_is_not_refunded_in_part(
+    backend: Backend, twice_paid: str
+) -> None:
+    made = await create_key(
+        backend.service.pool,
+        Actor("test"),
+        name="desk",
+        scopes=("billing",),
+        limits=Limits(refunds_per_day=300),
+    )
+    async with backend.service.client.post(
+        f"/api/billing/subscriptions/{twice_paid}/end", headers=bearer(made.text)
+    ) as response:
+        assert (response.status, (await response.json())["code"]) == (429, "refund_ceiling_reached")
+    assert await refunded_of(backend, twice_paid) == 0
+    used = await backend.service.pool.fetchval(
+        "SELECT sum(used) FROM billing_key_usage WHERE measure = 'refunds:usd'"
+    )
+    assert not used
+    assert (await backend.subscription(twice_paid))["status"] == "active"
 
 
 @pytest.mark.parametrize("fault", [{"kind": "reset"}, {"kind": "status", "status": 500}])

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from mpanel_billing.console.forms import read_hidden_time
+from mpanel_billing.console.forms import read_hidden_number, read_hidden_time
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.errors import BillingError
@@ -45,8 +45,13 @@ async def show_end(visit: Visit, given: Given) -> Page:
 async def do_end(visit: Visit, given: Given) -> Done:
     """Give back exactly what was shown, and end it; ConflictError if that no longer holds."""
     held = await _subscription(visit, given)
-    at = read_hidden_time(given.text("at"))
-    asked = Ending(_unused(given), at, given.text("reason")[:LONGEST_REASON] or None)
+    asked = Ending(
+        _unused(given),
+        read_hidden_time(given.text("at")),
+        given.text("reason")[:LONGEST_REASON] or None,
+        refunded=read_hidden_number(given.text("refunded")),
+        credited=read_hidden_number(given.text("credited")),
+    )
     await end_now(visit.app[keys.MIRROR], _request(visit, given, held), asked)
     return Done(f"/console/subscriptions/{held.id}", "ended")
 

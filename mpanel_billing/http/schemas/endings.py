@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from mpanel_billing.http.schemas.base import GivenMoment, Moment, OwnerRequest, Response, Schema
 from mpanel_billing.http.schemas.plan_changes import PreviewLineSchema
+from mpanel_billing.money import LARGEST_AMOUNT
 from mpanel_billing.subscriptions.ending import Ending, GivenBack, UnusedTime
 from mpanel_billing.subscriptions.lifecycle import Feedback
 from mpanel_billing.subscriptions.pausing import PausePreview, ResumePreview, Way
@@ -16,6 +17,9 @@ from mpanel_billing.subscriptions.retention_offers import RetentionOffer
 from mpanel_billing.subscriptions.trials import TrialPreview
 
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+Expected = Annotated[int, Field(strict=True, ge=0, le=LARGEST_AMOUNT)]
+"""What a preview has shown, in minor units."""
 
 
 class CancelRequest(OwnerRequest):
@@ -87,17 +91,22 @@ class PreviewEndRequest(OwnerRequest):
 class EndRequest(PreviewEndRequest):
     """How unused time is given back, and why the subscription ends.
 
-    `at` is that of a preview of the last fifteen minutes: then its amounts are given back.
+    `at`, `refunded` and `credited` are those of a preview of the last fifteen minutes: exactly
+    these amounts are given back, or nothing.
     """
 
     at: GivenMoment | None = None
+    refunded: Expected | None = None
+    credited: Expected | None = None
     reason: Comment | None = None
     feedback: Feedback | None = None
 
     @property
     def ending(self) -> Ending:
         """How the subscription ends."""
-        return Ending(self.unused_time, self.at, self.reason, self.feedback)
+        return Ending(
+            self.unused_time, self.at, self.reason, self.feedback, self.refunded, self.credited
+        )
 
 
 class PreviewTrialRequest(OwnerRequest):

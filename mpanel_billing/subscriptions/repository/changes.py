@@ -110,6 +110,22 @@ async def find_by_key(
     return Change.of(row) if row else None
 
 
+class SumGivenBack(NamedTuple):
+    """What was refunded, and what was credited to the balance, in minor units."""
+
+    refunded: int
+    credited: int
+
+
+async def sum_given_back(conn: Connection, change_id: UUID, subscription_id: UUID) -> SumGivenBack:
+    """Return what the attempts of a change have given back of a subscription's invoices."""
+    row = await _changes.sum_given_back.fetch_one(
+        conn, change_id=change_id, subscription_id=subscription_id
+    )
+    assert row  # noqa: S101 - it is a sum
+    return SumGivenBack(*row)
+
+
 async def find_repeated(
     conn: Connection,
     subject_id: UUID,

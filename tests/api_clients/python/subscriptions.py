@@ -147,7 +147,9 @@ def end(customer: Customer) -> None:
     )
     assert (preview.refunded, preview.credited > 0) == (0, True)
     agreed = models.EndRequest.from_dict(
-        wish | {"at": preview.at.isoformat(), "reason": "moves away"}
+        wish
+        | {"at": preview.at.isoformat(), "reason": "moves away"}
+        | {"refunded": preview.refunded, "credited": preview.credited}
     )
     ended = customer.do(billing_endings_post_end, agreed).subscription
     assert (ended.stripe_status, ended.status) == ("canceled", "cancelled")

@@ -177,7 +177,7 @@ async function end() {
   const { subscription } = done(
     await api.POST("/api/billing/subscriptions/{id}/end", {
       params,
-      body: { unusedTime, at, reason: "moves away" },
+      body: { unusedTime, at, refunded, credited, reason: "moves away" },
     }),
   );
   assert.deepEqual([subscription.stripeStatus, subscription.status], ["canceled", "cancelled"]);
