@@ -11722,7 +11722,7 @@ CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btr
 
 CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
-CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, ((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text))));
+CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, translate(replace(lower(((((((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(split_part(email, '@'::text, 2), ''::text)) || ' '::text) || translate(COALESCE(regexp_replace(email, '[.][^.@]*$'::text, ''::text), ''::text), '@.+_-'::text, '     '::text))), 'ß'::text, 'ss'::text), 'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž'::text, 'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'::text)));
 
 CREATE INDEX billing_deleted_subscriptions_customer_idx ON billing_deleted_subscriptions USING btree (((subscription ->> 'customer_id'::text)));
 
@@ -11754,6 +11754,8 @@ CREATE INDEX billing_domains_created_idx ON billing_domains USING btree (created
 
 CREATE INDEX billing_domains_customer_idx ON billing_domains USING btree (customer_id);
 
+CREATE INDEX billing_domains_domain_name_start_idx ON domains USING btree (lower((domain_name)::text) text_pattern_ops);
+
 CREATE INDEX billing_domains_due_idx ON billing_domains USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
 
 CREATE INDEX billing_domains_expires_idx ON billing_domains USING btree (expires_at) WHERE ((driver IS NOT NULL) AND (state = 'active'::text));
@@ -11767,6 +11769,8 @@ CASE
     WHEN ((domain_name)::text ~~ '%.%'::text) THEN (domain_name)::text
     ELSE (((domain_name)::text || '.'::text) || ltrim((tld)::text, '.'::text))
 END)) text_pattern_ops);
+
+CREATE INDEX billing_domains_name_start_idx ON billing_domains USING btree (name text_pattern_ops);
 
 CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
 
@@ -11909,6 +11913,8 @@ CREATE INDEX billing_subscriptions_trialed_idx ON subscriptions USING btree (tri
 CREATE INDEX billing_tax_notices_due_idx ON billing_tax_notices USING btree (next_attempt_at) WHERE (enabled_at IS NULL);
 
 CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
+
+CREATE INDEX billing_tenants_domain_start_idx ON tenants USING btree (lower((domain)::text) text_pattern_ops);
 
 CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
 

@@ -1,5 +1,6 @@
 """Looks up what was searched for."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,16 @@ import asyncpg
 
 from mpanel_billing.database.queries import Connection, Query, load_queries
 from mpanel_billing.domains.names import DomainName
-from mpanel_billing.search.terms import Address, OurId, StripeId, Term, Words
+from mpanel_billing.search.terms import Address, DomainStart, IdStart, OurId, StripeId, Term, Words
 
 _queries = load_queries("search")
+_parts = load_queries("search_parts")
 _prices = load_queries("price_use")
 _work = load_queries("work_lists")
 _notes = load_queries("notes")
+
+_LAST = "\U0010ffff"
+"""No name goes on with anything after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,12 @@ async def find(conn: Connection, term: Term, most: int) -> Sequence[Match]:
 
 async def _fetch(conn: Connection, term: Term, most: int) -> Sequence[asyncpg.Record]:
     match term:
-        case OurId(id=id_):
-            return await _queries.find_by_id.fetch(conn, id=id_)
+        case OurId() | IdStart():
+            return await _queries.find_by_id.fetch(conn, least=term.least, greatest=term.greatest)
+        case DomainStart(start=start):
+            return await _queries.find_by_domain_start.fetch(
+                conn, least=start, greatest=start + _LAST, most=most
+            )
         case StripeId(id=stripe_id):
             return await _queries.find_by_stripe_id.fetch(conn, id=stripe_id)
         case Address(email=email):
@@ -48,13 +57,19 @@ async def _fetch(conn: Connection, term: Term, most: int) -> Sequence[asyncpg.Re
             return await _queries.find_by_domain.fetch(
                 conn, name=term.ascii, forms=list(term.forms), registrable=term.registrable
             )
-        case Words(words=words):
-            return await _queries.find_by_words.fetch(conn, words=_tsquery(words), most=most)
+        case Words():
+            return await _queries.find_by_words.fetch(conn, words=term.tsquery, most=most)
 
 
-def _tsquery(words: Sequence[str]) -> str:
-    """Return a query of full-text search: each word is the beginning of one."""
-    return " & ".join("'{}':*".format(word.replace("'", "''")) for word in words)
+async def find_part(conn: Connection, text: str, most: int) -> Sequence[Match]:
+    """Return customers who have a text anywhere in name, company or e-mail address.
+
+    None, unless the database has the index for it, which an operator makes (docs/operations.md).
+    """
+    if not await _parts.has_index.fetch_value(conn):
+        return []
+    pattern = re.sub(r"([\\%_])", r"\\\1", text.lower())
+    return [Match(**row) for row in await _parts.find_part.fetch(conn, pattern=pattern, most=most)]
 
 
 async def list_mentioned(conn: Connection, stripe_id: str) -> Sequence[str]:

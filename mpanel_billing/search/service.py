@@ -13,7 +13,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.repository import Match
 from mpanel_billing.search.stripe_ids import ask_for_owners, is_invoice_number
-from mpanel_billing.search.terms import StripeId, read_terms
+from mpanel_billing.search.terms import Certain, Start, StripeId, read_terms
 
 if TYPE_CHECKING:
     from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -48,23 +48,31 @@ async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" 
     """Return at most `most` customers whom a text names, latest first.
 
     The text is an id, ours or Stripe's, an e-mail address, a domain (then also names under
-    it), or beginnings of words of a name, a company or an e-mail address. `stripe` is asked for an
-    id that is not on record, and for the number of an invoice. Raises InvalidRequestError if the
-    text is too short or too long, and StripeError.
+    it), or beginnings of words of a name, a company or an e-mail address; of a domain or of one of
+    our ids unless it is named whole. `stripe` is asked for an id that is not on record, and for
+    the number of an invoice. What nothing else finds may be any part of a name, a company or an
+    address, if the database has the index for it. Raises InvalidRequestError if the text is too
+    short or too long, and StripeError.
     """
     terms = read_terms(text)
     matches: list[Match] = []
+    is_named = False
     for term in terms:
+        if is_named and isinstance(term, Start):
+            continue
         async with acquired(pool) as conn:
             found = await repository.find(conn, term, most + 1)
             if not found and isinstance(term, StripeId):
                 found = await _find_by_events(conn, term.id)
         if not found and isinstance(term, StripeId) and stripe is not None:
             found = await _find_by_asking(pool, stripe, term.id)
+        is_named = is_named or (bool(found) and isinstance(term, Certain))
         matches += found
     if not matches and stripe is not None and is_invoice_number(text):
         matches = await _find_by_number(pool, stripe, text.strip())
     async with acquired(pool) as conn:
+        if not matches:
+            matches += await repository.find_part(conn, text.strip(), most + 1)
         return await _customers_of(conn, matches, most)
 
 

@@ -87,6 +87,7 @@
 -- CREATE INDEX billing_domains_expires_idx ON billing_domains USING btree (expires_at) WHERE ((driver IS NOT NULL) AND (state = 'active'::text));
 -- CREATE UNIQUE INDEX billing_domains_live_key ON billing_domains USING btree (name) WHERE ((held_at IS NOT NULL) AND (state <> ALL (ARRAY['released'::text, 'failed'::text])));
 -- CREATE INDEX billing_domains_lost_idx ON billing_domains USING btree (updated_at) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND ((refund_error IS NULL) OR (next_refund_at IS NOT NULL)));
+-- CREATE INDEX billing_domains_name_start_idx ON billing_domains USING btree (name text_pattern_ops);
 -- CREATE INDEX billing_domains_not_refunded_idx ON billing_domains USING btree (subscription_id) WHERE ((state = 'failed'::text) AND (given_back_at IS NULL) AND (refund_error IS NOT NULL));
 -- CREATE INDEX billing_domains_registrable_idx ON billing_domains USING btree (registrable);
 -- CREATE INDEX billing_domains_replaces_idx ON billing_domains USING btree (replaces_id);
@@ -116,6 +117,7 @@
 -- ALTER TABLE ONLY domains ADD CONSTRAINT domains_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY domains ADD CONSTRAINT domains_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions(id);
 -- ALTER TABLE ONLY domains ADD CONSTRAINT domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_domains_domain_name_start_idx ON domains USING btree (lower((domain_name)::text) text_pattern_ops);
 
 -- name: lock_names(registrable)
 -- One transaction at a time for the names in a registrable domain: two orders for a name, or for one

@@ -22,6 +22,7 @@
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY tenants ADD CONSTRAINT billing_tenants_subscription_fkey FOREIGN KEY (billing_subscription_id) REFERENCES subscriptions(id) ON DELETE SET NULL;
 -- CREATE INDEX billing_tenants_domain_idx ON tenants USING btree (reverse(lower((domain)::text)) text_pattern_ops);
+-- CREATE INDEX billing_tenants_domain_start_idx ON tenants USING btree (lower((domain)::text) text_pattern_ops);
 -- CREATE UNIQUE INDEX billing_tenants_subscription_key ON tenants USING btree (billing_subscription_id);
 --
 -- CREATE TABLE provisioning_work (

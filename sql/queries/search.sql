@@ -1,34 +1,35 @@
 -- What an operator searches for: by any id, an e-mail address, a domain, words of a name.
 
--- name: find_by_id(id)
--- One of our ids, whatever it is of.
+-- name: find_by_id(least, greatest)
+-- Our ids from one to another, whatever they are of.
 SELECT 'customer' AS object_type, c.id::text AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
 FROM customers AS c
-WHERE c.id = :id::uuid
+WHERE c.id BETWEEN :least::uuid AND :greatest::uuid
 UNION ALL
 SELECT 'account', c.user_id::text, c.id, NULL
 FROM customers AS c
-WHERE c.user_id = :id::uuid
+WHERE c.user_id BETWEEN :least::uuid AND :greatest::uuid
 UNION ALL
 SELECT 'subscription', s.id::text, s.customer_id, s.id
 FROM subscriptions AS s
-WHERE s.id = :id::uuid
+WHERE s.id BETWEEN :least::uuid AND :greatest::uuid
 UNION ALL
 SELECT 'invoice', i.id::text, coalesce(i.customer_id, s.customer_id), i.subscription_id
 FROM invoices AS i
 LEFT JOIN subscriptions AS s
     ON s.id = i.subscription_id
-WHERE i.id = :id::uuid
+WHERE i.id BETWEEN :least::uuid AND :greatest::uuid
 UNION ALL
 SELECT 'tenant', t.id::text, s.customer_id, s.id
 FROM tenants AS t
 JOIN subscriptions AS s
     ON s.id = t.billing_subscription_id
-WHERE t.id = :id::uuid
+WHERE t.id BETWEEN :least::uuid AND :greatest::uuid
 UNION ALL
 SELECT 'domain', d.name, d.customer_id, d.subscription_id
 FROM billing_domains AS d
-WHERE d.id = :id::uuid;
+WHERE d.id BETWEEN :least::uuid AND :greatest::uuid
+LIMIT 200;
 
 -- name: find_by_stripe_id(id)
 -- One of Stripe's ids or a message's, if a row has it.
@@ -184,8 +185,39 @@ WHERE o.registrable = :registrable::text
   AND (o.name = :name::text OR o.name LIKE '%.' || :name::text)
 LIMIT 200;
 
+-- name: find_by_domain_start(least, greatest, most)
+-- Names in an order of bytes from one to another: of tenants, domains and orders.
+(
+    SELECT 'tenant' AS object_type, t.domain::text AS object_id, s.customer_id, s.id AS subscription_id
+    FROM tenants AS t
+    JOIN subscriptions AS s
+        ON s.id = t.billing_subscription_id
+    WHERE lower(t.domain) ~>=~ :least::text
+      AND lower(t.domain) ~<=~ :greatest::text
+    LIMIT :most
+)
+UNION ALL
+(
+    SELECT 'domain', d.domain_name::text, d.customer_id, d.subscription_id
+    FROM domains AS d
+    WHERE lower(d.domain_name) ~>=~ :least::text
+      AND lower(d.domain_name) ~<=~ :greatest::text
+    LIMIT :most
+)
+UNION ALL
+(
+    SELECT 'order', o.name, coalesce(s.customer_id, o.customer_id), s.id
+    FROM billing_domains AS o
+    LEFT JOIN subscriptions AS s
+        ON s.id = o.subscription_id
+    WHERE o.name ~>=~ :least::text
+      AND o.name ~<=~ :greatest::text
+    LIMIT :most
+);
+
 -- name: find_by_words(words, most)
--- Customers whose name, company and e-mail address have these beginnings of words; latest first. Of more
+-- Customers whose name, company and e-mail address have these beginnings of words; latest first. The expression is that
+-- of billing_customers_words_idx. Of more
 -- than a thousand it reads any thousand: whoever asks has to say it more exactly.
 SELECT 'name' AS object_type, coalesce(c.name, c.company_name, c.email) AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
 FROM (
@@ -197,8 +229,21 @@ FROM (
         named.created_at
     FROM customers AS named
     WHERE to_tsvector(
-        'simple', coalesce(named.name, '') || ' ' || coalesce(named.company_name, '') || ' ' || coalesce(named.email, '')
-    ) @@ to_tsquery('simple', :words::text)
+        'simple',
+        translate(
+            replace(
+                lower(
+                    coalesce(named.name, '') || ' ' || coalesce(named.company_name, '') || ' ' || coalesce(named.email, '')
+                    || ' ' || coalesce(split_part(named.email, '@', 2), '')
+                    || ' ' || translate(coalesce(regexp_replace(named.email, '[.][^.@]*$', ''), ''), '@.+_-', '     ')
+                ),
+                'ß',
+                'ss'
+            ),
+            'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž',
+            'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'
+        )
+    ) @@ :words::tsquery
     LIMIT 1000
 ) AS c
 ORDER BY c.created_at DESC, c.id

@@ -1,5 +1,6 @@
 """Whatever an operator has of a customer finds them: with a command, and over HTTP."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.messages import receivers
+from mpanel_billing.resources import QUERIES
 from mpanel_billing.search.service import find
 from mpanel_billing.settings import Settings
 from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -17,6 +19,17 @@ from tests.service import Service, make_settings
 
 FIND = "/api/admin/find"
 DISPUTED_CARD = "4000000000000259"
+
+
+CUSTOMER = """
+INSERT INTO customers (id, name, company_name, email) VALUES
+(md5('a')::uuid, 'Erna Müller-Straußmann', 'Kiosk 50%', 'kontakt.post@hosting-mueller.example'),
+(md5('b')::uuid, 'Jane Doe', NULL, 'jane@elsewhere.test')
+"""
+PARTS = "".join(
+    re.findall(r"^-- {5}(.*)$", (QUERIES / "search_parts.sql").read_text(), flags=re.MULTILINE)
+)
+"""The statements that make the index, as the queries tell them."""
 
 
 @pytest.fixture
@@ -96,14 +109,51 @@ async def test_an_object_that_only_events_name_finds_its_customer(
     "text",
     [
         "ADA@example.com", "ada lovelace", "love", "lovelace ada", "ada@", "ada-lovelace.com",
-        "WWW.ada-lovelace.com.",
+        "WWW.ada-lovelace.com.", "https://www.ada-lovelace.com/shop?a=1", "ada-lovelace.com/",
+        "ada-love", "ada-lovelace.co", "@example.com", "ada@exam", "lovelàce", "Exámple Ada",
     ],
 )  # fmt: skip
 async def test_an_address_a_name_and_a_domain_find_their_customer(
     service: Service, sold: str, text: str
 ) -> None:
-    expected = [] if text.startswith("WWW") else ["ada@example.com"]
-    assert await found_by(service.pool, text) == expected
+    assert await found_by(service.pool, text) == ["ada@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("mueller", True), ("Müller", True), ("muller-hosting", True), ("hosting-mueller.ex", True),
+        ("kontakt@hosting-m", True), ("post", True), ("kon.post", True), ("strauss", True),
+        ("STRAUß", True), ("@hosting-mueller.example", True), ("example", False),
+        ("ontakt", False), ("other", False),
+    ],
+)  # fmt: skip
+async def test_what_is_between_dots_and_hyphens_of_an_address_finds_it(
+    pool: Pool, text: str, is_found: bool
+) -> None:
+    await pool.execute(CUSTOMER)
+    expected = ["kontakt.post@hosting-mueller.example"] if is_found else []
+    assert await found_by(pool, text) == expected
+
+
+async def test_the_beginning_of_one_of_our_ids_finds_it(service: Service, sold: str) -> None:
+    row = await service.row(
+        "SELECT customer_id::text, tenant_id::text FROM subscriptions WHERE id::text = $1", sold
+    )
+    for id_ in (sold, *row.values()):
+        for length in (8, 13, 20, 35):
+            assert await found_by(service.pool, id_[:length]) == ["ada@example.com"]
+
+
+@pytest.mark.parametrize("text", ["ontakt.p", "LLER.EX", "ßmann k", "50%"])
+async def test_any_part_finds_a_customer_where_an_operator_has_made_the_index(
+    pool: Pool, text: str
+) -> None:
+    await pool.execute(CUSTOMER)
+    assert await found_by(pool, text) == []
+    await pool.execute(PARTS.replace("CONCURRENTLY ", ""))
+    assert await found_by(pool, text) == ["kontakt.post@hosting-mueller.example"]
+    assert await found_by(pool, "5_%") == []
 
 
 async def test_the_command_shows_who_it_is_and_what_they_have(
