@@ -4,10 +4,10 @@ import logging
 from http import HTTPStatus
 
 import asyncpg
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from mpanel_billing.console.examining import EXAMINER, Examiner
-from mpanel_billing.console.pages import RENDER, Pages
+from mpanel_billing.console.pages import RENDER, Pages, with_retry_after
 from mpanel_billing.console.render import error_page, prepare
 from mpanel_billing.console.returning import ask_to_sign_in
 from mpanel_billing.console.routes import (
@@ -144,6 +144,4 @@ def _show(request: web.Request, error: Exception) -> web.StreamResponse:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         sentence = ""
     response = request.app[RENDER](request, error_page(code, sentence, status, REQUEST_ID.get()))
-    if retry_after is not None:
-        response.headers[hdrs.RETRY_AFTER] = str(retry_after)
-    return response
+    return with_retry_after(response, retry_after)

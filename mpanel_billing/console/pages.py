@@ -294,6 +294,13 @@ def redirect(done: Done) -> web.Response:
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={hdrs.LOCATION: address})
 
 
+def with_retry_after(response: web.Response, seconds: int | None) -> web.Response:
+    """Say in how many seconds a request may be sent again, if that is known."""
+    if seconds is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(seconds)
+    return response
+
+
 async def read_form(request: web.Request) -> Given:
     """Return what a form has sent; MalformedRequestError, and what `read_bytes` raises."""
     if request.content_type != "application/x-www-form-urlencoded":

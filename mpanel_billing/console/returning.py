@@ -34,7 +34,7 @@ from mpanel_billing.console.visit import (
 from mpanel_billing.http import keys
 from mpanel_billing.http.request import MAX_BODY_BYTES
 
-HOME = "/console/find"
+HOME = "/console"
 SIGN_IN = "/console/sign-in"
 _LONGEST = 1000
 """Of an address that is returned to."""

@@ -191,7 +191,7 @@ async def test_who_the_provider_names_is_signed_in_with_the_key_of_their_group(
     assert asked["redirect_uri"].endswith("/console/oidc/callback")
     assert asked["code_challenge_method"] == "S256"
     shown = await browser.come_back(code="c-1", state=asked["state"])
-    assert shown.headers["Refresh"] == "0; url=/console/find"
+    assert shown.headers["Refresh"] == "0; url=/console"
     session = await signed_in(browser, shown)
     found = await session.open("/console/find")
     assert (found.status, "Ada Lovelace · ops" in found.text) == (200, True)

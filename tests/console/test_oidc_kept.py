@@ -84,7 +84,7 @@ async def test_another_person_does_not_get_it(browser: Browser, ids: Ids) -> Non
     asked = await send_late(await opened(browser), PLACE.format(ids.customer))
     browser.liar.claims = {"groups": ["ops"], "sub": "u-2"}
     shown = await come_back(browser, cookie_in(asked))
-    assert shown.headers["Refresh"] == "0; url=/console/find"
+    assert shown.headers["Refresh"] == "0; url=/console"
     assert "called back" not in shown.html
 
 

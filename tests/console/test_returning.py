@@ -47,7 +47,7 @@ async def test_who_follows_a_link_gets_there_after_signing_in(service: Service, 
 )
 async def test_no_link_leads_elsewhere_from_the_sign_in(service: Service, back: str) -> None:
     done = await Console(service).post("/console/sign-in", person="ada", key=KEY, back=back)
-    assert (done.status, done.headers["Location"]) == (303, "/console/find")
+    assert (done.status, done.headers["Location"]) == (303, "/console")
 
 
 async def test_a_link_on_another_site_leads_who_is_signed_in_to_the_page(console: Console) -> None:
@@ -104,7 +104,7 @@ async def test_a_form_of_a_session_before_is_shown_again_and_not_done(
 @pytest.mark.parametrize("kept", ["%", "a", "_" * 20])
 async def test_what_is_no_form_is_not_kept(service: Service, kept: str) -> None:
     done = await Console(service).post("/console/sign-in", person="ada", key=KEY, kept=kept)
-    assert (done.status, done.headers["Location"]) == (303, "/console/find")
+    assert (done.status, done.headers["Location"]) == (303, "/console")
 
 
 async def test_another_site_sends_nothing_into_the_sign_in(service: Service, ids: Ids) -> None:

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import pytest
 
 from mpanel_billing.access.audit import Actor
-from mpanel_billing.access.key import Limits
+from mpanel_billing.access.key import Limits, Scope
 from mpanel_billing.access.keys import create_key, revoke_key
 from mpanel_billing.console.routes.sign_in import routes as open_routes
 from mpanel_billing.settings import Settings
@@ -85,6 +85,24 @@ async def test_a_wrong_key_is_a_sentence_and_guessing_is_slowed(
     limited = await guesser.sign_in(KEY)
     assert limited.status == 429
     assert "Too many requests" in limited.text
+    assert int(limited.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("scopes", "first"),
+    [
+        (("admin:read", "billing:read", "billing:any-customer"), "/console/find"),
+        (("billing:read", "billing:any-customer"), "/console/debtors"),
+        (("billing:change", "billing:any-customer"), "/console/preferences"),
+    ],
+)
+async def test_a_session_begins_at_the_first_page_that_it_may_see(
+    service: Service, scopes: tuple[Scope, ...], first: str
+) -> None:
+    desk = await signed_in(service, *scopes)
+    assert (await desk.open("/console")).headers["Location"] == first
+    shown = await desk.open(first)
+    assert (shown.status, 'role="search"' in shown.html) == (200, "admin:read" in scopes)
 
 
 def _with(service: Service, client) -> tuple:

@@ -18,6 +18,17 @@ CROSS JOIN LATERAL jsonb_populate_record(i, jsonb_build_object(
 )) AS further
 """
 
+DISPUTES = """
+INSERT INTO stripe_disputes (stripe_dispute_id, livemode, stripe_charge_id, status, reason, amount, currency,
+    fee, fee_currency, movements, is_charge_refundable, evidence_due_at, has_evidence, submissions, stripe_created, stripe_as_of_since,
+    stripe_as_of)
+SELECT 'du_' || n, c.livemode, c.stripe_charge_id, CASE WHEN n > 55 THEN 'won' ELSE 'needs_response' END, 'duplicate',
+    799, 'usd', 1500, 'usd', 1, FALSE, now() + n * interval '1 hour', FALSE, 0, now() - n * interval '1 hour',
+    now(), now()
+FROM (SELECT * FROM stripe_charges ORDER BY stripe_charge_id LIMIT 1) AS c
+CROSS JOIN generate_series(1, 60) AS n
+"""  # noqa: E501
+
 
 async def test_every_invoice_is_reached_page_by_page(console: Console, ids: Ids) -> None:
     assert (
@@ -71,3 +82,16 @@ async def test_all_subscriptions_are_listed_and_of_billing_only_what_the_key_may
     assert (shown.status, "$" in shown.text) == (200, False)
     assert (await desk.open(f"{place}/invoices")).status == 403
     assert (await console.open(f"{place}/invoices?after=nonsense")).status == 422
+
+
+async def test_every_dispute_is_reached_and_a_cut_list_says_so(console: Console, ids: Ids) -> None:
+    await console.service.pool.execute(DISPUTES)
+    shown = await console.open("/console/disputes")
+    assert "There are more than these." in shown.text
+    path, seen = "/console/disputes?all=1", []
+    while path:
+        page = await console.open(path)
+        seen += [page.html.count('class="number">$7.99')]
+        found = re.search(r'href="([^"]+)">Earlier ones', page.html)
+        path = found[1].replace("&amp;", "&") if found else ""
+    assert seen == [50, 10]

@@ -1,7 +1,9 @@
 """Disputes by deadline, and the evidence for the bank."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import get_args
+
+from asyncpg import Record
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
@@ -24,11 +26,15 @@ FIELDS: tuple[EvidenceField, ...] = get_args(EvidenceField)
 
 @pages.page("/console/disputes", scope="billing:read")
 async def show_disputes(visit: Visit, given: Given) -> Page:
-    """Show disputes: those that wait for an answer, the most urgent first, or all."""
+    """Show disputes: those that wait for an answer, the most urgent first; or all, in pages."""
     only_open = given.text("all") == ""
-    mirror = visit.app[keys.MIRROR]
-    rows = await list_latest(mirror, CustomerRef(), MOST, only_open=only_open)
-    return Page("disputes.html", {"disputes": rows, "only_open": only_open})
+    after = None if only_open else given.text("after") or None
+    rows = await list_latest(
+        visit.app[keys.MIRROR], CustomerRef(), MOST + 1, only_open=only_open, after=after
+    )
+    shown, more = _page_of(rows)
+    values = {"disputes": shown, "only_open": only_open, "more": more}
+    return Page("disputes.html", values)
 
 
 @pages.page("/console/customers/{id}/disputes", scope="billing:read")
@@ -36,9 +42,14 @@ async def show_disputes_of(visit: Visit, given: Given) -> Page:
     """Show all disputes of a customer, the latest first, page by page."""
     after = given.text("after") or None
     rows = await list_latest(visit.app[keys.MIRROR], CustomerRef(given.id), MOST + 1, after=after)
-    more = rows[MOST - 1]["stripe_dispute_id"] if len(rows) > MOST else None
-    values = {"customer_id": given.id, "disputes": rows[:MOST], "more": more}
+    shown, more = _page_of(rows)
+    values = {"customer_id": given.id, "disputes": shown, "more": more}
     return Page("customer_disputes.html", values)
+
+
+def _page_of(rows: Sequence[Record]) -> tuple[Sequence[Record], str | None]:
+    """Return the disputes of a page, and the last of them if there are more."""
+    return rows[:MOST], rows[MOST - 1]["stripe_dispute_id"] if len(rows) > MOST else None
 
 
 evidence = pages.action("evidence", "/console/disputes/{id}/evidence", scope="billing:refund")

@@ -11,8 +11,18 @@ from mpanel_billing.access.sessions import (
     open_session,
     set_preferences,
 )
-from mpanel_billing.console.pages import RENDER, Done, Given, Page, Pages, read_form, redirect
-from mpanel_billing.console.returning import HOME, go_back, read_place, sign_in_values
+from mpanel_billing.console.pages import (
+    RENDER,
+    Done,
+    Given,
+    Page,
+    Pages,
+    read_form,
+    redirect,
+    with_retry_after,
+)
+from mpanel_billing.console.places import PLACES
+from mpanel_billing.console.returning import go_back, read_place, sign_in_values
 from mpanel_billing.console.visit import (
     Visit,
     forget_cookie,
@@ -40,9 +50,11 @@ routes = web.RouteTableDef()
 
 @routes.get("/console")
 @routes.get("/console/")
-async def go_home(_: web.Request) -> web.Response:
-    """Go to the first page."""
-    return redirect(Done(HOME))
+async def go_home(request: web.Request) -> web.Response:
+    """Go to the first page that the session may see."""
+    visit = await require_visit(request, None)
+    first = (place.address for place in PLACES if visit.may(place.scope))
+    return redirect(Done(next(first, "/console/preferences")))
 
 
 @routes.get("/console/sign-in")
@@ -66,7 +78,8 @@ async def sign_in(request: web.Request) -> web.Response:
     except BillingError as error:
         way = {name: given.text(name) for name in ("back", "kept")}
         values = sign_in_values(request, given.text("person"), **way) | {"error": error}
-        return request.app[RENDER](request, Page("sign_in.html", values, error.status))
+        response = request.app[RENDER](request, Page("sign_in.html", values, error.status))
+        return with_retry_after(response, error.retry_after)
     return go_back(request, given, token)
 
 
