@@ -33,7 +33,8 @@ _LONGEST = (
     "tests/convergence/",
     "tests/subscriptions/test_price_migration.py",
     "tests/subscriptions/test_change_plan.py",
-    "tests/worker/test_worker.py",
+    "tests/worker/",
+    "tests/usage/",
     "tests/provisioning/test_model.py",
     "tests/provisioning/test_killed_workers.py",
     "tests/worlds/",
@@ -43,6 +44,8 @@ _LONGEST = (
     "tests/reconciliation/test_running.py",
     "tests/database/test_migrations.py",
     "tests/telemetry/",
+    "tests/console/test_strange_forms.py",
+    "tests/webhooks/test_unreadable.py",
     "tests/subscriptions/",
 )
 

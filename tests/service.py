@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
@@ -110,18 +111,22 @@ def dunning() -> Dunning:
 
 @pytest.fixture
 async def sandbox(
-    request: pytest.FixtureRequest, tmp_path: Path, choices: Choices, dunning: Dunning
+    request: pytest.FixtureRequest, run_dir: Path, choices: Choices, dunning: Dunning
 ) -> AsyncIterator[Sandbox]:
-    """Stripe, selling what the database sells."""
+    """Stripe, selling what the database sells; its state is kept where the database is: in memory.
+
+    On a disk, each file that is made and removed is waited for.
+    """
     stocked = stocked_of(request)
-    state = None
-    if stocked and stocked.sandbox_state:
-        state = shutil.copy(stocked.sandbox_state, tmp_path / "sandbox.sqlite")
-    config = SandboxConfig(
-        retry_delays=FAST_RETRIES, state_file=state, choices=choices, dunning=dunning
-    )
-    async with running_sandbox(config) as running:
-        yield running
+    with TemporaryDirectory(dir=run_dir) as folder:
+        state = None
+        if stocked and stocked.sandbox_state:
+            state = Path(shutil.copy(stocked.sandbox_state, folder))
+        config = SandboxConfig(
+            retry_delays=FAST_RETRIES, state_file=state, choices=choices, dunning=dunning
+        )
+        async with running_sandbox(config) as running:
+            yield running
 
 
 @pytest.fixture
