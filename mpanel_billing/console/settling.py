@@ -28,6 +28,8 @@ _WAYS: Mapping[str, Sequence[Way]] = {
     "provisioning_failed": (_RETRY, Way("skip", "subscription_id", "service")),
     **dict.fromkeys(("nothing_owed", "finalization_failed", "draft_left"), (_COLLECT,)),
     "paid_after_end": (Way("revive", "subscription_id"), Way("keep_payment", "subscription_id")),
+    "row_deleted": (Way("restore_deleted"), Way("cancel_deleted", is_dangerous=True)),
+    "item_unplaced": (Way("ignore_price"),),
     "request_unfinished": (Way("settle_audit"),),
     "move_failed": (_RETRY, _STAY),
     "move_waits": (Way("moved", "subscription_id", "service"), _STAY),

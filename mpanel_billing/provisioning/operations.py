@@ -136,6 +136,18 @@ async def lift(pool: Pool, subscription_id: UUID, *, operator: str, by: Actor | 
     return reason
 
 
+async def get_outside_price(pool: Pool, id_: str) -> asyncpg.Record:
+    """Return how many have a price, by its id or an item's, and why it is ignored, if it is."""
+    async with acquired(pool) as conn:
+        return await repository.get_outside_price(conn, id_)
+
+
+async def list_ignored_prices(pool: Pool, most: int) -> Sequence[asyncpg.Record]:
+    """Return the prices that give nothing, the latest first, each with its reason."""
+    async with acquired(pool) as conn:
+        return await repository.list_ignored_prices(conn, most)
+
+
 async def ignore_price(
     pool: Pool, stripe_price_id: str, *, reason: str, operator: str, by: Actor | None = None
 ) -> int:
@@ -212,6 +224,12 @@ async def adopt(
         await trigger(conn, subscription_id)
         details = {"tenant": str(tenant_id), "predecessor": str(predecessor_id)}
         await audit.record(conn, by, "subscription.adopt", _target(subscription_id), details)
+
+
+async def list_adoptable(pool: Pool, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the tenants of the same customer that a subscription can take over now."""
+    async with acquired(pool) as conn:
+        return await takeovers.list_adoptable(conn, subscription_id)
 
 
 def _refuse_takeover(found: takeovers.Candidate) -> None:

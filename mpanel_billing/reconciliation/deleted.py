@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +26,7 @@ from mpanel_billing.provisioning.drivers.registry import ConcurrencyLimit, Drive
 from mpanel_billing.reconciliation import repository
 from mpanel_billing.reconciliation.compare import ReconcileContext
 from mpanel_billing.reconciliation.objects import compare_money
+from mpanel_billing.stripe_gateway.billed import get_payment_state, list_billed
 from mpanel_billing.stripe_gateway.subscriptions import cancel_subscription
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.refunds import RequestedRefund, refund_invoice
@@ -53,6 +54,13 @@ class Settled:
     refunded: int | None = None
 
 
+class Refundable(NamedTuple):
+    """What of a payment has not gone back, in minor units of `currency`."""
+
+    amount: int
+    currency: str
+
+
 async def list_deleted(
     pool: Pool, after: UUID | None = None, most: int = PAGE
 ) -> Sequence[asyncpg.Record]:
@@ -67,6 +75,29 @@ async def list_deleted(
 async def list_all_deleted(pool: Pool) -> Sequence[asyncpg.Record]:
     """Return all that wait for a decision, read page by page."""
     return await read_pages(partial(list_deleted, pool))
+
+
+async def get_waiting(pool: Pool, name: str) -> asyncpg.Record:
+    """Return what is left of a deleted subscription, given our id or Stripe's; NotFoundError."""
+    async with acquired(pool) as conn:
+        row = await repository.describe_deleted(conn, name)
+    if row is None:
+        raise NotFoundError(f"No deleted subscription {name} found.")
+    return row
+
+
+async def find_refundable(mirror: Mirror, stripe_subscription_id: str) -> Refundable | None:
+    """Ask Stripe what a cancellation with a refund would give back; StripeError.
+
+    Our rows of the invoices went with that of the subscription.
+    """
+    billed = await list_billed(mirror.stripe, stripe_subscription_id)
+    paid = next((one for one in billed if one.status == "paid" and one.amount_paid), None)
+    if paid is None:
+        return None
+    states = [await get_payment_state(mirror.stripe, one) for one in paid.payment_intents]
+    left = paid.amount_paid - sum(state.refunded for state in states)
+    return Refundable(left, paid.currency) if left > 0 else None
 
 
 async def restore(mirror: Mirror, name: str, by: Actor) -> Settled:

@@ -252,6 +252,11 @@ async def find_deleted(conn: Connection, name: str) -> asyncpg.Record | None:
     return await _adoptions.find_deleted.fetch_one(conn, name=name)
 
 
+async def describe_deleted(conn: Connection, name: str) -> asyncpg.Record | None:
+    """Return what is left of a deleted subscription, given our id or Stripe's."""
+    return await _adoptions.describe_deleted.fetch_one(conn, name=name)
+
+
 async def claim_deleted(
     conn: Connection, subscription_id: UUID, settled_how: str, lease_seconds: float
 ) -> datetime | None:

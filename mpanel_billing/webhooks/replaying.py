@@ -153,6 +153,22 @@ async def count_failed(
         return await repository.count_unfinished_events(conn, selection, after)
 
 
+async def list_ignored_types(
+    pool: Pool, selection: Selection = _EVERYTHING, most: int = _PAGE
+) -> Sequence[asyncpg.Record]:
+    """Return what `replay_ignored_events` would go through, by type, as `list_failed_types`."""
+    async with acquired(pool) as conn:
+        return await repository.list_ignored_types(conn, selection, most)
+
+
+async def count_ignored(
+    pool: Pool, selection: Selection = _EVERYTHING, after: Position = BEGINNING
+) -> int:
+    """Return how many events `replay_ignored_events` would go through, or are left after one."""
+    async with acquired(pool) as conn:
+        return await repository.count_ignored_events(conn, selection, after)
+
+
 def _word(outcome: Outcome | None) -> str:
     """Return what became of an event; `busy`: another process was applying it."""
     return outcome.status if outcome else BUSY

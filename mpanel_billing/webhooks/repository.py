@@ -145,6 +145,22 @@ async def list_unfinished_types(
     return await _queries.list_unfinished_types.fetch(conn, **asdict(selection), most=most)
 
 
+async def count_ignored_events(conn: Connection, selection: Selection, after: Position) -> int:
+    """Return how many ignored events that have a payload were received after one."""
+    received_at, event_id = after
+    count: int = await _queries.count_ignored_events.fetch_value(
+        conn, **asdict(selection), after_received_at=received_at, after_id=event_id
+    )
+    return count
+
+
+async def list_ignored_types(
+    conn: Connection, selection: Selection, most: int
+) -> Sequence[asyncpg.Record]:
+    """Return how many ignored events that have a payload there are of each type, and why."""
+    return await _queries.list_ignored_types.fetch(conn, **asdict(selection), most=most)
+
+
 async def list_ignored_events(
     conn: Connection, selection: Selection, after: Position, most: int
 ) -> list[Position]:

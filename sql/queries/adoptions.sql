@@ -175,6 +175,26 @@ WHERE d.subscription_id::text = lower(:name)
 ORDER BY d.settled_at IS NOT NULL
 LIMIT 1;
 
+-- name: describe_deleted(name)^
+-- As find_deleted, with what a person has to know to decide.
+SELECT
+    d.subscription_id,
+    d.stripe_subscription_id,
+    d.stripe_status,
+    d.subscription -> 'metadata' ->> 'domainValue' AS domain,
+    d.deleted_at,
+    d.settled_how,
+    coalesce((
+        SELECT jsonb_agg(a.value ->> 'product_type' ORDER BY a.value ->> 'product_type')
+        FROM jsonb_array_elements(d.services) AS a (value)
+        WHERE a.value ->> 'actual' IN ('active', 'suspended')
+    ), '[]') AS accounts
+FROM billing_deleted_subscriptions AS d
+WHERE d.subscription_id::text = lower(:name)
+   OR d.stripe_subscription_id = :name
+ORDER BY d.settled_at IS NOT NULL
+LIMIT 1;
+
 -- name: claim_deleted(subscription_id, settled_how, lease_seconds)$
 -- Null: another decision is being carried out, or was. Returns what release_deleted needs.
 UPDATE billing_deleted_subscriptions AS d

@@ -300,6 +300,33 @@ GROUP BY e.type
 ORDER BY events DESC, e.type
 LIMIT :most;
 
+-- name: count_ignored_events(type, since_days, after_received_at, after_id)$
+-- How many list_ignored_events goes through after one.
+SELECT count(*)
+FROM stripe_events AS e
+WHERE e.status = 'ignored'
+  AND e.payload IS NOT NULL
+  AND (:type::text IS NULL OR e.type = :type::text)
+  AND e.received_at >= now() - make_interval(days => coalesce(:since_days::integer, 36500))
+  AND (e.received_at, e.id) > (:after_received_at::timestamptz, :after_id::text);
+
+-- name: list_ignored_types(type, since_days, most)
+-- What list_ignored_events goes through, by type, with why the latest was ignored; most of them first.
+SELECT
+    e.type,
+    count(*) AS events,
+    min(e.received_at) AS oldest,
+    max(e.received_at) AS latest,
+    (array_agg(e.reason ORDER BY e.received_at DESC) FILTER (WHERE e.reason IS NOT NULL))[1] AS error
+FROM stripe_events AS e
+WHERE e.status = 'ignored'
+  AND e.payload IS NOT NULL
+  AND (:type::text IS NULL OR e.type = :type::text)
+  AND e.received_at >= now() - make_interval(days => coalesce(:since_days::integer, 36500))
+GROUP BY e.type
+ORDER BY events DESC, e.type
+LIMIT :most;
+
 -- name: list_ignored_events(type, since_days, after_received_at, after_id, most)
 SELECT
     e.received_at,

@@ -229,6 +229,58 @@ JOIN subscriptions AS s
 WHERE s.id = :subscription_id::uuid
 ORDER BY whole_customer;
 
+-- name: get_outside_price(id)^
+-- By its id, or by that of an item at it: who has it, whether the catalogue has it, why it is ignored.
+WITH named AS (
+    SELECT coalesce((
+        SELECT i.stripe_price_id
+        FROM subscription_items AS i
+        WHERE i.stripe_subscription_item_id = :id::text
+    ), :id::text) AS stripe_price_id
+)
+SELECT
+    named.stripe_price_id,
+    has.stripe_product_id,
+    has.subscriptions,
+    ignored.reason,
+    ignored.set_by,
+    ignored.set_at,
+    EXISTS (
+        SELECT 1
+        FROM prices AS sold
+        WHERE sold.stripe_price_id = named.stripe_price_id
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM products AS p
+        WHERE p.stripe_product_id = has.stripe_product_id
+          AND p.code IS NOT NULL
+    ) AS is_in_catalogue
+FROM named
+CROSS JOIN LATERAL (
+    SELECT
+        count(DISTINCT i.subscription_id) AS subscriptions,
+        min(i.stripe_product_id) AS stripe_product_id
+    FROM subscription_items AS i
+    JOIN subscriptions AS s
+        ON s.id = i.subscription_id
+        AND s.stripe_status NOT IN ('canceled', 'incomplete_expired')
+    WHERE i.price_id IS NULL
+      AND i.stripe_price_id = named.stripe_price_id
+) AS has
+LEFT JOIN billing_ignored_prices AS ignored
+    ON ignored.stripe_price_id = named.stripe_price_id;
+
+-- name: list_ignored_prices(most)
+SELECT
+    ignored.stripe_price_id,
+    ignored.reason,
+    ignored.set_by,
+    ignored.set_at
+FROM billing_ignored_prices AS ignored
+ORDER BY ignored.set_at DESC, ignored.stripe_price_id
+LIMIT :most;
+
 -- name: ignore_price(stripe_price_id, reason, set_by)$
 -- Null: the catalogue has the price or its product, so that items give what the product gives. A
 -- repeat keeps the first reason.

@@ -66,6 +66,46 @@ LEFT JOIN orders AS o
     ON o.subscription_id = s.id
 WHERE s.id = :subscription_id::uuid;
 
+-- name: list_adoptable(subscription_id)
+-- The tenants of ended subscriptions of the same customer that find_ended_tenant lets it take over, and that
+-- nobody has taken over before; the latest first.
+SELECT
+    t.id AS tenant_id,
+    t.domain,
+    ended.id AS predecessor_id,
+    ended.ended_at,
+    accounts.product_types
+FROM subscriptions AS s
+JOIN subscriptions AS ended
+    ON ended.customer_id = s.customer_id
+    AND ended.id <> s.id
+    AND ended.livemode = s.livemode
+    AND ended.stripe_status IN ('canceled', 'incomplete_expired')
+JOIN tenants AS t
+    ON t.billing_subscription_id = ended.id
+CROSS JOIN LATERAL (
+    SELECT array_agg(service.product_type ORDER BY service.product_type) AS product_types
+    FROM tenant_services AS service
+    WHERE service.subscription_id = ended.id
+      AND service.actual IN ('active', 'suspended')
+) AS accounts
+WHERE s.id = :subscription_id::uuid
+  AND s.stripe_status IN ('trialing', 'active', 'past_due', 'unpaid', 'paused')
+  AND accounts.product_types IS NOT NULL
+  AND NOT EXISTS (
+      SELECT 1
+      FROM provisioning_holds AS hold
+      WHERE hold.subscription_id = ended.id
+        AND hold.lifted_at IS NULL
+  )
+  AND NOT EXISTS (
+      SELECT 1
+      FROM billing_takeovers AS before
+      WHERE before.predecessor_id = ended.id
+         OR before.subscription_id = s.id
+  )
+ORDER BY ended.ended_at DESC, t.id;
+
 -- name: plan_takeover(subscription_id, predecessor_id, reason)$
 -- Null: another subscription has taken it over, or this one takes over another. A revival is billed
 -- from the end of the time that was paid late: of the payments that are known now. What is alive at

@@ -67,6 +67,7 @@ OF_BOTH_MODES = {
     "joining.list_joinable": "asks Stripe nothing",
     "messages.address_messages": "asks Stripe nothing; each goes to the receivers of its mode",
     "movements.fold_movements": "asks Stripe nothing",
+    "operations.list_ignored_prices": "only shows them",
     "pauses.turn_pauses": "asks Stripe nothing",
     "proofs.claim_due": "asks nameservers, which have none of Stripe's modes",
     "provisioning.list_due_work": "services have no mode; charges and trials look at the work's",

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
-from mpanel_billing.errors import BillingError, ConflictError
+from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError, NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.provisioning import late_payments, operations
 from mpanel_billing.subscriptions.drafts import collect_draft, find_draft
@@ -115,6 +115,39 @@ async def do_keep(visit: Visit, given: Given) -> Done:
         by=visit.actor,
     )
     return Done(f"/console/subscriptions/{given.id}", "payment_kept")
+
+
+adopting = pages.action("adopt", f"{_ONE}/adopt", scope="admin:operate")
+
+
+@adopting.show
+async def show_adopt(visit: Visit, given: Given) -> Page:
+    """Show which tenants of the same customer it can have, and what becomes of its own."""
+    mirror = visit.app[keys.MIRROR]
+    values = {
+        "subscription": await get_subscription(mirror, given.id, CustomerRef()),
+        "services": await operations.list_services(mirror.pool, given.id),
+        "tenants": await operations.list_adoptable(mirror.pool, given.id),
+        "tenant": given.text("tenant"),
+        "retention_days": visit.app[keys.SETTINGS].retention_days,
+    }
+    if not values["tenants"]:
+        raise ConflictError(say("refusal.not_adoptable"))
+    return Page("adopt.html", values)
+
+
+@adopting.do
+async def do_adopt(visit: Visit, given: Given) -> Done:
+    """Give the subscription the chosen tenant; the same form once."""
+    try:
+        tenant = UUID(given.text("tenant"))
+    except ValueError:
+        raise InvalidRequestError(say("refusal.no_tenant")) from None
+    try:
+        await operations.adopt(visit.app[keys.POOL], given.id, tenant, visit.actor)
+    except (ConflictError, NotFoundError) as error:
+        raise ConflictError(say("refusal.not_adoptable")) from error
+    return Done(f"/console/subscriptions/{given.id}", "adopted")
 
 
 def _request(visit: Visit, given: Given) -> ChangeRequest:

@@ -19,6 +19,7 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.http import keys
+from mpanel_billing.provisioning.operations import list_ignored_prices
 from mpanel_billing.resources import DEFAULT_CATALOGUE
 from mpanel_billing.search.price_use import (
     MOST_COUNTED,
@@ -54,6 +55,7 @@ async def show_catalogue(visit: Visit, given: Given) -> Page:
         "is_cut": len(prices) == MOST,
         "most_counted": MOST_COUNTED,
         "coupons": on_sale.coupons[:MOST],
+        "ignored": await list_ignored_prices(mirror.pool, MOST),
         "file": path.name,
     }
     return Page("catalogue.html", values | await _compare(visit, path))

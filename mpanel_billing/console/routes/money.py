@@ -1,4 +1,4 @@
-"""Money beside refunds: credit notes, charges with the next invoice, and balances at Stripe."""
+"""Money beside refunds: credit notes, and balances at Stripe."""
 
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -30,12 +30,8 @@ from mpanel_billing.subscriptions.credit_notes import (
     preview_note,
 )
 from mpanel_billing.subscriptions.invoice_records import Invoice
-from mpanel_billing.subscriptions.lifecycle import ChangeRequest
-from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, get_subscription
-from mpanel_billing.subscriptions.manual_invoices import NewLine
-from mpanel_billing.subscriptions.one_off_charges import add_charge, preview_charge
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice
 from mpanel_billing.subscriptions.payers import PayerOf
-from mpanel_billing.subscriptions.records import Subscription
 
 pages = Pages()
 
@@ -95,54 +91,6 @@ def _note(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> Requ
         memo=given.line("memo", LONGEST_REASON) or None,
         key=key,
     )
-
-
-charge = pages.action("charge", "/console/subscriptions/{id}/charge", scope="billing:change")
-
-
-@charge.show
-async def show_charge(visit: Visit, given: Given) -> Page:
-    """Show the next invoice as it would be with the charge."""
-    mirror = visit.app[keys.MIRROR]
-    held = await get_subscription(mirror, given.id, CustomerRef())
-    asked = {name: given.text(name) for name in ("description", "amount", "reason")}
-    values: dict[str, Any] = {
-        "subscription": held,
-        **asked,
-        "preview": None,
-        "key": str(uuid4()),
-    }
-    if not asked["description"] and not asked["amount"]:
-        return Page("charge.html", values)
-    try:
-        request, line = _change(visit, given, held), _new_line(given, held)
-        preview = await preview_charge(mirror, request, line)
-    except BillingError as error:
-        return Page("charge.html", {**values, "error": error}, error.status)
-    return Page("charge.html", {**values, "preview": preview})
-
-
-@charge.do
-async def do_charge(visit: Visit, given: Given) -> Done:
-    """Put the charge on the next invoice; the same form once."""
-    mirror = visit.app[keys.MIRROR]
-    held = await get_subscription(mirror, given.id, CustomerRef())
-    reason = given.line("reason", LONGEST_REASON) or None
-    await add_charge(mirror, _change(visit, given, held), _new_line(given, held), reason=reason)
-    return Done(f"/console/subscriptions/{given.id}", "charged")
-
-
-def _change(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
-    key = given.text("key") or None
-    return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
-
-
-def _new_line(given: Given, held: Subscription) -> NewLine:
-    description = given.line("description", LONGEST_REASON)
-    amount = read_amount(given.text("amount"), held.currency)
-    if not description or not amount:
-        raise InvalidRequestError(say("refusal.no_charge"))
-    return NewLine(description, amount)
 
 
 balance = pages.action("balance", "/console/customers/{id}/balance", scope="billing:refund")

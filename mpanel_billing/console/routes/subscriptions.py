@@ -18,6 +18,7 @@ from mpanel_billing.search.customer import read_trouble
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, Feedback, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.retention_offers import RetentionOffer, find_offer
 from mpanel_billing.subscriptions.trials import change_trial, preview_trial
 from mpanel_billing.usage.current import read_current
 
@@ -33,7 +34,7 @@ _WORKER_DOES = frozenset(
     {
         *("retried", "suspended", "lifted", "plan_changed", "usage_lifted"),
         *("moving", "moved", "stays", "agreed", "agreement_ended", "paused", "skipped"),
-        *("revived", "payment_kept", "draft_collected"),
+        *("revived", "payment_kept", "draft_collected", "adopted"),
     }
 )
 _MOST_LOOKS = 10
@@ -50,6 +51,8 @@ async def show_subscription(visit: Visit, given: Given) -> Page:
     if visit.may("billing:read"):
         values["usage"] = await read_current(pool, given.id)
     values |= await _servers(visit, given, values["services"])
+    may_adopt = visit.may("admin:operate") and not values["subscription"].is_over
+    values["adoptable"] = await operations.list_adoptable(pool, given.id) if may_adopt else ()
     values["has_accounts"] = any(
         one["actual"] in {"active", "suspended"} for one in values["services"]
     )
@@ -166,7 +169,15 @@ async def show_cancel(visit: Visit, given: Given) -> Page:
     values = await _facts(visit, given)
     _require_running(values["subscription"])
     asked = {name: given.text(name) for name in ("ends", "feedback", "reason")}
+    values["offer"] = await _offer(visit, given, values["subscription"])
     return Page("cancel.html", {**values, **asked, "feedbacks": FEEDBACK, "key": str(uuid4())})
+
+
+async def _offer(visit: Visit, given: Given, held: Subscription) -> RetentionOffer | None:
+    """Return what they are offered to stay; nothing is before the first payment."""
+    if held.stripe_id is None:
+        return None
+    return await find_offer(visit.app[keys.MIRROR], _request(visit, given, held))
 
 
 @cancellation.do

@@ -110,6 +110,18 @@ async def list_leniency(conn: Connection, subscription_id: UUID) -> Sequence[asy
     return await _queries.list_leniency.fetch(conn, subscription_id=subscription_id)
 
 
+async def get_outside_price(conn: Connection, id_: str) -> asyncpg.Record:
+    """Return what is known of a price, by its id at Stripe or that of an item."""
+    row = await _queries.get_outside_price.fetch_one(conn, id=id_)
+    assert row is not None  # noqa: S101 - there is one for any id
+    return row
+
+
+async def list_ignored_prices(conn: Connection, most: int) -> Sequence[asyncpg.Record]:
+    """Return the ignored prices with their reasons, the latest first."""
+    return await _queries.list_ignored_prices.fetch(conn, most=most)
+
+
 async def ignore_price(conn: Connection, stripe_price_id: str, reason: str, set_by: str) -> bool:
     """Declare that a price gives nothing; False if the catalogue has it or its product."""
     ignored = await _queries.ignore_price.fetch_value(

@@ -1,9 +1,11 @@
 """Subscriptions that take over the tenant and accounts of one that has ended."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
+
+import asyncpg
 
 from mpanel_billing.database.queries import Connection, load_queries
 
@@ -27,6 +29,11 @@ async def find_ended_tenant(
         conn, subscription_id=subscription_id, domain=domain, tenant_id=tenant_id
     )
     return None if row is None else dict(row)
+
+
+async def list_adoptable(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
+    """Return the tenants that a subscription can take over: id, domain, accounts, end."""
+    return await _queries.list_adoptable.fetch(conn, subscription_id=subscription_id)
 
 
 async def plan_takeover(

@@ -1,0 +1,51 @@
+"""What a customer who wants to cancel is offered to stay."""
+
+from uuid import uuid4
+
+from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.visit import Visit
+from mpanel_billing.console.words import say
+from mpanel_billing.errors import ConflictError
+from mpanel_billing.http import keys
+from mpanel_billing.http.schemas.base import LONGEST_REASON
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
+from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.subscriptions.records import Subscription
+from mpanel_billing.subscriptions.retention_offers import find_offer, take_offer
+
+pages = Pages()
+
+taking = pages.action(
+    "take_offer", "/console/subscriptions/{id}/take-offer", scope="billing:change"
+)
+
+
+@taking.show
+async def show_take(visit: Visit, given: Given) -> Page:
+    """Show what is offered, and the next charge with it."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    offer = await find_offer(mirror, _request(visit, given, held))
+    if offer is None:
+        raise ConflictError(say("refusal.no_offer"), code="no_offer")
+    values = {"subscription": held, "offer": offer, "reason": given.text("reason")}
+    return Page("take_offer.html", values | {"key": str(uuid4())})
+
+
+@taking.do
+async def do_take(visit: Visit, given: Given) -> Done:
+    """Give it to them as it was shown; the same form once."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    request = _request(visit, given, held)
+    offer = await find_offer(mirror, request)
+    shown = (given.text("coupon"), given.text("amount"))
+    if offer is not None and shown != (offer.coupon.code, str(offer.amount)):
+        raise ConflictError(say("refusal.offer_changed"))
+    await take_offer(mirror, request, reason=given.line("reason", LONGEST_REASON) or None)
+    return Done(f"/console/subscriptions/{held.id}", "offer_taken")
+
+
+def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
+    key = given.text("key") or None
+    return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
