@@ -11722,7 +11722,7 @@ CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btr
 
 CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
 
-CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, translate(replace(lower(((((((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(split_part(email, '@'::text, 2), ''::text)) || ' '::text) || translate(COALESCE(regexp_replace(email, '[.][^.@]*$'::text, ''::text), ''::text), '@.+_-'::text, '     '::text))), 'ß'::text, 'ss'::text), 'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž'::text, 'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'::text)));
+CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, translate(replace(lower(((((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(split_part(email, '@'::text, 2), ''::text)) || ' '::text) || translate(COALESCE(regexp_replace(email, '[.][^.@]*$'::text, ''::text), ''::text), '@.+_-'::text, '     '::text))), 'ß'::text, 'ss'::text), 'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž'::text, 'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'::text)));
 
 CREATE INDEX billing_deleted_subscriptions_customer_idx ON billing_deleted_subscriptions USING btree (((subscription ->> 'customer_id'::text)));
 

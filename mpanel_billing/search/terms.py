@@ -148,12 +148,16 @@ def _starts(text: str) -> Iterator[Start]:
 
 
 def _tsquery(word: str) -> str:
-    folded = fold(word).lstrip("@")
-    parts = [part for part in _WITHIN.split(folded) if part]
-    if parts == [folded]:
-        return _beginning(folded)
+    return " & ".join(_either(part) for part in fold(word).split("@") if _WITHIN.sub("", part))
+
+
+def _either(word: str) -> str:
+    """Ask for a word as a whole, as the index has domains, or for what is between its dots."""
+    parts = [part for part in _WITHIN.split(word) if part]
+    if parts == [word]:
+        return _beginning(word)
     within = " & ".join(map(_beginning, parts))
-    return f"({_beginning(folded)} | ({within}))"
+    return f"({_beginning(word)} | ({within}))"
 
 
 def _beginning(word: str) -> str:

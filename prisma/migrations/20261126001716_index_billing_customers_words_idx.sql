@@ -9,7 +9,7 @@ ON customers USING gin (
         translate(
             replace(
                 lower(
-                    coalesce(name, '') || ' ' || coalesce(company_name, '') || ' ' || coalesce(email, '')
+                    coalesce(name, '') || ' ' || coalesce(company_name, '')
                     || ' ' || coalesce(split_part(email, '@', 2), '')
                     || ' ' || translate(coalesce(regexp_replace(email, '[.][^.@]*$', ''), ''), '@.+_-', '     ')
                 ),

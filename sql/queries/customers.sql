@@ -35,7 +35,7 @@
 -- CREATE INDEX billing_customers_joined_into_idx ON customers USING btree (joined_id) WHERE (joined_id IS NOT NULL);
 -- CREATE UNIQUE INDEX billing_customers_stripe_customer_key ON customers USING btree (stripe_customer_id);
 -- CREATE INDEX billing_customers_user_idx ON customers USING btree (user_id);
--- CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, translate(replace(lower(((((((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(split_part(email, '@'::text, 2), ''::text)) || ' '::text) || translate(COALESCE(regexp_replace(email, '[.][^.@]*$'::text, ''::text), ''::text), '@.+_-'::text, ' '::text))), 'ß'::text, 'ss'::text), 'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž'::text, 'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'::text)));
+-- CREATE INDEX billing_customers_words_idx ON customers USING gin (to_tsvector('simple'::regconfig, translate(replace(lower(((((((COALESCE(name, ''::text) || ' '::text) || (COALESCE(company_name, ''::character varying))::text) || ' '::text) || COALESCE(split_part(email, '@'::text, 2), ''::text)) || ' '::text) || translate(COALESCE(regexp_replace(email, '[.][^.@]*$'::text, ''::text), ''::text), '@.+_-'::text, ' '::text))), 'ß'::text, 'ss'::text), 'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž'::text, 'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'::text)));
 --
 -- CREATE TABLE users (
 --     id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -233,7 +233,7 @@ FROM (
         translate(
             replace(
                 lower(
-                    coalesce(named.name, '') || ' ' || coalesce(named.company_name, '') || ' ' || coalesce(named.email, '')
+                    coalesce(named.name, '') || ' ' || coalesce(named.company_name, '')
                     || ' ' || coalesce(split_part(named.email, '@', 2), '')
                     || ' ' || translate(coalesce(regexp_replace(named.email, '[.][^.@]*$', ''), ''), '@.+_-', '     ')
                 ),

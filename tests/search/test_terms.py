@@ -86,6 +86,7 @@ def test_any_other_text_is_read(text: str) -> None:
         (("jane", "Doe"), "'jane':* & 'doe':*"),
         (("Müller",), "'muller':*"),
         (("@example.com",), "('example.com':* | ('example':* & 'com':*))"),
+        (("ada@example.c",), "'ada':* & ('example.c':* | ('example':* & 'c':*))"),
         (("anna.berg",), "('anna.berg':* | ('anna':* & 'berg':*))"),
     ],
 )
