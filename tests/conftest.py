@@ -27,7 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _LONGEST = (
-    "tests/openapi/test_schemathesis.py",
     "tests/faults/",
     "tests/dev/",
     "tests/convergence/",

@@ -1,10 +1,9 @@
 """schemathesis calls every route with what the document allows and what it forbids.
 
-schemathesis.toml names the checks that do not apply to a route, and why. `make test` calls every
-operation with its examples, and what has none with what the coverage of its description asks for.
-SCHEMATHESIS_COVERAGE asks for all coverage: `make test-openapi`, which .ci/run calls, and
-`make soak`. That sets SCHEMATHESIS_EXAMPLES too: so many random requests and sequences of them, and
-the requests of keys that only read, of which tests/access/ has what each gets and changes.
+schemathesis.toml names the checks that do not apply to a route, and why. `make test-openapi`, which
+.ci/run calls, sends the examples and what the coverage of the description asks for. `make soak`
+sets SCHEMATHESIS_EXAMPLES: so many random requests and sequences of them, and the requests of keys
+that only read, of which tests/access/ has what each gets and changes.
 """
 
 import asyncio
@@ -28,11 +27,7 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES")
 WHOLE = ("--max-examples", EXAMPLES) if EXAMPLES else ("--phases", "examples,coverage")
-UNCOVERED = "phases.coverage.enabled = false"
-AFTER_EXAMPLES = {"/api/admin/subscriptions/{id}/lift"}
-"""What succeeds once another example has done something, and is called before that."""
 BRIEFLY = ("--phases", "examples,coverage")
-COVERS_ALL = "SCHEMATHESIS_COVERAGE" in os.environ
 SEED = "1"
 """The same requests in each run, so that a failure is reproducible."""
 
@@ -68,7 +63,7 @@ async def run_schemathesis(
     document.write_text(json.dumps(inhabited.document()))
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
-        *("--config-file", configuration(inhabited, directory), "--no-color", "run", document),
+        *("--config-file", CONFIGURATION, "--no-color", "run", document),
         *("--url", str(inhabited.service.client.make_url("/")).rstrip("/"), "--seed", SEED),
         *(await key_header(inhabited, scope) if scope else ()),
         *options,
@@ -79,17 +74,6 @@ async def run_schemathesis(
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, "\n" + output.decode()
-
-
-def configuration(inhabited: Inhabited, directory: Path) -> Path:
-    """Return the file; it may leave out the coverage of paths that are called by examples."""
-    if COVERS_ALL:
-        return CONFIGURATION
-    called = sorted(inhabited.examples.keys() - AFTER_EXAMPLES)
-    left_out = f"[[operations]]\ninclude-path = {json.dumps(called)}\n{UNCOVERED}\n"
-    file = directory / CONFIGURATION.name
-    file.write_text(f"{CONFIGURATION.read_text()}\n{left_out}")
-    return file
 
 
 async def key_header(inhabited: Inhabited, scope: Scope) -> tuple[str, str]:
