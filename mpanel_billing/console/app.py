@@ -11,6 +11,7 @@ from mpanel_billing.console.pages import RENDER, Pages, with_retry_after
 from mpanel_billing.console.render import error_page, prepare
 from mpanel_billing.console.returning import ask_to_sign_in
 from mpanel_billing.console.routes import (
+    access_data,
     after_end,
     agreements,
     audit,
@@ -35,9 +36,11 @@ from mpanel_billing.console.routes import (
     new_invoices,
     offers,
     outside_prices,
+    owned_domains,
     pauses,
     plans,
     reconcile,
+    replaced_domains,
     replays,
     servers,
     set_up,
@@ -67,6 +70,7 @@ MODULES: tuple[Pages, ...] = (
     pauses.pages,
     agreements.pages,
     after_end.pages,
+    access_data.pages,
     disputes.pages,
     figures.pages,
     figures_by_part.pages,
@@ -82,6 +86,8 @@ MODULES: tuple[Pages, ...] = (
     unsticking.pages,
     replays.pages,
     domains.pages,
+    owned_domains.pages,
+    replaced_domains.pages,
     servers.pages,
     moves.pages,
     reconcile.pages,

@@ -37,16 +37,16 @@ _WAYS: Mapping[str, Sequence[Way]] = {
     "event_failed": (Way("replay"),),
     "not_delivered": (Way("resend"),),
     "domain_unproven": (
-        Way("verify_domain"),
-        Way("accept_domain"),
-        Way("reject_domain", is_dangerous=True),
+        Way("verify_domain", "domain_id"),
+        Way("accept_domain", "domain_id"),
+        Way("reject_domain", "domain_id", is_dangerous=True),
     ),
+    **dict.fromkeys(("domain_stuck", "domain_not_refunded"), (Way("retry_domain", "domain_id"),)),
     **dict.fromkeys(("dispute_unanswered", "dispute_due"), (Way("evidence"),)),
 }
 """What a kind of trouble begins with; the others have a page, or a command."""
 
 SEEN_AT: Mapping[str, str] = {
-    **dict.fromkeys(("domain_stuck", "domain_needs", "domain_not_refunded"), "domains"),
     **dict.fromkeys(("server_left", "server_failing", "move_failed", "move_waits"), "servers"),
     "drift": "reconcile",
 }

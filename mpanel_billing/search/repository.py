@@ -195,6 +195,16 @@ async def list_domains(conn: Connection, which: str, most: int) -> Sequence[Mapp
     return [dict(row) for row in await _work.list_domains.fetch(conn, which=which, most=most)]
 
 
+async def find_domains(
+    conn: Connection, named: Sequence[tuple[str, UUID | None]]
+) -> Mapping[tuple[str, UUID | None], UUID]:
+    """Return the ids of domains by their name and subscription; of several the latest."""
+    rows = await _work.find_domains.fetch(
+        conn, names=[name for name, _ in named], subscription_ids=[id_ for _, id_ in named]
+    )
+    return {(row["name"], row["subscription_id"]): row["id"] for row in rows}
+
+
 async def get_domain(conn: Connection, id_: UUID) -> Mapping[str, Any] | None:
     """Return how a domain stands."""
     row = await _work.get_domain.fetch_one(conn, id=id_)

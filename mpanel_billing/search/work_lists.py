@@ -15,6 +15,10 @@ DomainList = Literal["troubled", "unproven", "expiring", "latest"]
 those ordered last."""
 
 
+_OF_DOMAINS = "domain_"
+"""How the kinds of trouble begin whose object is a domain."""
+
+
 async def list_trouble(pool: Pool, kind: str | None, most: int) -> Sequence[Row]:
     """Return what a person must act on, oldest first: at most `most` of one kind, or of each."""
     async with acquired(pool) as conn:
@@ -25,6 +29,20 @@ async def list_watched(pool: Pool, kind: str | None, most: int) -> Sequence[Row]
     """Return what Stripe or time settles, oldest first: at most `most` of one kind, or of each."""
     async with acquired(pool) as conn:
         return await repository.list_watched(conn, kind, most)
+
+
+async def with_domains(pool: Pool, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return lines of trouble with `domain_id`: lines of a domain have only its name."""
+    named = [row for row in rows if row["trouble"].startswith(_OF_DOMAINS)]
+    ids: Mapping[tuple[str, UUID | None], UUID] = {}
+    if named:
+        async with acquired(pool) as conn:
+            ids = await repository.find_domains(
+                conn, [(row["object_id"], row["subscription_id"]) for row in named]
+            )
+    return [
+        {**row, "domain_id": ids.get((row["object_id"], row["subscription_id"]))} for row in rows
+    ]
 
 
 async def list_debtors(pool: Pool, most: int, *, livemode: bool) -> Sequence[Row]:

@@ -151,6 +151,12 @@ async def renew_paid(mirror: Mirror, request: DomainRequest, *, until: datetime)
         return await require_domain(conn, mirror, request.id, request.named)
 
 
+def price_of_year(domain: OwnedDomain) -> int:
+    """Return what the year that follows costs now; ConflictError if none can be had."""
+    _, amount = _price_of(domain, None, datetime.now(UTC))
+    return amount
+
+
 def _price_of(domain: OwnedDomain, price: int | None, now: datetime) -> tuple[str, int]:
     """Return the currency and what a year costs; ConflictError if it does not cost `price`."""
     if domain.driver is None or domain.expires_at is None or domain.state not in _RENEWABLE:

@@ -58,3 +58,11 @@ FROM waiting
 WHERE kept.subscription_id = waiting.subscription_id
   AND kept.product_type = waiting.product_type
 RETURNING waiting.sealed;
+
+-- name: list_kept(subscription_id)
+-- What waits to be handed out.
+SELECT kept.product_type
+FROM billing_access_data AS kept
+WHERE kept.subscription_id = :subscription_id::uuid
+  AND kept.sealed IS NOT NULL
+ORDER BY kept.product_type;

@@ -276,3 +276,15 @@ SELECT
     lower(d.currency) AS currency
 FROM billing_domains AS d
 WHERE d.id = :id::uuid;
+
+-- name: find_domains(names, subscription_ids)
+-- By name and subscription, which may be null; the latest of the same comes last.
+SELECT
+    d.id,
+    d.name,
+    d.subscription_id
+FROM unnest(:names::text[], :subscription_ids::uuid[]) AS named (name, subscription_id)
+JOIN billing_domains AS d
+    ON d.name = named.name
+    AND d.subscription_id IS NOT DISTINCT FROM named.subscription_id
+ORDER BY d.created_at, d.id;

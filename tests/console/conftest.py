@@ -18,6 +18,7 @@ from stripe_sandbox.client import SandboxClient
 from tests.roles import KEYS_ROLE
 from tests.service import WEBHOOK_SECRET, AppClient, Pool, Service, make_app, make_settings
 from tests.sold import Sold
+from tests.subscriptions.conftest import KEY as BACKEND_KEY
 
 KEY = "k" * 32
 COOKIE = "mpanel-console"
@@ -102,7 +103,7 @@ def settings(database_url: str, sandbox: Sandbox) -> Settings:
         database_url=database_url,
         stripe_api_base=sandbox.url,
         admin_api_keys=KEY,
-        billing_api_keys=KEY,
+        billing_api_keys=f"{KEY},{BACKEND_KEY}",
     )
 
 

@@ -2,14 +2,10 @@
 
 import pytest
 
-from mpanel_billing.settings import Settings
-from stripe_sandbox import Sandbox
-from tests.console.conftest import KEY, Console, signed_in
+from tests.console.conftest import Console, signed_in
 from tests.console.test_pages import audited
 from tests.inline_worker import InlineWorker
-from tests.service import make_settings
 from tests.sold import Sold
-from tests.subscriptions.conftest import KEY as BACKEND_KEY
 from tests.subscriptions.conftest import NO_FUNDS_LATER, Backend
 from tests.subscriptions.test_after_end import Ended
 from tests.subscriptions.test_after_end import ended as ended_fixture
@@ -19,16 +15,6 @@ from tests.subscriptions.test_drafts import invoice_statuses
 ended, drafted = ended_fixture, drafted_fixture
 
 GERMAN = {"Accept-Language": "de"}
-
-
-@pytest.fixture
-def settings(database_url: str, sandbox: Sandbox) -> Settings:
-    return make_settings(
-        database_url=database_url,
-        stripe_api_base=sandbox.url,
-        admin_api_keys=KEY,
-        billing_api_keys=f"{KEY},{BACKEND_KEY}",
-    )
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 
 import mpanel_billing.console
 from mpanel_billing.console.app import MODULES
-from mpanel_billing.console.words import LANGUAGES, kinds_of, texts_of, words_of
+from mpanel_billing.console.words import LANGUAGES, kinds_of, refusals_of, texts_of, words_of
 from mpanel_billing.database.pool import Pool
+from tests.console.test_same_as_the_api import DONE_BY, changed
 
 TEMPLATES = Path(mpanel_billing.console.__file__).parent / "templates"
 CODE = sorted(Path(mpanel_billing.console.__file__).parent.rglob("*.py"))
@@ -61,6 +62,21 @@ async def test_each_kind_of_trouble_is_told_in_each_language(pool: Pool) -> None
                 assert said not in ("", row[part])
                 assert said.rstrip(".") == said or part == "meaning"
 
+
+def test_what_the_actions_routes_refuse_is_told_in_each_other_language() -> None:
+    """The general codes come with a sentence of the page; the others are known by their code."""
+    codes = {
+        code
+        for address in DONE_BY
+        for kind, named in changed()[address].refusals.items()
+        for code in named or (kind.code,)
+    }
+    _, *others = LANGUAGES
+    for language in others:
+        assert codes - GENERAL <= refusals_of(language).keys()
+
+
+GENERAL = {"conflict", "invalid_request", "not_found"}
 
 OF_PROVIDERS = {"provider.py", "id_token.py"}
 """What is wrong with an identity provider is for who runs it, and partly in its own words."""

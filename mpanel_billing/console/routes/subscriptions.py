@@ -15,6 +15,8 @@ from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.provisioning.moves import list_moves_of
 from mpanel_billing.search.customer import read_trouble
+from mpanel_billing.search.work_lists import with_domains
+from mpanel_billing.subscriptions.access_data import list_kept
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, Feedback, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.records import Subscription
@@ -51,6 +53,8 @@ async def show_subscription(visit: Visit, given: Given) -> Page:
     if visit.may("billing:read"):
         values["usage"] = await read_current(pool, given.id)
     values |= await _servers(visit, given, values["services"])
+    may_hand_out = visit.may("billing:access-data")
+    values["kept"] = await list_kept(pool, given.id) if may_hand_out else ()
     may_adopt = visit.may("admin:operate") and not values["subscription"].is_over
     values["adoptable"] = await operations.list_adoptable(pool, given.id) if may_adopt else ()
     values["has_accounts"] = any(
@@ -86,7 +90,7 @@ async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
         "services": await operations.list_services(pool, given.id),
         "hold": await operations.get_hold(pool, given.id),
         "leniency": await leniency.list_leniency(pool, given.id),
-        "trouble": await read_trouble(pool, given.id),
+        "trouble": await with_domains(pool, await read_trouble(pool, given.id)),
         "retention_days": visit.app[keys.SETTINGS].retention_days,
     }
 

@@ -11,7 +11,13 @@ from mpanel_billing.console.words import say
 from mpanel_billing.errors import NotFoundError
 from mpanel_billing.http import keys
 from mpanel_billing.messages import receivers
-from mpanel_billing.search.work_lists import list_debtors, list_trials, list_trouble, list_watched
+from mpanel_billing.search.work_lists import (
+    list_debtors,
+    list_trials,
+    list_trouble,
+    list_watched,
+    with_domains,
+)
 from mpanel_billing.webhooks.inbox import list_events, show_event
 from mpanel_billing.webhooks.replaying import replay_event
 
@@ -30,7 +36,9 @@ STATES = ("given_up", "waiting", "delivered")
 async def show_trouble(visit: Visit, given: Given) -> Page:
     """Show trouble by kind, the oldest first: what it is, what settles it, and a way to do that."""
     kind = given.text("kind") or None
-    rows = await list_trouble(visit.app[keys.POOL], kind, MOST if kind else MOST_OF_EACH)
+    pool = visit.app[keys.POOL]
+    rows = await list_trouble(pool, kind, MOST if kind else MOST_OF_EACH)
+    rows = await with_domains(pool, rows)
     return Page("trouble.html", _listed(rows) | {"kind": kind, "watched": False})
 
 

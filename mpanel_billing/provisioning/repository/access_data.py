@@ -1,5 +1,6 @@
 """Access data of accounts, encrypted, as they are on record."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from mpanel_billing.database.queries import Connection, load_queries
@@ -30,3 +31,9 @@ async def hand_out(
         conn, subscription_id=subscription_id, product_type=product_type, handed_out_to=to
     )
     return sealed
+
+
+async def list_kept(conn: Connection, subscription_id: UUID) -> Sequence[str]:
+    """Return the product types of a subscription of which something is kept."""
+    rows = await _queries.list_kept.fetch(conn, subscription_id=subscription_id)
+    return [row["product_type"] for row in rows]
