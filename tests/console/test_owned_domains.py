@@ -37,9 +37,11 @@ async def page(years: Years) -> str:
 
 
 async def test_a_domain_has_a_page_with_what_it_allows(
-    console: Console, ids: Ids, page: str
+    console: Console, ids: Ids, years: Years, page: str
 ) -> None:
-    assert page in (await console.open("/console/domains?list=latest")).links
+    customer = (await years.domain())["customer_id"]
+    for place in ("/console/domains?list=latest", f"/console/customers/{customer}"):
+        assert page in (await console.open(place)).links
     shown = await console.open(page)
     assert f"{NAME} active" in shown.text
     words = ("renew", "auto-renew", "move", "transfer-out")

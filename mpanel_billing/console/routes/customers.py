@@ -1,5 +1,6 @@
 """A customer on one page, and money given back to them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, get_args
 from uuid import uuid4
@@ -28,6 +29,8 @@ from mpanel_billing.subscriptions.invoice_actions import get_details
 from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, list_balances
 from mpanel_billing.subscriptions.money_back import list_notes_of, list_refunds_of
+from mpanel_billing.subscriptions.owned_domains import list_domains
+from mpanel_billing.subscriptions.paging import Span
 from mpanel_billing.subscriptions.refunds import (
     Reason,
     RequestedRefund,
@@ -38,6 +41,7 @@ from mpanel_billing.subscriptions.refunds import (
 pages = Pages()
 
 MOST_DISPUTES = 10
+MOST_DOMAINS = 20
 MOST_TOLD = 5
 """Subscriptions whose story a customer's page has; each has a page with all of its own."""
 MOST_ENTRIES = 60
@@ -57,6 +61,7 @@ async def show_customer(visit: Visit, given: Given) -> Page:
         "erased_at": datetime.fromisoformat(erased_at) if erased_at else None,
         "shown": shown,
         "trouble": await with_domains(pool, shown.trouble),
+        "domains": await _domains(visit, shown),
         "notes": await list_notes(pool, shown.customer["id"]),
         "longest_note": LONGEST_NOTE,
         "timeline": await operations.list_latest(pool, told, MOST_ENTRIES),
@@ -65,6 +70,7 @@ async def show_customer(visit: Visit, given: Given) -> Page:
             "subscriptions": MOST_SUBSCRIPTIONS,
             "invoices": MOST_INVOICES,
             "payments": MOST_PAYMENTS,
+            "domains": MOST_DOMAINS,
         },
         "money": None,
     }
@@ -72,6 +78,12 @@ async def show_customer(visit: Visit, given: Given) -> Page:
         values |= await _read_money(visit, shown)
         values |= await _read_disputes(visit, shown)
     return Page("customer.html", values)
+
+
+async def _domains(visit: Visit, shown: CustomerPage) -> Sequence[object]:
+    """Return the latest domains that they have, or had."""
+    named = CustomerRef(shown.customer["id"])
+    return await list_domains(visit.app[keys.MIRROR], named, None, Span(MOST_DOMAINS))
 
 
 async def _read_money(visit: Visit, shown: CustomerPage) -> dict[str, Any]:
