@@ -119,6 +119,7 @@ async def all_pages(desk: Desk) -> list[str]:
     event = await desk.pool.fetchval("SELECT id FROM stripe_events WHERE status = 'failed'")
     key = await desk.pool.fetchval("SELECT id FROM billing_api_keys")
     domain = await desk.pool.fetchval("SELECT id FROM billing_domains WHERE last_error IS NOT NULL")
+    soon = await desk.pool.fetchval("SELECT id FROM billing_domains WHERE state = 'active'")
     merged = await desk.pool.fetchval("SELECT customer_id FROM billing_merges")
     price = await desk.pool.fetchval("SELECT max(price_id::text) FROM subscription_items")
     return [
@@ -149,6 +150,15 @@ async def all_pages(desk: Desk) -> list[str]:
         "/console/domains?list=expiring",
         "/console/domains?list=unproven",
         f"/console/domains/{domain}/retry",
+        "/console/trouble/retry-all",
+        "/console/events/replay-ignored",
+        f"{desk.subscription}/skip?service=hosting",
+        f"{desk.subscription}/take-offer",
+        f"/console/domains/{domain}",
+        f"/console/domains/{soon}/auto-renew?switch=off",
+        f"/console/domains/{soon}/move",
+        f"/console/domains/{soon}/transfer-out",
+        f"/console/domains/{domain}/replace",
         "/console/servers",
         "/console/servers/web1/drain",
         "/console/reconcile",
