@@ -1,5 +1,7 @@
 """Buying with a real browser, as a person does."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -170,15 +172,24 @@ async def test_who_left_the_payment_page_finds_the_way_back(browser: Browser, sh
 TRAFFIC_IN_GERMAN = "100 GB inklusive, danach $ 0,025 je GB bis 1 000, danach $ 0,01"
 
 
+@asynccontextmanager
+async def reading_german(browser: Browser) -> AsyncIterator[None]:
+    """The browser asks for German, as in Austria."""
+    agent = await browser.run("return navigator.userAgent")
+    override = {"userAgent": agent, "acceptLanguage": "de-AT,de"}
+    browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
+    try:
+        yield
+    finally:
+        browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})
+
+
 async def test_a_german_buyer_reads_german(
     browser: Browser, shop: Shop, gateway: StripeGateway
 ) -> None:
     await apply_catalogue(shop.pool, metered_file())
     await push_catalogue(shop.pool, StripeCatalogue(gateway.client), livemode=False)
-    agent = await browser.run("return navigator.userAgent")
-    override = {"userAgent": agent, "acceptLanguage": "de-AT,de"}
-    browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
-    try:
+    async with reading_german(browser):
         await browser.open(f"{shop.url}/demo")
         await browser.find(READY)
         assert await browser.text_of("#pay") == "Weiter zur Zahlung"
@@ -190,8 +201,27 @@ async def test_a_german_buyer_reads_german(
         await browser.click("input[value=traffic]")
         quoted = await browser.text_of(".bill tr:nth-of-type(2) td")
         assert quoted.replace("\u00a0", " ") == TRAFFIC_IN_GERMAN
-    finally:
-        browser.driver.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})
+
+
+async def test_what_is_refused_is_said_in_german(browser: Browser, shop: Shop) -> None:
+    async with reading_german(browser):
+        await browser.open(f"{shop.url}/demo/success?session_id=cs_test_unknown")
+        said = await browser.until(lambda driver: driver.find_element("id", "error").text)
+        assert said == "Diese Bestellung gibt es nicht, oder ihre Adresse ist unvollständig."
+        assert await browser.run("return document.querySelector('.steps').hidden")
+        assert not await browser.run("return document.querySelector('.steps').checkVisibility()")
+        await browser.open(f"{shop.url}/demo")
+        await browser.find(READY)
+        await browser.click("input[name=domainMode][value=later]")
+        await browser.fill("#coupon", "NOTHING")
+        refused = await browser.text_of("#coupon-problem")
+        assert refused == "Der Gutschein „NOTHING“ ist nicht gültig."
+        await browser.fill("#name", "Ada")
+        await browser.fill("#coupon", "")
+        await browser.fill("#email", "ada@example")
+        await browser.run("document.querySelector('#order').noValidate = true")
+        await browser.click("#pay")
+        assert await browser.text_of("#email-problem") == "Bitte prüfen Sie Ihre E-Mail-Adresse."
 
 
 CHOOSE = """

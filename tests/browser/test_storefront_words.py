@@ -2,10 +2,13 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from mpanel_billing.http.routes.storefront import FILES
+from mpanel_billing.resources import ROOT
+from tests.sentences import as_template, sentences_of
 
 _STRING = r'"((?:[^"\\]|\\.)*)"'
 ENTRY = re.compile(rf"^  {_STRING}:(?:\n   )? {_STRING},$", re.MULTILINE)
@@ -17,6 +20,29 @@ TABLE = re.compile(
 PLACES = re.compile(r"\{\w+\}")
 
 GERMAN = dict(ENTRY.findall((FILES / "words.js").read_text()))
+ANSWERS = {
+    english.replace(r"\"", '"'): german
+    for english, german in ENTRY.findall((FILES / "answers.js").read_text())
+}
+
+PACKAGE = ROOT / "mpanel_billing"
+ANSWERING = (
+    *sorted((PACKAGE / "checkout").glob("*.py")),
+    *(
+        PACKAGE / "catalogue" / f"{name}.py"
+        for name in ("not_sold", "currencies", "cycles", "coupon_pricing", "pricing")
+    ),
+    *(PACKAGE / "catalogue" / f"{name}.py" for name in ("domain_pricing", "quantities", "bridge")),
+    *(PACKAGE / "domains" / f"{name}.py" for name in ("auth_codes", "proof")),
+    *(PACKAGE / name for name in ("http/rate_limits.py", "database/pool.py")),
+)
+"""What raises the errors that a shop gets, and says what a proof lacks."""
+AT_STRIPE = {
+    "Each further year of a domain costs {} at most.",
+    "Each further year of {} costs {}.",
+    "Nothing is charged today. When your {}-day trial ends, you pay {}{}{}.",
+}
+"""On the payment page, which is in the buyer's language by itself, but for these."""
 
 
 class Texts(HTMLParser):
@@ -50,6 +76,17 @@ def test_what_a_page_says_has_its_german(name: str) -> None:
     page.feed((FILES / name).read_text())
     names = {"◆", "MigraHosting", "This demo needs JavaScript."}
     assert page.found - GERMAN.keys() - names == set()
+
+
+@pytest.mark.parametrize("module", ANSWERING, ids=lambda path: path.stem)
+def test_what_the_service_answers_has_its_german(module: Path) -> None:
+    known = {as_template(english) for english in ANSWERS}
+    assert sentences_of(module) - known - AT_STRIPE == set()
+
+
+def test_the_german_of_an_answer_fills_in_what_the_answer_has() -> None:
+    for english, german in ANSWERS.items():
+        assert set(PLACES.findall(german)) <= set(PLACES.findall(english)), english
 
 
 def test_a_translation_fills_in_the_same() -> None:

@@ -1,7 +1,7 @@
 // The shop: shows the catalogue, has the server price what is chosen, and posts the order to the
 // same public route as the marketing site does.
 
-import { moneyIn, priceIn, say, translatePage, usagePrice } from "./words.js";
+import { moneyIn, priceIn, say, sayAnswer, sayProblem, translatePage, usagePrice } from "./words.js";
 
 const form = document.querySelector("#order");
 const error = document.querySelector("#error");
@@ -40,7 +40,7 @@ async function call(path, body) {
   };
   const response = await fetch(path, { credentials: "include", ...options });
   const answer = await response.json();
-  if (!response.ok) throw new Refused(response.status, answer);
+  if (!response.ok) throw new Refused(response.status, { ...answer, error: sayAnswer(answer.error) });
   return answer;
 }
 
@@ -351,7 +351,7 @@ function markInputs(problem) {
     marked.push(input);
     unmark(input);
     const id = `${name}-problem`;
-    input.after(element("p", { id, className: "problem" }, wrong.length > 1 ? text : problem.message));
+    input.after(element("p", { id, className: "problem" }, wrong.length > 1 ? sayProblem(text) : problem.message));
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-errormessage", id);
     input.closest("details")?.setAttribute("open", "");

@@ -1,6 +1,6 @@
 // Follows an order without reloading: each answer is held by the server until something moves.
 
-import { day, locale, moneyIn, priceIn, say, translatePage } from "./words.js";
+import { day, locale, moneyIn, priceIn, say, sayAnswer, translatePage } from "./words.js";
 
 const WAIT_SECONDS = 20;
 const RETRY_MS = 2000;
@@ -103,7 +103,7 @@ function proofRows(proof) {
     [say("Its type"), proof.recordType],
     [say("Its value"), proof.recordValue],
     [say("Or nameservers"), proof.nameservers.join(", ")],
-    [say("What we saw"), proof.missing ?? say("not looked yet")],
+    [say("What we saw"), proof.missing ? sayAnswer(proof.missing) : say("not looked yet")],
   ];
 }
 
@@ -258,7 +258,7 @@ async function call(path, options) {
   const response = await fetch(address, { credentials: "include", ...options });
   const answer = await response.json();
   if (response.ok) return answer;
-  throw Object.assign(new Error(answer.error), { final: response.status < 500 });
+  throw Object.assign(new Error(sayAnswer(answer.error)), { final: response.status < 500 });
 }
 
 async function follow() {
@@ -279,6 +279,7 @@ async function follow() {
     }
   }
   status.textContent = say("We could not follow your order. Reload this page to look again.");
+  document.querySelector(".steps").hidden = !order; // nothing waits that nobody knows
 }
 
 translatePage();

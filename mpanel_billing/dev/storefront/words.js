@@ -1,5 +1,6 @@
 // What the pages say, in the buyer's language if it is one of these. {names} are filled in.
 
+import { translateAnswer } from "./answers.js";
 import { decimalsOf } from "./money.js";
 
 const GERMAN = {
@@ -171,6 +172,21 @@ const GERMAN = {
   "We cannot be reached just now; trying again.": "Wir sind gerade nicht erreichbar; wir versuchen es weiter.",
   "We could not follow your order. Reload this page to look again.":
     "Wir konnten Ihrer Bestellung nicht folgen. Laden Sie die Seite neu, um noch einmal nachzusehen.",
+  "your name and email address": "Ihren Namen und Ihre E-Mail-Adresse",
+  "your email address": "Ihre E-Mail-Adresse",
+  "your company name": "den Namen Ihrer Firma",
+  "your address": "Ihre Anschrift",
+  "your state": "Ihr Bundesland",
+  "your tax id": "Ihre Steuernummer",
+  "the type of your tax id": "die Art Ihrer Steuernummer",
+  "your domain": "Ihre Domain",
+  "your coupon code": "Ihren Gutscheincode",
+  "your domain name": "Ihren Domainnamen",
+  "is missing": "fehlt",
+  "must not be empty": "darf nicht leer sein",
+  "must be an e-mail address, like ada@example.com": "muss eine E-Mail-Adresse sein, wie ada@example.com",
+  "must be a country's two-letter code, like US": "muss der Code eines Landes mit zwei Buchstaben sein, wie DE",
+  "please check this": "bitte prüfen",
   "The address of this page names no order.": "Die Adresse dieser Seite nennt keine Bestellung.",
 };
 
@@ -182,9 +198,23 @@ export const locale = navigator.languages.find((tag) => tag.slice(0, 2) in LANGU
 const words = LANGUAGES[locale.slice(0, 2)];
 
 export function say(sentence, values = {}) {
-  const said = words[sentence] ?? sentence;
-  return said.replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place);
+  return fill(words[sentence] ?? sentence, values);
 }
+
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place);
+
+const TOLD = ["input", "term"]; // what differs, and is no name
+
+// What the service has answered; of a sentence that is not known only that it was refused is said.
+export function sayAnswer(sentence) {
+  const [said, found] = translateAnswer(sentence, locale.slice(0, 2));
+  const values = Object.entries(found).map(([name, text]) => [name, TOLD.includes(name) ? say(text) : text]);
+  return fill(said, Object.fromEntries(values));
+}
+
+// What is wrong with one of several inputs, below it.
+export const sayProblem = (problem) =>
+  locale.startsWith("en") ? problem : words[problem] ?? say("please check this");
 
 export function moneyIn(currency) {
   const decimals = decimalsOf(currency);

@@ -17,6 +17,7 @@ FILES = Path(__file__).parents[2] / "dev" / "storefront"
 _ASSETS = {
     "storefront.css": "text/css",
     "money.js": "text/javascript",
+    "answers.js": "text/javascript",
     "shop.js": "text/javascript",
     "success.js": "text/javascript",
     "words.js": "text/javascript",
