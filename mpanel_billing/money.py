@@ -38,7 +38,7 @@ LARGEST_IN_MPANEL = Decimal("99999999.99")
 
 _HUNDREDTH = Decimal("0.01")
 
-_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "cad": "CA$", "aud": "A$"}
 
 
 def decimals_of(currency: str) -> int:
@@ -91,5 +91,5 @@ def format_money(minor: int, currency: str) -> str:
     """Format minor units for display: `$12.99`, `¥1,500`, `1.250 KWD`."""
     number = f"{abs(to_decimal(minor, currency)):,f}"
     sign = "-" if minor < 0 else ""
-    symbol = _SYMBOLS.get(currency.lower())
+    symbol = SYMBOLS.get(currency.lower())
     return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency.upper()}"

@@ -1,50 +1,43 @@
 """Reads what a person typed into a form. Pure."""
 
-import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from mpanel_billing.console.numbers import read_minor, write_money, write_plain
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
-from mpanel_billing.money import LARGEST_AMOUNT, decimals_of, format_money
+from mpanel_billing.money import LARGEST_AMOUNT, decimals_of, to_decimal
 
 MOST_DIGITS = 18
 """Of a number in an address or a form: it fits into a bigint."""
 
-_AMOUNT = re.compile(r"([0-9]{1,12})(?:[.,]([0-9]{1,3}))?")
 
+def read_amount(text: str, currency: str, language: str) -> int | None:
+    """Return an amount in minor units, from what the page writes or 12.50 or 12,50; None if empty.
 
-def read_amount(text: str, currency: str) -> int | None:
-    """Return an amount in minor units, from major ones such as 12.50 or 12,50; None for nothing.
-
-    InvalidRequestError for zero, and for what is no amount of the currency: thousands have no
-    separator, so that no point can be read as two things.
+    InvalidRequestError for zero, for what is no amount of the currency, and for what could be read
+    as two things, such as 1,234.
     """
     if not text:
         return None
-    match = _AMOUNT.fullmatch(text)
-    decimals = decimals_of(currency)
-    fraction = (match[2] or "") if match else ""
-    if match is None or len(fraction) > decimals or not text.strip("0.,"):
-        example = "500" if not decimals else f"12.{'50'.ljust(decimals, '0')}"
+    minor = read_minor(text, currency, language)
+    if not minor:
+        example = write_amount(1250 if decimals_of(currency) else 500, currency, language)
         raise InvalidRequestError(
             say("refusal.no_amount", text=text, currency=currency.upper(), example=example),
             fields={"amount": "is not an amount"},
         )
-    minor = int(match[1] + fraction.ljust(decimals, "0"))
     if minor > LARGEST_AMOUNT:
-        most = format_money(LARGEST_AMOUNT, currency)
+        most = write_money(LARGEST_AMOUNT, currency, language)
         raise InvalidRequestError(
             say("refusal.too_much", most=most), fields={"amount": "is too much"}
         )
     return minor
 
 
-def write_amount(minor: int, currency: str) -> str:
+def write_amount(minor: int, currency: str, language: str) -> str:
     """Return an amount as `read_amount` reads it."""
-    decimals = decimals_of(currency)
-    whole, fraction = divmod(minor, 10**decimals)
-    return f"{whole}.{fraction:0{decimals}d}" if decimals else str(whole)
+    return write_plain(to_decimal(minor, currency), language)
 
 
 def read_day(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:

@@ -11,15 +11,16 @@ from typing import Any
 import aiohttp_jinja2
 import jinja2
 from aiohttp import hdrs, web
+from jinja2.runtime import Context
 from markupsafe import Markup
 
+from mpanel_billing.console.numbers import write_money, write_number, write_plain
 from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
 from mpanel_billing.console.words import LANGUAGES, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
-from mpanel_billing.money import format_money
 
 FILES = Path(__file__).parent / "files"
 
@@ -94,6 +95,9 @@ def _environment() -> jinja2.Environment:
     environment.globals["seen_at"] = SEEN_AT
     environment.globals["versions"] = {path.name: _version(path) for path in FILES.iterdir()}
     environment.filters["money"] = _money
+    environment.filters["number"] = _number
+    environment.filters["plain"] = _plain
+    environment.filters["said"] = _said
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
     return environment
 
@@ -150,10 +154,28 @@ def _notice(request: web.Request, words: Words) -> str | None:
     return words.get(f"done.{name}", "") or None if name else None
 
 
-def _money(minor: int | None, currency: str | None) -> str:
+@jinja2.pass_context
+def _money(context: Context, minor: int | None, currency: str | None) -> str:
     if minor is None or not currency:
         return NONE
-    return format_money(int(minor), currency)
+    return write_money(int(minor), currency, context["language"])
+
+
+@jinja2.pass_context
+def _number(context: Context, value: float, decimals: int = 0) -> str:
+    return write_number(value, context["language"], decimals)
+
+
+@jinja2.pass_context
+def _plain(context: Context, value: object) -> str:
+    return write_plain(value, context["language"])
+
+
+@jinja2.pass_context
+def _said(context: Context, text: str | None) -> str | None:
+    """Return what a service has written, in the person's language as far as it is known."""
+    words: Words = context["t"]
+    return words.of(text) if text else text
 
 
 def _ago(words: Words, seconds: float | None) -> str:

@@ -194,7 +194,7 @@ async def test_what_cannot_be_refunded_is_said_and_cannot_be_confirmed(
 async def test_what_is_refused_is_said_in_the_persons_language(console: Console, ids: Ids) -> None:
     german = {"Accept-Language": "de"}
     shown = await console.open(f"/console/invoices/{ids.invoice}/refund?amount=viel", **german)
-    assert "'viel' ist kein Betrag in USD: Schreiben Sie ihn wie 12.50." in shown.text
+    assert "'viel' ist kein Betrag in USD: Schreiben Sie ihn wie 12,50." in shown.text
     assert "Diese Seite gibt es nicht." in (await console.open("/console/nothing", **german)).text
     desk = await signed_in(console.service, "admin:read")
     refused = await desk.open("/console/debtors", **german)

@@ -44,7 +44,7 @@ async def show_charge(visit: Visit, given: Given) -> Page:
     if not asked["description"] and not asked["amount"]:
         return Page("charge.html", values)
     try:
-        request, line = _change(visit, given, held), _new_line(given, held)
+        request, line = _change(visit, given, held), _new_line(given, held, visit.words.language)
         preview = await preview_charge(mirror, request, line)
     except BillingError as error:
         return Page("charge.html", {**values, "error": error}, error.status)
@@ -57,7 +57,12 @@ async def do_charge(visit: Visit, given: Given) -> Done:
     mirror = visit.app[keys.MIRROR]
     held = await get_subscription(mirror, given.id, CustomerRef())
     reason = given.line("reason", LONGEST_REASON) or None
-    await add_charge(mirror, _change(visit, given, held), _new_line(given, held), reason=reason)
+    await add_charge(
+        mirror,
+        _change(visit, given, held),
+        _new_line(given, held, visit.words.language),
+        reason=reason,
+    )
     return Done(f"/console/subscriptions/{given.id}", "charged")
 
 
@@ -99,9 +104,9 @@ def _change(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
     return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
 
 
-def _new_line(given: Given, held: Subscription) -> NewLine:
+def _new_line(given: Given, held: Subscription, language: str) -> NewLine:
     description = given.line("description", LONGEST_REASON)
-    amount = read_amount(given.text("amount"), held.currency)
+    amount = read_amount(given.text("amount"), held.currency, language)
     if not description or not amount:
         raise InvalidRequestError(say("refusal.no_charge"))
     return NewLine(description, amount)

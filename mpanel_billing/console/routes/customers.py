@@ -171,7 +171,7 @@ async def show_refund(visit: Visit, given: Given) -> Page:
         preview = await preview_refund(mirror, _request(visit, given, invoice, None))
     except InvalidRequestError as error:
         return Page("refund.html", {**values, "error": error}, error.status)
-    amount = write_amount(preview.amount, preview.currency)
+    amount = write_amount(preview.amount, preview.currency, visit.words.language)
     return Page("refund.html", {**values, "preview": preview, "amount": amount})
 
 
@@ -192,7 +192,7 @@ def _request(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> R
         visit.actor,
         given.id,
         CustomerRef(invoice.customer_id),
-        amount=read_amount(given.text("amount"), invoice.currency),
+        amount=read_amount(given.text("amount"), invoice.currency, visit.words.language),
         reason=reason,
         key=key,
     )

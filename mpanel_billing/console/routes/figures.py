@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from mpanel_billing.console.charts import Chart, Part, stacked
+from mpanel_billing.console.numbers import write_money
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http import keys
-from mpanel_billing.money import format_money
 from mpanel_billing.revenue import exchange, figures
 from mpanel_billing.revenue.figures import Row, Span
 from mpanel_billing.revenue.in_one import (
@@ -182,7 +182,8 @@ def _movement_chart(visit: Visit, shown: Sequence[Movements]) -> Chart:
 
 
 def _part(visit: Visit, kind: str, amount: int, currency: str, day: date) -> Part:
-    label = f"{day}: {visit.words(f'figures.{kind}')} {format_money(amount, currency)}"
+    shown = write_money(amount, currency, visit.words.language)
+    label = f"{day}: {visit.words(f'figures.{kind}')} {shown}"
     return Part(kind, amount, label)
 
 

@@ -64,7 +64,7 @@ async def show_credit(visit: Visit, given: Given) -> Page:
         preview = await preview_note(mirror, _note(visit, given, invoice, None))
     except InvalidRequestError as error:
         return Page("credit_note.html", {**values, "error": error}, error.status)
-    amount = write_amount(preview.amount, preview.currency)
+    amount = write_amount(preview.amount, preview.currency, visit.words.language)
     return Page("credit_note.html", {**values, "preview": preview, "amount": amount})
 
 
@@ -85,7 +85,7 @@ def _note(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> Requ
         visit.actor,
         given.id,
         CustomerRef(invoice.customer_id),
-        amount=read_amount(given.text("amount"), invoice.currency),
+        amount=read_amount(given.text("amount"), invoice.currency, visit.words.language),
         to=chosen if invoice.stripe_status == "paid" else None,
         reason=next((one for one in NOTE_REASONS if one == given.text("reason")), None),
         memo=given.line("memo", LONGEST_REASON) or None,
@@ -146,7 +146,7 @@ def _move(visit: Visit, given: Given) -> BalanceRequest:
     currency, reason = given.text("currency"), given.line("reason", LONGEST_BALANCE_REASON)
     if currency not in STRIPE_CURRENCIES:
         raise InvalidRequestError(say("refusal.no_currency"))
-    amount = read_amount(given.text("amount"), currency)
+    amount = read_amount(given.text("amount"), currency, visit.words.language)
     if not amount or not reason:
         raise InvalidRequestError(say("refusal.amount_and_reason"))
     move: Move = "take" if given.text("move") == "take" else "add"

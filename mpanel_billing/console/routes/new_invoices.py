@@ -103,7 +103,7 @@ def _request(visit: Visit, given: Given, shown: CustomerPage) -> ManualInvoice:
     return ManualInvoice(
         visit.actor,
         payer,
-        tuple(_line(row, payer.currency) for row in _rows(given)),
+        tuple(_line(row, payer.currency, visit.words.language) for row in _rows(given)),
         days_until_due=days,
         memo=given.line("memo", LONGEST_REASON) or None,
         reason=given.line("reason", LONGEST_REASON) or None,
@@ -124,10 +124,10 @@ def _payer(given: Given, shown: CustomerPage) -> PayerOf:
     raise InvalidRequestError(say("refusal.no_subscription"))
 
 
-def _line(row: Mapping[str, str], currency: str) -> NewLine:
+def _line(row: Mapping[str, str], currency: str, language: str) -> NewLine:
     """Read a row of the form; InvalidRequestError."""
     line = Given({}, row)
-    amount, quantity = read_amount(row["amount"], currency), line.number("quantity")
+    amount, quantity = read_amount(row["amount"], currency, language), line.number("quantity")
     description = line.line("description", LONGEST_REASON)
     if not amount or not description:
         raise InvalidRequestError(say("refusal.no_lines"))
