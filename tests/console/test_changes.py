@@ -60,7 +60,7 @@ async def test_a_trial_is_extended_to_the_day_that_was_shown(
     assert "Charged now: $0.00" in proposed.text
     dearer = await console.open(f"{page}/plan?plan=premium:monthly", **{"Accept-Language": "de"})
     assert "Damit endet die Probezeit" in dearer.text  # a plan without one
-    assert "Premium, monatlich: $8.99" in dearer.text
+    assert "Premium, monatlich: 8,99 $" in dearer.text
     assert (
         "The trial goes on until" in (await console.open(f"{page}/plan?plan=starter:annually")).text
     )

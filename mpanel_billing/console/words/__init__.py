@@ -7,6 +7,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from mpanel_billing.console.words.answers import Answers
+
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 """The languages by their ISO 639-1 codes, each in its own; the first is what others get."""
 
@@ -36,6 +38,7 @@ class Words:
         self._texts = texts_of(language)
         self._kinds = kinds_of(language)
         self._refusals = refusals_of(language)
+        self._answers = Answers(language, lambda state: self.get(f"state.{state}", state))
 
     def __call__(self, name: str, /, **values: object) -> str:
         """Return a text with its values filled in; KeyError for a name that it does not have."""
@@ -44,12 +47,16 @@ class Words:
     def of(self, message: str, code: str) -> str:
         """Return an error in this language, or in English if it is not one that it has.
 
-        What the console raises has a name; what services raise is known by its code, and then
-        the text may hold what the service said, as `said`.
+        What the console raises has a name; what services raise is known by its sentence, or else by
+        its code, and then the text may hold what the service said, as `said`.
         """
         if isinstance(message, Said):
             return self(message.name, **message.values)
-        return self._refusals.get(code, "{said}").format(said=message)
+        return self._answers.of(message) or self._refusals.get(code, "{said}").format(said=message)
+
+    def of_story(self, text: str) -> str:
+        """Return what an entry of a story says, in this language."""
+        return self._answers.of_story(text)
 
     def of_kind(self, part: str, kind: str, otherwise: str) -> str:
         """Return what a kind of trouble means or is settled by, or else what the registry says."""
