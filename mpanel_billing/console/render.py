@@ -19,7 +19,7 @@ from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
-from mpanel_billing.console.words import LANGUAGES, Words, choose_language, words_of
+from mpanel_billing.console.words import ENGLISH, LANGUAGES, Said, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
 
 FILES = Path(__file__).parent / "files"
@@ -173,9 +173,13 @@ def _plain(context: Context, value: object) -> str:
 
 @jinja2.pass_context
 def _said(context: Context, text: str | None) -> str | None:
-    """Return what a service has written, in the person's language as far as it is known."""
+    """Return what a service has written in the person's language, or else marked as English."""
     words: Words = context["t"]
-    return words.of(text) if text else text
+    if not text or words.language == ENGLISH or not any(map(str.isalpha, text)):
+        return text
+    if isinstance(text, Said):
+        return words.of(text)
+    return words.known(text) or _FOREIGN.format(words.of(text))
 
 
 def _ago(words: Words, seconds: float | None) -> str:
@@ -188,6 +192,7 @@ def _ago(words: Words, seconds: float | None) -> str:
     return words("health.seconds", n=int(seconds))
 
 
+_FOREIGN = Markup('<span lang="en">{}</span>')
 _NONE = Markup('<span class="none">{}</span>').format(NONE)
 _TIME = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')
 

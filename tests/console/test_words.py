@@ -9,8 +9,10 @@ import pytest
 import mpanel_billing.console
 from mpanel_billing.console.app import MODULES
 from mpanel_billing.console.words import LANGUAGES, kinds_of, refusals_of, texts_of, words_of
+from mpanel_billing.console.words.answers import answers_of
 from mpanel_billing.database.pool import Pool
 from tests.console.test_same_as_the_api import DONE_BY, changed
+from tests.sentences import as_template, sentences_of
 
 TEMPLATES = Path(mpanel_billing.console.__file__).parent / "templates"
 CODE = sorted(Path(mpanel_billing.console.__file__).parent.rglob("*.py"))
@@ -77,6 +79,57 @@ def test_what_the_actions_routes_refuse_is_told_in_each_other_language() -> None
 
 
 GENERAL = {"conflict", "invalid_request", "not_found"}
+
+
+PACKAGE = Path(mpanel_billing.console.__file__).parents[1]
+ANSWERING = (
+    *sorted((PACKAGE / "subscriptions").glob("*.py")),
+    *(PACKAGE / "access" / f"{name}.py" for name in ("ceilings", "giving", "keys", "sessions")),
+    *(PACKAGE / "provisioning" / f"{name}.py" for name in ("operations", "moves", "leniency")),
+    *(PACKAGE / name for name in ("database/pool.py", "http/rate_limits.py", "usage/limits.py")),
+    *(PACKAGE / "search" / f"{name}.py" for name in ("customer", "notes", "service", "work_lists")),
+    *(PACKAGE / "webhooks" / f"{name}.py" for name in ("inbox", "replaying")),
+    *(PACKAGE / "stripe_gateway" / f"{name}.py" for name in ("errors", "responses")),
+)
+"""What does the console's actions, and reads what it shows."""
+NO_ACTION = re.compile(
+    r"adopted_domains|domain_charges|domain_renewals|owned_domains|price_announcements|replaced_domains"
+    r"|retention_offers|taxing|portal"
+)
+"""What only the API and the command line do."""
+UNSAID = {
+    "Web hosting, plan {}{}, billed {} in advance. Ordered on {}; the payment is for invoice {}.",
+    "The event could not be stored; please send it again.",
+}
+"""For banks, and for Stripe."""
+
+
+@pytest.mark.parametrize("module", ANSWERING, ids=lambda path: path.stem)
+def test_what_services_answer_has_its_words_in_each_language(module: Path) -> None:
+    for language in list(LANGUAGES)[1:]:
+        known = {as_template(text) for text in answers_of(language)["answers"]}
+        if not NO_ACTION.fullmatch(module.stem):
+            assert sentences_of(module) - known - UNSAID == set()
+
+
+def test_an_answer_is_filled_in_with_what_it_has_and_with_states_and_amounts_of_the_language() -> (
+    None
+):
+    for language in list(LANGUAGES)[1:]:
+        for table in answers_of(language).values():
+            for text, said in table.items():
+                assert fields_of(said) <= fields_of(text), text
+    german = words_of("de")
+    assert german.of("At most $1,234.50 can be refunded.") == (
+        "Höchstens 1.234,50 $ können erstattet werden."
+    )
+    assert german.of("This invoice is void, so that cannot be done with it.").endswith("storniert.")
+    assert german.of("What nobody knows costs $1.50.") == "What nobody knows costs 1,50 $."
+    assert german.known("What nobody knows.") is None
+    told = german.of_story("applied (a reason); paid $7.99 of $9.00; attempts: 2; active, paid")
+    assert told == "angewendet (a reason); 7,99 $ von 9,00 $ bezahlt; Versuche: 2; aktiv, bezahlt"
+    assert words_of("en").of_story("applied; paid $7.99 of $9.00") == "applied; paid $7.99 of $9.00"
+
 
 OF_PROVIDERS = {"provider.py", "id_token.py"}
 """What is wrong with an identity provider is for who runs it, and partly in its own words."""

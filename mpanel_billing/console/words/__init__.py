@@ -7,12 +7,14 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from mpanel_billing.console.numbers import rewrite_money
 from mpanel_billing.console.words.answers import Answers
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 """The languages by their ISO 639-1 codes, each in its own; the first is what others get."""
 
-_DEFAULT = next(iter(LANGUAGES))
+ENGLISH = next(iter(LANGUAGES))
+"""What services speak."""
 
 
 class Said(str):
@@ -24,7 +26,7 @@ class Said(str):
 
 def say(name: str, /, **values: object) -> Said:
     """Return a text of the catalogue, as the message of an error."""
-    said = Said(words_of(_DEFAULT)(name, **values))
+    said = Said(words_of(ENGLISH)(name, **values))
     said.name, said.values = name, values
     return said
 
@@ -44,15 +46,20 @@ class Words:
         """Return a text with its values filled in; KeyError for a name that it does not have."""
         return self._texts[name].format(**values) if values else self._texts[name]
 
-    def of(self, message: str, code: str) -> str:
-        """Return an error in this language, or in English if it is not one that it has.
+    def of(self, message: str, code: str = "") -> str:
+        """Return an error, or what a service has recorded, in this language, or else in English.
 
-        What the console raises has a name; what services raise is known by its sentence, or else by
-        its code, and then the text may hold what the service said, as `said`.
+        What the console raises has a name; what services say is known by its sentence, or else an
+        error by its code, and then the text may hold what the service said, as `said`.
         """
         if isinstance(message, Said):
             return self(message.name, **message.values)
-        return self._answers.of(message) or self._refusals.get(code, "{said}").format(said=message)
+        told = rewrite_money(message, self.language)
+        return self.known(message) or self._refusals.get(code, "{said}").format(said=told)
+
+    def known(self, text: str) -> str | None:
+        """Return what a service has recorded; None if this language has no such text."""
+        return self._answers.of(text)
 
     def of_story(self, text: str) -> str:
         """Return what an entry of a story says, in this language."""
@@ -99,4 +106,4 @@ def choose_language(request: web.Request, chosen: str | None) -> str:
     asked = [chosen or ""]
     accepted = request.headers.get(hdrs.ACCEPT_LANGUAGE, "").split(",")
     asked += [part.partition(";")[0].partition("-")[0].strip().lower() for part in accepted]
-    return next((one for one in asked if one in LANGUAGES), _DEFAULT)
+    return next((one for one in asked if one in LANGUAGES), ENGLISH)

@@ -13,6 +13,8 @@ Named = Callable[[str], str]
 """What a state is called."""
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_SAID = frozenset({"why", "error"})
+"""Parts that are what somebody else has said, and may be known, too."""
 _MOST = 5000
 """Texts whose translation is kept: many lists have the same ones."""
 
@@ -34,9 +36,10 @@ class Answers:
         self.of = lru_cache(_MOST)(self._of)
         self.of_story = lru_cache(_MOST)(self._of_story)
 
-    def _of(self, text: str) -> str:
-        """Return a sentence or a detail."""
-        return rewrite_money(self._found(text, self._whole) or text, self._language)
+    def _of(self, text: str) -> str | None:
+        """Return a sentence or a detail; None if it is not known."""
+        found = self._found(text, self._whole)
+        return found and rewrite_money(found, self._language)
 
     def _of_story(self, text: str) -> str:
         """Return what an entry of a story says: several parts."""
@@ -44,8 +47,9 @@ class Answers:
         return rewrite_money("; ".join(parts), self._language)
 
     def _part(self, text: str) -> str:
-        found = self._found(text, self._story) or self._found(text, self._whole)
-        return found or re.sub(r"^[a-z_]+\b", lambda word: self._named(word[0]), text)
+        if found := self._found(text, self._story) or self._found(text, self._whole):
+            return found
+        return re.sub(r"^[a-z_]+\b|(?<=, )[a-z_]+$", lambda word: self._named(word[0]), text)
 
     def _found(self, text: str, templates: tuple[_Template, ...]) -> str | None:
         for pattern, said in templates:
@@ -55,7 +59,10 @@ class Answers:
 
     def _values(self, found: re.Match[str]) -> Iterator[tuple[str, str]]:
         for name, value in found.groupdict().items():
-            yield name, self._named(value) if name == "state" else value
+            if name == "state":
+                yield name, self._named(value)
+            else:
+                yield name, self._found(value, self._whole) or value if name in _SAID else value
 
 
 @cache
