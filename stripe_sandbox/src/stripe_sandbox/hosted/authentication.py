@@ -12,6 +12,7 @@ from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import no_such
 from stripe_sandbox.hosted.checkout import html_response
 from stripe_sandbox.hosted.html import render_notice, render_page
+from stripe_sandbox.hosted.language import Language, language_of
 from stripe_sandbox.world import World
 
 
@@ -40,10 +41,11 @@ class AuthenticationPages:
 
     async def show(self, request: web.Request) -> web.Response:
         """Show two buttons: authenticate, or fail to."""
-        intent = self._find(request)
+        intent, language = self._find(request), language_of(request)
         if intent is None or intent["status"] != "requires_action":
-            return html_response(410, render_notice("Nothing to confirm", "This page is done."))
-        return html_response(200, render_page("3D Secure", FORM))
+            title, sentence = language.say("bank.nothing.title"), language.say("bank.nothing")
+            return html_response(410, render_notice(language, title, sentence))
+        return html_response(200, render_page(language, "3D Secure", _form(language)))
 
     async def submit(self, request: web.Request) -> web.Response:
         """Finish, and go back to the `return_url`, if there is one."""
@@ -57,7 +59,9 @@ class AuthenticationPages:
         action = before["next_action"] or {}
         target = (action.get("redirect_to_url") or {}).get("return_url")
         if target is None:
-            return html_response(200, render_notice("Done", f"It {escape(intent['status'])}."))
+            language = language_of(request)
+            outcome = language.say("bank.outcome", status=language.status(intent["status"]))
+            return html_response(200, render_notice(language, language.say("done"), outcome))
         raise web.HTTPSeeOther(_with_outcome(target, intent))
 
     def _find(self, request: web.Request) -> ReadOnly | None:
@@ -79,8 +83,11 @@ def _with_outcome(target: str, intent: ReadOnly) -> str:
     return f"{target}{'&' if '?' in target else '?'}{outcome}"
 
 
-FORM = """<p>Your bank asks you to confirm this payment method.</p>
+def _form(language: Language) -> str:
+    say = language.say
+    return f"""<p>{escape(say("bank.method"))}</p>
 <form method="post">
-<button type="submit" name="authentication" value="complete">Complete</button>
-<button type="submit" name="authentication" value="fail" class="quiet">Fail</button>
+<button type="submit" name="authentication" value="complete">{escape(say("bank.complete"))}</button>
+<button type="submit" name="authentication" value="fail" class="quiet">
+{escape(say("bank.fail"))}</button>
 </form>"""

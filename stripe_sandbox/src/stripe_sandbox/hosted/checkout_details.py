@@ -8,7 +8,9 @@ from stripe_sandbox.billing.cart import Cart
 from stripe_sandbox.billing.cart_taxes import is_located, payer_at_page
 from stripe_sandbox.billing.tax_ids import ids_of
 from stripe_sandbox.documents import ReadOnly
-from stripe_sandbox.hosted.card_form import FormError, read_address
+from stripe_sandbox.hosted.card_form import read_address
+from stripe_sandbox.hosted.html import Field
+from stripe_sandbox.hosted.problems import FormError
 from stripe_sandbox.world import World
 
 TAX_ID_TYPES: Mapping[str, str] = {
@@ -25,23 +27,22 @@ TAX_ID_TYPES: Mapping[str, str] = {
 }
 """The type of tax id that the page takes in a country; others take none."""
 
-Field = tuple[str, str, str, str, str]
-BILLING: tuple[Field, ...] = (
-    ("billingAddressLine1", "Address", "address-line1", "Street", "text"),
-    ("billingLocality", "City", "address-level2", "City", "text"),
-    ("billingPostalCode", "Postal code", "postal-code", "12345", "text"),
-    ("billingCountry", "Country", "country", "US", "text"),
+BILLING = (
+    Field("billingAddressLine1", "address-line1", "hint.street", "text"),
+    Field("billingLocality", "address-level2", "hint.city", "text"),
+    Field("billingPostalCode", "postal-code", "12345", "text"),
+    Field("billingCountry", "country", "US", "text"),
 )
-SHIPPING: tuple[Field, ...] = (
-    ("shippingName", "Ship to", "shipping name", "Full name", "text"),
-    ("shippingAddressLine1", "Shipping address", "shipping address-line1", "Street", "text"),
-    ("shippingLocality", "Shipping city", "shipping address-level2", "City", "text"),
-    ("shippingPostalCode", "Shipping postal code", "shipping postal-code", "12345", "text"),
-    ("shippingCountry", "Shipping country", "shipping country", "US", "text"),
+SHIPPING = (
+    Field("shippingName", "shipping name", "hint.name", "text"),
+    Field("shippingAddressLine1", "shipping address-line1", "hint.street", "text"),
+    Field("shippingLocality", "shipping address-level2", "hint.city", "text"),
+    Field("shippingPostalCode", "shipping postal-code", "12345", "text"),
+    Field("shippingCountry", "shipping country", "US", "text"),
 )
-TAX_ID: tuple[Field, ...] = (
-    ("businessName", "Business name", "organization", "Company", "text"),
-    ("taxId", "Tax ID", "off", "DE123456789", "text"),
+TAX_ID = (
+    Field("businessName", "organization", "hint.company", "text"),
+    Field("taxId", "off", "DE123456789", "text"),
 )
 
 
@@ -96,20 +97,22 @@ def _country(buyer: Buyer) -> str:
 
 
 def check_details(world: World, session: ReadOnly, cart: Cart, buyer: Buyer) -> None:
-    """Raise FormError for an address or a tax id that the session needs and does not have."""
+    """Raise FormError for addresses and a tax id that the session needs and does not have."""
+    wrong = {}
     collection = session["shipping_address_collection"]
     if collection and buyer.shipping is None:
-        raise FormError("shippingAddressLine1", "Enter a shipping address.")
-    if collection and buyer.shipping:
+        wrong["shippingAddressLine1"] = "wrong.shippingAddress"
+    elif collection and buyer.shipping:
         country = buyer.shipping["address"]["country"]
         if country not in collection["allowed_countries"]:
-            raise FormError("shippingCountry", "Choose a country that this shop ships to.")
+            wrong["shippingCountry"] = "wrong.shippingCountry"
     if cart.automatic_tax:
         payer = payer_at_page(world, session, buyer, cart.customer_update)
         if not is_located(world, payer):
-            message = "Enter an address, so that the tax can be computed."
-            raise FormError("billingCountry", message)
+            wrong["billingCountry"] = "wrong.address"
     required = (session["tax_id_collection"] or {}).get("required") == "if_supported"
     asked = required and collects_tax_id(world, session) and _country(buyer) in TAX_ID_TYPES
     if asked and buyer.tax_id is None:
-        raise FormError("taxId", "Enter a tax ID.")
+        wrong["taxId"] = "wrong.taxId"
+    if wrong:
+        raise FormError(wrong)

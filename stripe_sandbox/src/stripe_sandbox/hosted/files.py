@@ -8,6 +8,7 @@ from stripe_sandbox.documents import ReadOnly
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted.checkout import HEADERS, html_response
 from stripe_sandbox.hosted.html import not_found
+from stripe_sandbox.hosted.language import Language, language_of
 from stripe_sandbox.world import World
 
 TYPES = {"jpg": "image/jpeg", "pdf": "application/pdf", "png": "image/png"}
@@ -30,19 +31,20 @@ class FilePages:
             authenticate(request)
         except ApiError as error:
             return web.json_response(error.body, status=error.status)
-        return self._send(self._world.store.peek(KIND, request.match_info["id"]))
+        file = self._world.store.peek(KIND, request.match_info["id"])
+        return self._send(file, language_of(request))
 
     async def follow(self, request: web.Request) -> web.Response:
         """Return the content of the file that a link points at, until the link expires."""
         link = self._world.store.peek(LINK, request.match_info["id"])
         if link is None or has_expired(self._world, link):
-            return html_response(404, not_found())
-        return self._send(self._world.store.peek(KIND, link["file"]))
+            return html_response(404, not_found(language_of(request)))
+        return self._send(self._world.store.peek(KIND, link["file"]), language_of(request))
 
-    def _send(self, file: ReadOnly | None) -> web.Response:
+    def _send(self, file: ReadOnly | None, language: Language) -> web.Response:
         content = content_of(self._world, file["id"]) if file else None
         if file is None or content is None:
-            return html_response(404, not_found())
+            return html_response(404, not_found(language))
         kind = TYPES.get(file["type"], "application/octet-stream")
         headers = {**HEADERS, "Content-Disposition": "attachment"}
         return web.Response(body=content, content_type=kind, headers=headers)

@@ -1,5 +1,6 @@
 """The hosted invoice page, which takes a payment while the invoice is open."""
 
+from collections.abc import Mapping
 from html import escape
 
 from aiohttp import web
@@ -11,10 +12,11 @@ from stripe_sandbox.billing.payments import intent_of, open_payment, payment_of
 from stripe_sandbox.cards import AUTHENTICATION
 from stripe_sandbox.documents import Document, ReadOnly
 from stripe_sandbox.errors import ApiError
-from stripe_sandbox.hosted.card_form import FormError, read_buyer
+from stripe_sandbox.hosted.card_form import read_buyer
 from stripe_sandbox.hosted.checkout import html_response
-from stripe_sandbox.hosted.html import card_fields, not_found, render_page
-from stripe_sandbox.money import format_amount
+from stripe_sandbox.hosted.html import alert, card_fields, not_found, render_page
+from stripe_sandbox.hosted.language import Language, language_of
+from stripe_sandbox.hosted.problems import FormError, problems_of
 from stripe_sandbox.world import World
 
 
@@ -33,24 +35,24 @@ class InvoicePages:
         """Show an invoice's line items and the amount due, with a form to pay an open one."""
         invoice = self._world.store.peek("invoice", request.match_info["id"])
         if invoice is None or invoice["status"] == "draft":
-            return html_response(404, not_found())
-        return html_response(200, _page(invoice))
+            return html_response(404, not_found(language_of(request)))
+        return html_response(200, _page(language_of(request), invoice))
 
     async def pay(self, request: web.Request) -> web.Response:
         """Pay an open invoice with a new card, which the customer keeps."""
         invoice = self._world.store.get("invoice", request.match_info["id"])
+        language = language_of(request)
         if invoice is None or invoice["status"] == "draft":
-            return html_response(404, not_found())
+            return html_response(404, not_found(language))
         if invoice["status"] != "open":
-            return html_response(410, _page(invoice))
+            return html_response(410, _page(language, invoice))
         form = {name: str(value) for name, value in (await request.post()).items()}
         try:
             with self._world.store.transaction():
                 waits_at = self._take_payment(invoice, form)
-        except FormError as error:
-            return html_response(400, _page(invoice, error.message, error.field))
-        except ApiError as error:
-            return html_response(402, _page(invoice, str(error)))
+        except (FormError, ApiError) as error:
+            page = _page(language, invoice, problems_of(language, error))
+            return html_response(400 if isinstance(error, FormError) else 402, page)
         raise web.HTTPSeeOther(waits_at or request.path)
 
     def _take_payment(self, invoice: Document, form: dict[str, str]) -> str | None:
@@ -73,26 +75,32 @@ class InvoicePages:
         return None
 
 
-def _page(invoice: ReadOnly, error: str | None = None, wrong_field: str | None = None) -> str:
-    alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
+def _page(language: Language, invoice: ReadOnly, problems: Mapping[str, str] | None = None) -> str:
     form = ""
     if invoice["status"] == "open":
-        due = format_amount(invoice["amount_remaining"], invoice["currency"])
+        due = language.amount(invoice["amount_remaining"], invoice["currency"])
         form = f"""<form method="post">
-{card_fields(wrong_field)}
-<button type="submit">Pay {escape(due)}</button>
+{card_fields(language, problems or {})}
+<button type="submit">{escape(language.say("button.pay", amount=due))}</button>
 </form>"""
-    return render_page(f"Invoice {invoice['number']}", _invoice(invoice) + alert + form)
+    title = language.say("invoice", number=invoice["number"])
+    body = _invoice(language, invoice) + alert(problems or {}, form) + form
+    return render_page(language, title, body)
 
 
-def _invoice(invoice: ReadOnly) -> str:
+def _invoice(language: Language, invoice: ReadOnly) -> str:
     currency = invoice["currency"]
-    rows = [(line["description"], line["amount"]) for line in invoice["lines"]["data"]]
-    rows.append(("Amount due", invoice["amount_remaining"]))
+    rows = [
+        (language.line(line["description"]), language.price(line["amount"], currency))
+        for line in invoice["lines"]["data"]
+    ]
+    due = language.amount(invoice["amount_remaining"], currency)
+    rows.append((language.say("invoice.due"), due))
     cells = (
-        f'<tr><th scope="row">{escape(name or "")}</th>'
-        f"<td>{escape(format_amount(amount, currency))}</td></tr>"
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(amount)}</td></tr>'
         for name, amount in rows
     )
-    link = f'<p><a href="/i/{escape(invoice["id"])}/pdf">Download invoice</a></p>'
-    return f"<p>{escape(invoice['status'])}</p>{link}<table>{''.join(cells)}</table>"
+    download = escape(language.say("invoice.download"))
+    link = f'<p><a href="/i/{escape(invoice["id"])}/pdf">{download}</a></p>'
+    status = escape(language.status(invoice["status"]))
+    return f"<p>{status}</p>{link}<table>{''.join(cells)}</table>"

@@ -13,6 +13,7 @@ from stripe_sandbox.documents import ReadOnly, id_of
 from stripe_sandbox.errors import ApiError, invalid
 from stripe_sandbox.hosted.checkout import HEADERS, html_response
 from stripe_sandbox.hosted.html import not_found, render_page
+from stripe_sandbox.hosted.language import Language, language_of
 from stripe_sandbox.money import format_amount
 from stripe_sandbox.pdf import Row, render
 from stripe_sandbox.world import World
@@ -38,7 +39,7 @@ class PaperPages:
         """Return a finalized invoice as PDF."""
         invoice = self._world.store.peek("invoice", request.match_info["id"])
         if invoice is None or invoice["status"] == "draft":
-            return html_response(404, not_found())
+            return html_response(404, not_found(language_of(request)))
         title = f"Invoice {invoice['number']}"
         return _pdf_response(title, render(title, self._invoice(invoice, title)))
 
@@ -46,7 +47,7 @@ class PaperPages:
         """Return a credit note as PDF."""
         note = self._world.store.peek("credit_note", request.match_info["id"])
         if note is None:
-            return html_response(404, not_found())
+            return html_response(404, not_found(language_of(request)))
         title = f"Credit note {note['number']}"
         return _pdf_response(title, render(title, self._note(note, title)))
 
@@ -65,8 +66,10 @@ class PaperPages:
         """Show what was paid, with what, and what has come back."""
         charge = self._world.store.peek("charge", request.match_info["id"])
         if charge is None or not charge["paid"]:
-            return html_response(404, not_found())
-        return html_response(200, render_page("Receipt", _receipt(charge)))
+            return html_response(404, not_found(language_of(request)))
+        language = language_of(request)
+        page = render_page(language, language.say("receipt"), _receipt(language, charge))
+        return html_response(200, page)
 
     def _invoice(self, invoice: ReadOnly, title: str) -> Iterable[Row]:
         currency = invoice["currency"]
@@ -175,25 +178,26 @@ def _day(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%-d %B %Y")
 
 
-def _receipt(charge: ReadOnly) -> str:
-    currency = charge["currency"]
-    rows = [("Amount paid", format_amount(charge["amount"], currency))]
+def _receipt(language: Language, charge: ReadOnly) -> str:
+    currency, say = charge["currency"], language.say
+    rows = [(say("receipt.paid"), language.amount(charge["amount"], currency))]
     if charge["amount_refunded"]:
-        rows.append(("Refunded", format_amount(-charge["amount_refunded"], currency)))
+        refunded = language.amount(-charge["amount_refunded"], currency)
+        rows.append((say("receipt.refunded"), refunded))
     rows += [
-        ("Date paid", _day(charge["created"])),
-        ("Payment method", _method(charge["payment_method_details"])),
-        ("Receipt number", str(charge["receipt_number"] or charge["id"])),
+        (say("receipt.day"), language.day(charge["created"])),
+        (say("receipt.method"), _method(language, charge["payment_method_details"])),
+        (say("receipt.number"), str(charge["receipt_number"] or charge["id"])),
     ]
     cells = (
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>'
         for name, text in rows
     )
-    reason = f"<p>{escape(charge['description'])}</p>" if charge["description"] else ""
-    return f"{reason}<table>{''.join(cells)}</table>"
+    reason = language.line(charge["description"])
+    return f"<p>{escape(reason)}</p><table>{''.join(cells)}</table>"
 
 
-def _method(details: ReadOnly) -> str:
+def _method(language: Language, details: ReadOnly) -> str:
     facts = details[details["type"]]
-    name = facts.get("brand") or details["type"].replace("_", " ")
+    name = facts.get("brand") or language.say(f"method.{details['type']}")
     return f"{name} {facts['last4']}" if facts.get("last4") else str(name)

@@ -1,7 +1,6 @@
 """The customer portal: subscriptions, the card, the customer's details, and invoices."""
 
 from collections.abc import Iterable, Mapping
-from html import escape
 
 from aiohttp import web
 
@@ -25,14 +24,15 @@ from stripe_sandbox.billing.portal_sessions import (
 )
 from stripe_sandbox.billing.portal_sessions import KIND as PORTAL
 from stripe_sandbox.billing.subscriptions import FINAL_STATUSES
-from stripe_sandbox.cards import AUTHENTICATION_FAILED
 from stripe_sandbox.documents import Document, ReadOnly, id_of
 from stripe_sandbox.errors import ApiError
 from stripe_sandbox.hosted import portal_forms as forms
-from stripe_sandbox.hosted.card_form import FormError, read_address, read_buyer
+from stripe_sandbox.hosted.card_form import read_address, read_buyer
 from stripe_sandbox.hosted.checkout import html_response
-from stripe_sandbox.hosted.html import not_found, render_notice, render_page
-from stripe_sandbox.money import format_amount
+from stripe_sandbox.hosted.checkout_html import back_link
+from stripe_sandbox.hosted.html import alert, not_found, render_notice, render_page
+from stripe_sandbox.hosted.language import Language, language_of
+from stripe_sandbox.hosted.problems import FormError, problems_of
 from stripe_sandbox.world import World
 
 NEEDS = {
@@ -49,7 +49,6 @@ NEEDS = {
 """The feature that each action needs."""
 
 CHANGEABLE = ["address", "email", "name", "phone", "tax_id"]
-LINK_SENT = "If there is a customer with this address, they got a link to their portal."
 
 
 class CustomerPages:
@@ -68,109 +67,128 @@ class CustomerPages:
     async def show_portal(self, request: web.Request) -> web.Response:
         """Show all of the portal, or the flow of the session; also after 3D Secure."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
+        language = self._language(request, session)
         if session is None:
-            return html_response(404, not_found())
+            return html_response(404, not_found(language))
         if request.query.get("setup_intent"):
-            return self._after_authentication(session, request.query["setup_intent"])
+            return self._after_authentication(language, session, request.query["setup_intent"])
         if "done" in request.query:
-            return html_response(200, render_notice("Done", _thanks(session)))
-        return html_response(200, self._page(session, at_home="home" in request.query))
+            notice = render_notice(language, language.say("done"), _thanks(language, session))
+            return html_response(200, notice)
+        return html_response(200, self._page(language, session, at_home="home" in request.query))
 
-    def _after_authentication(self, session: ReadOnly, intent_id: str) -> web.Response:
+    def _language(self, request: web.Request, session: ReadOnly | None) -> Language:
+        if session is None:
+            return language_of(request)
+        customer = self._world.store.peek("customer", session["customer"]) or {}
+        return language_of(request, session["locale"], customer.get("preferred_locales") or ())
+
+    def _after_authentication(
+        self, language: Language, session: ReadOnly, intent_id: str
+    ) -> web.Response:
         with self._world.store.transaction():
             succeeded = use_finished(self._world, session["customer"], intent_id)
         if not succeeded:
-            return html_response(402, self._page(session, AUTHENTICATION_FAILED.message))
+            problems = {"": language.say("refusal.authentication")}
+            return html_response(402, self._page(language, session, problems))
         raise web.HTTPSeeOther(_after(session))
 
     def _page(
         self,
+        language: Language,
         session: ReadOnly,
-        error: str = "",
-        wrong_field: str | None = None,
+        problems: Mapping[str, str] | None = None,
         *,
         at_home: bool = False,
     ) -> str:
-        flow = None if at_home else session["flow"]
-        parts = self._flow(session, flow, wrong_field) if flow else self._home(session, wrong_field)
-        alert = f'<div role="alert" id="problem">{escape(error)}</div>' if error else ""
-        back = session["return_url"]
-        link = f'<p><a href="{escape(back)}">Back</a></p>' if back else ""
-        return render_page("Your subscriptions", alert + "".join(parts) + link)
+        flow, wrong = None if at_home else session["flow"], problems or {}
+        if flow:
+            body = "".join(self._flow(language, session, flow, wrong))
+        else:
+            body = "".join(self._home(language, session, wrong))
+        body = alert(wrong, body) + body + back_link(language, session["return_url"])
+        return render_page(language, language.say("portal"), body)
 
-    def _home(self, session: ReadOnly, wrong_field: str | None) -> Iterable[str]:
+    def _home(
+        self, language: Language, session: ReadOnly, problems: Mapping[str, str]
+    ) -> Iterable[str]:
         features = features_of(self._world, session["configuration"])
         cancels = allows(features, "subscription_cancel")
         for subscription in self._subscriptions(session):
-            yield forms.subscription_form(subscription, features, cancels=cancels)
+            yield forms.subscription_form(language, subscription, features, cancels=cancels)
             if allows(features, "subscription_update") and can_change_plan(subscription):
-                yield forms.plan_form(subscription, self._prices(features))
+                prices = self._prices(language, features)
+                yield forms.plan_form(language, subscription, prices, problems)
             if features and allows(features, "subscription_pause"):
-                yield forms.pause_form(subscription, features)
+                yield forms.pause_form(language, subscription, features)
         if allows(features, "payment_method_update"):
-            yield forms.card_form(wrong_field)
+            yield forms.card_form(language, problems)
         if allows(features, "customer_update"):
             customer = self._world.find("customer", session["customer"])
-            yield forms.customer_form(customer, _changeable(features))
+            yield forms.customer_form(language, customer, _changeable(features), problems)
         if allows(features, "invoice_history"):
-            yield self._invoices(session)
+            yield self._invoices(language, session)
 
-    def _flow(self, session: ReadOnly, flow: ReadOnly, wrong_field: str | None) -> Iterable[str]:
+    def _flow(
+        self, language: Language, session: ReadOnly, flow: ReadOnly, problems: Mapping[str, str]
+    ) -> Iterable[str]:
         """Return the forms of a flow, which hides the rest of the portal."""
         kind = flow["type"]
         if kind == "payment_method_update":
-            return [forms.card_form(wrong_field)]
+            return [forms.card_form(language, problems)]
         features = features_of(self._world, session["configuration"])
         if kind == "customer_update":
             customer = self._world.find("customer", session["customer"])
-            return [forms.customer_form(customer, _changeable(features))]
+            return [forms.customer_form(language, customer, _changeable(features), problems)]
         subscription = self._world.find("subscription", flow[kind]["subscription"])
         if kind == "subscription_update":
-            return [forms.plan_form(subscription, self._prices(features))]
+            prices = self._prices(language, features)
+            return [forms.plan_form(language, subscription, prices, problems)]
         if kind == "subscription_update_confirm":
-            return [forms.confirm_form(subscription)]
+            return [forms.confirm_form(language, subscription)]
         if kind == "subscription_pause" and features:
-            return [forms.pause_form(subscription, features)]
+            return [forms.pause_form(language, subscription, features)]
         offer = _offered_coupon(flow)
         coupon = self._world.store.peek("coupon", offer) if offer else None
-        offered = [forms.offer_form(subscription, coupon)] if coupon else []
-        return [*offered, forms.subscription_form(subscription, features, cancels=True)]
+        offered = [forms.offer_form(language, subscription, coupon)] if coupon else []
+        return [*offered, forms.subscription_form(language, subscription, features, cancels=True)]
 
     def _subscriptions(self, session: ReadOnly) -> list[ReadOnly]:
         found = self._world.store.where("subscription", "customer", session["customer"])
         return [one for one in found if one["status"] not in FINAL_STATUSES]
 
-    def _prices(self, features: ReadOnly | None) -> Iterable[tuple[ReadOnly, str]]:
+    def _prices(
+        self, language: Language, features: ReadOnly | None
+    ) -> Iterable[tuple[ReadOnly, str]]:
         """Yield the prices that the configuration offers, each with its name."""
-        settings = (features or {}).get("subscription_update") or {}
-        for product in settings.get("products") or []:
-            for price_id in product["prices"]:
-                price = self._world.find("price", price_id)
-                amount = format_amount(price["unit_amount"] or 0, price["currency"])
-                yield price, f"{describe_price(self._world, price)}, {amount}"
+        for price_id in _offered_prices(features):
+            price = self._world.find("price", price_id)
+            amount = language.price(price["unit_amount"] or 0, price["currency"])
+            yield price, f"{describe_price(self._world, price)}, {amount}"
 
-    def _invoices(self, session: ReadOnly) -> str:
+    def _invoices(self, language: Language, session: ReadOnly) -> str:
         """Return links to the customer's invoices, newest first."""
         found = [*self._world.store.where("invoice", "customer", session["customer"])]
         mine = (invoice for invoice in reversed(found) if invoice["status"] != "draft")
-        rows = "".join(forms.invoice_row(invoice) for invoice in mine)
-        return f"<h2>Invoices</h2><table>{rows}</table>" if rows else ""
+        rows = "".join(forms.invoice_row(language, invoice) for invoice in mine)
+        heading = language.say("portal.invoices")
+        return f"<h2>{heading}</h2><table>{rows}</table>" if rows else ""
 
     async def change(self, request: web.Request) -> web.Response:
         """Do what the customer wants, and go on as the flow says, or to the portal again."""
         session = self._world.store.peek(PORTAL, request.match_info["id"])
         form = {name: str(value) for name, value in (await request.post()).items()}
+        language = self._language(request, session)
         if session is None:
-            return html_response(404, not_found())
+            return html_response(404, not_found(language))
         try:
             with self._world.store.transaction():
                 target = self._do(session, form)
-        except FormError as error:
-            return html_response(400, self._page(session, error.message, error.field))
-        except ApiError as error:
-            return html_response(402, self._page(session, str(error)))
+        except (FormError, ApiError) as error:
+            page = self._page(language, session, problems_of(language, error))
+            return html_response(400 if isinstance(error, FormError) else 402, page)
         if target is None:
-            return html_response(404, not_found())
+            return html_response(404, not_found(language))
         raise web.HTTPSeeOther(target)
 
     def _do(self, session: ReadOnly, form: Mapping[str, str]) -> str | None:
@@ -223,41 +241,30 @@ class CustomerPages:
             discounts = [{n: v for n, v in one.items() if v} for one in told["discounts"] or []]
             change_plan(world, subscription, features, items, discounts)
         elif action == "update":
-            change_plan(world, subscription, features, [self._choice(features, subscription, form)])
+            change_plan(world, subscription, features, [_choice(features, subscription, form)])
         else:
             return None
         return _after(session)
 
-    def _choice(
-        self, features: ReadOnly | None, subscription: ReadOnly, form: Mapping[str, str]
-    ) -> Document:
-        """Return the change of the only item; raises FormError for what is not offered."""
-        offered = {price["id"] for price, _ in self._prices(features)}
-        if form.get("price") not in offered:
-            raise FormError("price", "Choose one of the plans.")
-        quantity = form.get("quantity", "1").strip()
-        if not quantity.isdecimal() or int(quantity) < 1:
-            raise FormError("quantity", "Enter the quantity as a number.")
-        item = subscription["items"]["data"][0]["id"]
-        return {"id": item, "price": form["price"], "quantity": int(quantity)}
-
     async def show_login(self, request: web.Request) -> web.Response:
         """Show the page at which customers ask for a link to their portal."""
         if self._login_page(request) is None:
-            return html_response(404, not_found())
-        body = forms.form("Your e-mail address", forms.field("Email", "email"), "login", "Continue")
-        return html_response(200, render_page("Log in", body))
+            return html_response(404, not_found(language_of(request)))
+        language = language_of(request)
+        page = render_page(language, language.say("login"), forms.login_form(language))
+        return html_response(200, page)
 
     async def log_in(self, request: web.Request) -> web.Response:
         """Open the portal of the customer with the address; Stripe sends a link by e-mail."""
-        configuration = self._login_page(request)
+        configuration, language = self._login_page(request), language_of(request)
         if configuration is None:
-            return html_response(404, not_found())
+            return html_response(404, not_found(language))
         email = str((await request.post()).get("email", "")).strip().lower()
         found = self._world.store.newest_first("customer")
         customer = next((one for one in found if (one["email"] or "").lower() == email), None)
         if customer is None:
-            return html_response(200, render_notice("Log in", LINK_SENT))
+            notice = render_notice(language, language.say("login"), language.say("login.sent"))
+            return html_response(200, notice)
         with self._world.store.transaction():
             session = open_portal(
                 self._world,
@@ -272,6 +279,26 @@ class CustomerPages:
         return found if found and found["active"] and found["login_page"]["enabled"] else None
 
 
+def _offered_prices(features: ReadOnly | None) -> list[str]:
+    """Return the ids of the prices that the configuration offers."""
+    settings = (features or {}).get("subscription_update") or {}
+    return [price for product in settings.get("products") or [] for price in product["prices"]]
+
+
+def _choice(features: ReadOnly | None, subscription: ReadOnly, form: Mapping[str, str]) -> Document:
+    """Return the change of the only item; raises FormError for what is not offered."""
+    wrong = {}
+    if form.get("price") not in _offered_prices(features):
+        wrong["price"] = "wrong.price"
+    quantity = form.get("quantity", "1").strip()
+    if not quantity.isdecimal() or int(quantity) < 1:
+        wrong["quantity"] = "wrong.quantity"
+    if wrong:
+        raise FormError(wrong)
+    item = subscription["items"]["data"][0]["id"]
+    return {"id": item, "price": form["price"], "quantity": int(quantity)}
+
+
 def _after(session: ReadOnly) -> str:
     """Return where a completed action leads."""
     path = f"/p/session/{session['id']}"
@@ -283,9 +310,10 @@ def _after(session: ReadOnly) -> str:
     return f"{path}?{'done' if completion['type'] == 'hosted_confirmation' else 'home'}=1"
 
 
-def _thanks(session: ReadOnly) -> str:
+def _thanks(language: Language, session: ReadOnly) -> str:
     completion = session["flow"]["after_completion"] if session["flow"] else {}
-    return str((completion.get("hosted_confirmation") or {}).get("custom_message") or "Thank you.")
+    message = (completion.get("hosted_confirmation") or {}).get("custom_message")
+    return str(message or language.say("portal.thanks"))
 
 
 def _offered_coupon(flow: ReadOnly) -> str | None:
@@ -300,9 +328,9 @@ def _changeable(features: ReadOnly | None) -> list[str]:
 def _typed(form: Mapping[str, str]) -> Document:
     """Return the details in a form: those that are there, empty ones as None."""
     typed: Document = {
-        name: form[field].strip() or None
-        for name, (_, field) in forms.DETAILS.items()
-        if field in form
+        name: form[field.name].strip() or None
+        for name, field in forms.DETAILS.items()
+        if field.name in form
     }
     address = read_address(form)
     if address:

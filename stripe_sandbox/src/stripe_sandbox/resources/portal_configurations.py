@@ -42,6 +42,9 @@ BLANK_FEATURES: ReadOnly = {
     },
 }
 
+ANY_QUANTITY = {"enabled": True, "maximum": None, "minimum": 1}
+"""What the sandbox's portal lets customers choose of a plan that it offers."""
+
 
 def create(call: Call) -> Document:
     """Create a configuration; what it does not name is off."""
@@ -78,7 +81,10 @@ def _login_page(call: Call, configuration_id: str) -> Document:
 def _features(current: ReadOnly, call: Call) -> Document:
     """Return the features after a request."""
     features = _merged(current, call.get("features", {}))
-    pause = features["subscription_pause"]
+    pause, changes = features["subscription_pause"], features["subscription_update"]
+    if changes.get("products"):
+        offered = [{"adjustable_quantity": ANY_QUANTITY, **one} for one in changes["products"]]
+        features["subscription_update"] = {**changes, "products": offered}
     return {**features, "subscription_pause": {**pause, "duration": _duration(pause["duration"])}}
 
 
