@@ -56,11 +56,12 @@ def read_day(text: str, zone: ZoneInfo, *, is_start: bool = False) -> datetime:
 
 
 def read_hidden_number(text: str) -> int:
-    """Return a whole number that a form of ours keeps.
+    """Return a whole number that a form of ours keeps, which may be negative.
 
     InvalidRequestError for any other text, which no form of ours has.
     """
-    if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS:
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS:
         return int(text)
     raise InvalidRequestError(say("refusal.start_again"))
 

@@ -17,6 +17,7 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.lookup import CustomerRef
 from mpanel_billing.subscriptions.payers import Payer, PayerOf, find_payer, list_payers
+from mpanel_billing.subscriptions.promise import preview_outdated
 from mpanel_billing.subscriptions.records import Balance
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.requested_changes import REPEATABLE_FOR, StripeRequest
@@ -31,7 +32,7 @@ class BalanceRequest:
     """Who adds how much credit to whose balance, or takes it off, and why.
 
     `amount` is in minor units of the payer's currency, `key` the client's idempotency key. The
-    customer can read the `reason` on Stripe's pages.
+    customer can read the `reason` on Stripe's pages. `before`: only if the balance still is that.
     """
 
     by: Actor
@@ -40,6 +41,7 @@ class BalanceRequest:
     amount: int
     reason: str
     key: str | None = None
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,17 @@ async def preview_balance(mirror: Mirror, request: BalanceRequest) -> BalancePre
 async def change_balance(mirror: Mirror, request: BalanceRequest) -> Moved:
     """Add credit, or take away at most what is left; a repeated request has no further effect.
 
-    ConflictError for more than there is, RefundCeilingError for more than the key may give in a
-    day; NotFoundError, StripeError.
+    ConflictError for more than there is, or another `before`, RefundCeilingError for more than the
+    key may give in a day; NotFoundError, StripeError.
     """
     payer = await find_payer(mirror, request.payer)
     currency = request.payer.currency
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
-        amount = _signed(await _balance(conn, payer, request), request)
+        held = await _balance(conn, payer, request)
+        if request.before not in {None, held.balance}:
+            raise preview_outdated()
+        amount = _signed(held, request)
         if amount < 0:
             await counted.count(conn, -amount)
         return {"amount": amount, "currency": currency, "description": request.reason}

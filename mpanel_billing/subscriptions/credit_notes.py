@@ -31,11 +31,13 @@ from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.money_back import (
     EndService,
     Left,
+    Shown,
     already_refunded,
     disputed,
     ends_service,
     get_left,
     refresh_money,
+    require_shown,
     too_much,
     translated_refusals,
 )
@@ -56,7 +58,7 @@ class RequestedNote:
     """Who credits how much of which invoice, and where to; `key` is the client's idempotency key.
 
     `amount` is in minor units of the invoice's currency, with taxes; None means all that is left.
-    `to` is for a paid invoice: one that is still to be paid becomes less.
+    `to` is for a paid invoice: one that is still to be paid becomes less. `shown`: as of a refund.
     """
 
     by: Actor
@@ -68,6 +70,7 @@ class RequestedNote:
     memo: str | None = None
     end_service: EndService = "keep"
     key: str | None = None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ async def issue_note(mirror: Mirror, request: RequestedNote) -> Credited:
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         left = await get_left(conn, mirror, request.invoice_id, request.named)
+        require_shown(left, request.shown)
         params = _params(left, request)
         await counted.count(conn, params["amount"])
         return params

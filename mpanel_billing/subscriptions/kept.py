@@ -66,6 +66,12 @@ def unused_time(
     return int(max(rest - missing, Fraction(0)))
 
 
+def unused_price(invoices: Sequence[BilledInvoice], at: datetime) -> int:
+    """Return what was billed for the time after `at`, without added taxes, in whole minor units."""
+    paid = [one for one in invoices if one.status == "paid"]
+    return int(sum((_rest(_without_added_tax(one.lines), at) for one in paid), Fraction(0)))
+
+
 def _without_added_tax(lines: Sequence[BilledLine]) -> tuple[BilledLine, ...]:
     return tuple(replace(one, amount=one.amount - one.added_tax, added_tax=0) for one in lines)
 

@@ -149,10 +149,12 @@ def cancellation_details(reason: str | None, feedback: Feedback | None) -> dict[
     return {"cancellation_details": kept} if kept else {}
 
 
-async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
+async def resume(
+    mirror: Mirror, request: ChangeRequest, *, prepare: Prepare | None = None
+) -> Changed:
     """Undo a pause, or the cancellation of a subscription that has not ended; else ConflictError.
 
-    What Stripe has paused begins a new term, which is charged now.
+    What Stripe has paused begins a new term, which is charged now. `prepare` may refuse it.
     """
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
@@ -166,7 +168,7 @@ async def resume(mirror: Mirror, request: ChangeRequest) -> Changed:
         end = {"cancel_at_period_end": False} if held.cancel_at_period_end else {"cancel_at": ""}
         return {**end, **releasing(held)}
 
-    return await make_change(mirror, request, "resume", {}, decide)
+    return await make_change(mirror, request, "resume", {}, decide, prepare=prepare)
 
 
 def require_resumable(held: Subscription) -> None:

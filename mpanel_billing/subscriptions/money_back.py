@@ -26,6 +26,7 @@ from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.amounts import refuse_unchargeable
 from mpanel_billing.subscriptions.invoice_records import CreditNote, Invoice, Payment, Refund
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
+from mpanel_billing.subscriptions.promise import preview_outdated
 from mpanel_billing.subscriptions.repository.changes import ServiceEnd
 
 EndService = Literal["now", "period_end", "keep"]
@@ -92,6 +93,20 @@ def too_much(left: int, currency: str) -> InvalidRequestError:
         code="refund_too_large",
         fields={"amount": f"must be at most {left}"},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of an invoice was kept, and still to be paid, as somebody was shown it; minor units."""
+
+    kept: int
+    remaining: int
+
+
+def require_shown(left: Left, shown: Shown | None) -> None:
+    """Raise ConflictError if an invoice is no longer as it was shown: others gave back of it."""
+    if shown and shown != Shown(left.invoice.kept, left.invoice.amount_remaining):
+        raise preview_outdated()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ services are held until a term that is paid for begins.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ from mpanel_billing.database.pool import acquired
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.mirror.types import MIRRORED_BY_NAME
 from mpanel_billing.money import format_money
 from mpanel_billing.stripe_gateway.billed import list_billed
 from mpanel_billing.stripe_gateway.one_off_charges import list_waiting
 from mpanel_billing.stripe_gateway.subscriptions import PreviewLine, preview_change
 from mpanel_billing.subscriptions.given_back import list_given_back
+from mpanel_billing.subscriptions.kept import unused_price
 from mpanel_billing.subscriptions.lifecycle import (
     COLLECTION,
     PAUSE,
@@ -29,8 +31,10 @@ from mpanel_billing.subscriptions.lifecycle import (
     refresh,
     require_changeable,
     require_resumable,
+    resume,
 )
 from mpanel_billing.subscriptions.price_changes import early_prices, take_back
+from mpanel_billing.subscriptions.promise import hash_state, preview_outdated
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.schedules import releasing
@@ -48,13 +52,17 @@ class PausePreview:
     """What a pause does: services are there until `served_until` (None: they stop at once).
 
     `until` is when it ends by itself, None: when it is resumed. `credits`: the rest of the term is
-    credited to the next invoice.
+    credited to the next invoice, now about `credited`, in minor units before taxes that are added.
+    `promise` is what a pause has to be like to be what this shows.
     """
 
     way: Way
     served_until: datetime | None
     until: datetime | None
     credits: bool
+    credited: int
+    currency: str
+    promise: str
 
 
 async def preview_pause(
@@ -66,21 +74,40 @@ async def preview_pause(
         held = await require_changeable(conn, mirror, request)
     _require_pausable(held)
     way = await _way(mirror, held)
-    credits_time = await _credits_time(mirror, held, way)
+    credited = await _credited_time(mirror, held, way)
+    shown = PausePreview(
+        way=way,
+        served_until=None,
+        until=None,
+        credits=credited is not None,
+        credited=credited or 0,
+        currency=held.currency,
+        promise=_promise(held, way, credits_time=credited is not None),
+    )
     if way == "subscription":
         _refuse_end(until)
-        return PausePreview("subscription", None, None, credits_time)
+        return shown
     end = _require_end(held, until)
-    return PausePreview("collection", held.current_period_end, end, credits=False)
+    return replace(shown, served_until=held.current_period_end, until=end)
+
+
+def _promise(held: Subscription, way: Way, *, credits_time: bool) -> str:
+    return f"{way}-{'credits' if credits_time else 'keeps'}-{hash_state(held)}"
 
 
 async def pause(
-    mirror: Mirror, request: ChangeRequest, *, until: datetime | None, reason: str | None
+    mirror: Mirror,
+    request: ChangeRequest,
+    *,
+    until: datetime | None,
+    reason: str | None,
+    promise: str | None = None,
 ) -> Changed:
     """Pause a subscription; `until` is for a collection that is paused: needed there, else refused.
 
     ConflictError for one that has ended, owes something of the running term, waits for a planned
-    change, or needs another date or none; NotFoundError, StripeError.
+    change, needs another date or none, or is not as the `promise` of a preview says; NotFoundError,
+    StripeError.
     """
     found: list[tuple[Way, bool]] = []
 
@@ -89,7 +116,8 @@ async def pause(
         async with acquired(mirror.pool) as conn:
             held = await require_changeable(conn, mirror, request)
         way = await _way(mirror, held)
-        found.append((way, not _is_paused(held) and await _credits_time(mirror, held, way)))
+        is_new = not _is_paused(held)
+        found.append((way, is_new and await _credited_time(mirror, held, way) is not None))
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held = await require_changeable(conn, mirror, request)
@@ -97,6 +125,8 @@ async def pause(
             return None
         _require_pausable(held)
         way, credits_time = prepared(found)
+        if promise not in {None, _promise(held, way, credits_time=credits_time)}:
+            raise preview_outdated()
         why = {REASON: reason} if reason else {}
         if way == "collection":
             return {**_pause_collection(held, until), **why}
@@ -147,6 +177,16 @@ async def preview_resume(mirror: Mirror, request: ChangeRequest) -> ResumePrevie
     )
 
 
+async def resume_as_shown(mirror: Mirror, request: ChangeRequest, due_now: int) -> Changed:
+    """Resume as `resume` does, if it charges what a preview has shown; else ConflictError."""
+
+    async def prepare() -> None:
+        if (await preview_resume(mirror, request)).due_now != due_now:
+            raise preview_outdated()
+
+    return await resume(mirror, request, prepare=prepare)
+
+
 def _pause_params(*, credits_time: bool) -> dict[str, Any]:
     return {
         "type": "subscription",
@@ -191,10 +231,10 @@ async def _way(mirror: Mirror, held: Subscription) -> Way:
     return "subscription" if takes_pause else "collection"
 
 
-async def _credits_time(mirror: Mirror, held: Subscription, way: Way) -> bool:
-    """Return whether the rest of the term is credited: all of it was paid, and kept.
+async def _credited_time(mirror: Mirror, held: Subscription, way: Way) -> int | None:
+    """Return what is credited of the rest of the term now, if all of it was paid, and kept.
 
-    ConflictError if it is unpaid, or if a charge would be lost.
+    None: nothing. ConflictError if it is unpaid, or if a charge would be lost.
     """
     billed = await list_billed(mirror.stripe, held.stripe_id or "")
     unpaid = await find_unpaid(mirror, held, billed)
@@ -202,9 +242,12 @@ async def _credits_time(mirror: Mirror, held: Subscription, way: Way) -> bool:
         refuse_unpaid(unpaid)
     if way == "collection":
         await _require_none_waiting(mirror, held)
-        return False
+        return None
     returned = await list_given_back(mirror, billed, held.current_period_start)
-    return not any(returned.values())
+    if any(returned.values()):
+        return None
+    now = await mirror.stripe.fetch(MIRRORED_BY_NAME["subscription"].resource, held.stripe_id or "")
+    return unused_price(billed, now.as_of)
 
 
 def _refuse_end(until: datetime | None) -> None:

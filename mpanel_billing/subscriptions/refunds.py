@@ -18,9 +18,11 @@ from mpanel_billing.subscriptions.invoice_records import Invoice, Refund
 from mpanel_billing.subscriptions.lookup import CustomerRef, require_invoice
 from mpanel_billing.subscriptions.money_back import (
     EndService,
+    Shown,
     ends_service,
     get_left,
     refresh_money,
+    require_shown,
     translated_refusals,
 )
 from mpanel_billing.subscriptions.repository.changes import Change
@@ -35,7 +37,8 @@ Reason = Literal["duplicate", "fraudulent", "requested_by_customer"]
 class RequestedRefund:
     """Who refunds how much of which invoice, and why; `key` is the client's idempotency key.
 
-    `amount` is in minor units of the invoice's currency; None means all that is left.
+    `amount` is in minor units of the invoice's currency; None means all that is left. `shown`: only
+    if the invoice is still like that.
     """
 
     by: Actor
@@ -45,6 +48,7 @@ class RequestedRefund:
     reason: Reason | None = None
     end_service: EndService = "keep"
     key: str | None = None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +84,16 @@ async def preview_refund(mirror: Mirror, request: RequestedRefund) -> RefundPrev
 async def refund_invoice(mirror: Mirror, request: RequestedRefund) -> Refunded:
     """Refund at most what was paid and kept; a repeated request has no further effect.
 
-    ConflictError if nothing is left to refund, or if it is disputed, InvalidRequestError for more
-    than is left, RefundCeilingError for more than the key may refund in a day; NotFoundError,
-    StripeError.
+    ConflictError if nothing is left to refund, if it is disputed, or not as it was shown;
+    InvalidRequestError for more than is left, RefundCeilingError for more than the key may refund
+    in a day; NotFoundError, StripeError.
     """
     invoice = await refresh_money(mirror, request.invoice_id, request.named)
     end_service = ends_service(invoice, request.end_service)
 
     async def decide(conn: Connection) -> Mapping[str, Any]:
         left = await get_left(conn, mirror, request.invoice_id, request.named)
+        require_shown(left, request.shown)
         payment, amount = left.to_refund(request.amount)
         await counted.count(conn, amount)
         reason = {"reason": request.reason} if request.reason else {}

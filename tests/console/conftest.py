@@ -54,6 +54,13 @@ class Shown:
         assert found, f"no field {name} in {self.html}"
         return html.unescape(found[1])
 
+    def hidden(self, path: str) -> dict[str, str]:
+        """Return what the form that is sent to a path hides."""
+        begin = f'<form method="post" action="{path}"'
+        form = self.html.partition(begin)[2].partition("</form>")[0]
+        found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+        return {name: html.unescape(value) for name, value in found}
+
 
 @dataclass
 class Console:
@@ -79,7 +86,8 @@ class Console:
 
     async def post(self, path: str, shown: Shown | None = None, **fields: str) -> Shown:
         """Send a form; of a page that is given, with what it hides in its form."""
-        data = {"form_token": shown.field("form_token"), **fields} if shown else fields
+        data = {"form_token": shown.field("form_token"), **shown.hidden(path)} if shown else {}
+        data |= fields
         answer = await self.send("POST", path, data=data)
         return Shown(answer.status, await answer.text(), dict(answer.headers))
 

@@ -209,7 +209,7 @@ async def test_a_subscription_is_paused_as_it_was_shown(console: Console, ids: I
     assert (dated.status, "leave out the date" in dated.text) == (409, True)
     shown = await console.open(f"{page}/pause")
     assert "Its services stop at once." in shown.text
-    assert "The rest of the term is credited" in shown.text
+    assert "The rest of the term, now about $12.9" in shown.text
     fields = {"key": shown.field("key"), "until": "", "reason": "no season"}
     for _ in range(2):
         done = await console.post(f"{page}/pause", shown, **fields)

@@ -1,6 +1,7 @@
 """A customer on one page, and money given back to them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, get_args
 from uuid import uuid4
@@ -8,6 +9,7 @@ from uuid import uuid4
 from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.routes.invoice_acts import list_possible
+from mpanel_billing.console.routes.money import read_shown
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError, StripeError
@@ -182,7 +184,8 @@ async def do_refund(visit: Visit, given: Given) -> Done:
     invoice = await get_invoice(mirror, given.id, CustomerRef())
     if not given.text("amount"):
         raise InvalidRequestError(say("refusal.amount_missing"))
-    await refund_invoice(mirror, _request(visit, given, invoice, given.text("key") or None))
+    asked = _request(visit, given, invoice, given.text("key") or None)
+    await refund_invoice(mirror, replace(asked, shown=read_shown(given)))
     return Done(f"/console/invoices/{given.id}", "refunded")
 
 

@@ -11,9 +11,9 @@ from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning.operations import list_services
 from mpanel_billing.subscriptions.ending import Ending, UnusedTime, end_now, preview_ending
-from mpanel_billing.subscriptions.lifecycle import ChangeRequest, resume
+from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
-from mpanel_billing.subscriptions.pausing import preview_resume
+from mpanel_billing.subscriptions.pausing import preview_resume, resume_as_shown
 from mpanel_billing.subscriptions.records import Subscription
 
 pages = Pages()
@@ -71,7 +71,8 @@ async def show_resume(visit: Visit, given: Given) -> Page:
 async def do_resume(visit: Visit, given: Given) -> Done:
     """Let it go on."""
     held = await _subscription(visit, given)
-    await resume(visit.app[keys.MIRROR], _request(visit, given, held))
+    due_now = read_hidden_number(given.text("due_now"))
+    await resume_as_shown(visit.app[keys.MIRROR], _request(visit, given, held), due_now)
     return Done(f"/console/subscriptions/{held.id}", "resumed")
 
 

@@ -1,11 +1,12 @@
 """Money beside refunds: credit notes, and balances at Stripe."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 from uuid import uuid4
 
 from mpanel_billing.catalogue.service import read_catalogue
-from mpanel_billing.console.forms import read_amount, write_amount
+from mpanel_billing.console.forms import read_amount, read_hidden_number, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
@@ -31,6 +32,7 @@ from mpanel_billing.subscriptions.credit_notes import (
 )
 from mpanel_billing.subscriptions.invoice_records import Invoice
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice
+from mpanel_billing.subscriptions.money_back import Shown
 from mpanel_billing.subscriptions.payers import PayerOf
 
 pages = Pages()
@@ -65,6 +67,7 @@ async def show_credit(visit: Visit, given: Given) -> Page:
     except InvalidRequestError as error:
         return Page("credit_note.html", {**values, "error": error}, error.status)
     amount = write_amount(preview.amount, preview.currency, visit.words.language)
+    values["invoice"] = await get_invoice(mirror, given.id, CustomerRef())
     return Page("credit_note.html", {**values, "preview": preview, "amount": amount})
 
 
@@ -75,7 +78,8 @@ async def do_credit(visit: Visit, given: Given) -> Done:
     invoice = await get_invoice(mirror, given.id, CustomerRef())
     if not given.text("amount"):
         raise InvalidRequestError(say("refusal.amount_missing"))
-    await issue_note(mirror, _note(visit, given, invoice, given.text("key") or None))
+    asked = _note(visit, given, invoice, given.text("key") or None)
+    await issue_note(mirror, replace(asked, shown=read_shown(given)))
     return Done(f"/console/invoices/{given.id}", "credited")
 
 
@@ -91,6 +95,12 @@ def _note(visit: Visit, given: Given, invoice: Invoice, key: str | None) -> Requ
         memo=given.line("memo", LONGEST_REASON) or None,
         key=key,
     )
+
+
+def read_shown(given: Given) -> Shown:
+    """Return what the page has shown of the invoice of which something is given back."""
+    kept, remaining = (read_hidden_number(given.text(name)) for name in ("kept", "remaining"))
+    return Shown(kept, remaining)
 
 
 balance = pages.action("balance", "/console/customers/{id}/balance", scope="billing:refund")
@@ -138,7 +148,8 @@ async def _currencies(visit: Visit, given: Given, history: History) -> Sequence[
 @balance.do
 async def do_balance(visit: Visit, given: Given) -> Done:
     """Move the balance as it was shown; the same form once."""
-    await change_balance(visit.app[keys.MIRROR], _move(visit, given))
+    before = read_hidden_number(given.text("before"))
+    await change_balance(visit.app[keys.MIRROR], replace(_move(visit, given), before=before))
     return Done(f"/console/customers/{given.id}/balance", "balance_moved")
 
 

@@ -50,6 +50,7 @@ async def do_pause(visit: Visit, given: Given) -> Done:
         _request(visit, given, held),
         until=_until(visit, given),
         reason=given.line("reason", LONGEST_REASON) or None,
+        promise=given.text("promise"),
     )
     return Done(f"/console/subscriptions/{held.id}", "paused")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 from uuid import uuid4
 
-from mpanel_billing.console.forms import read_day
+from mpanel_billing.console.forms import read_day, read_hidden_time
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
@@ -158,9 +158,12 @@ async def show_lift(visit: Visit, given: Given) -> Page:
 
 @lift.do
 async def do_lift(visit: Visit, given: Given) -> Done:
-    """Lift an operator's suspension."""
-    operator = visit.actor.person or visit.actor.name
-    await operations.lift(visit.app[keys.POOL], given.id, operator=operator, by=visit.actor)
+    """Lift the suspension that was shown; ConflictError for another one."""
+    pool, operator = visit.app[keys.POOL], visit.actor.person or visit.actor.name
+    hold = await operations.get_hold(pool, given.id)
+    if hold and hold["placed_at"] != read_hidden_time(given.text("placed_at")):
+        raise ConflictError(say("refusal.another_hold"), code="preview_outdated")
+    await operations.lift(pool, given.id, operator=operator, by=visit.actor)
     return Done(_page_of(given), "lifted")
 
 
