@@ -10599,12 +10599,13 @@ CREATE VIEW billing_overview AS
            FROM billing_trouble b
           WHERE (b.subscription_id = s.id)) AS trouble,
     net.discounts,
-    COALESCE(net.next_charge, due.subtotal) AS next_charge,
+        CASE
+            WHEN ((s.stripe_status = ANY (ARRAY['trialing'::text, 'active'::text, 'past_due'::text])) AND (s.collection_paused IS NOT TRUE) AND (s.cancel_at_period_end IS NOT TRUE) AND ((s.cancel_at IS NULL) OR (s.cancel_at > COALESCE(due.ends_at, s.current_period_end)))) THEN COALESCE(planned.amount, net.next_charge, due.subtotal)
+            ELSE NULL::bigint
+        END AS next_charge,
     s.stripe_subscription_id,
     s.stripe_customer_id,
-    ( SELECT ((((p.plan_code || ' '::text) || p.billing_cycle) || ' from '::text) || ((p.effective_at AT TIME ZONE 'UTC'::text))::date)
-           FROM billing_planned_changes p
-          WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) AS planned_change,
+    planned.change AS planned_change,
     ( SELECT d.said
            FROM billing_dunning_v1(s.id) d(invoice_id, amount_remaining, currency, attempt_count, next_attempt_at, last_reason, said)) AS dunning,
     ( SELECT string_agg(concat_ws(', '::text, (((own.name || ' '::text) || own.state) || COALESCE((' until '::text || ((own.expires_at AT TIME ZONE 'UTC'::text))::date), ''::text)),
@@ -10622,7 +10623,7 @@ CREATE VIEW billing_overview AS
            FROM (billing_domains own
              JOIN billing_domain_proofs proof ON ((proof.domain_id = own.id)))
           WHERE ((own.subscription_id = s.id) AND (proof.token IS NOT NULL))) AS to_be_proven
-   FROM ((((subscriptions s
+   FROM (((((subscriptions s
      LEFT JOIN LATERAL ( SELECT listed.ends_at,
             (sum(listed.amount))::bigint AS subtotal,
             array_agg(listed.id) AS item_ids
@@ -10636,6 +10637,13 @@ CREATE VIEW billing_overview AS
           GROUP BY listed.ends_at
           ORDER BY listed.ends_at
          LIMIT 1) due ON (true))
+     LEFT JOIN LATERAL ( SELECT ((((p.plan_code || ' '::text) || p.billing_cycle) || ' from '::text) || ((p.effective_at AT TIME ZONE 'UTC'::text))::date) AS change,
+                CASE
+                    WHEN (p.effective_at <= due.ends_at) THEN p.amount
+                    ELSE NULL::bigint
+                END AS amount
+           FROM billing_planned_changes p
+          WHERE ((p.stripe_schedule_id = s.stripe_schedule_id) AND (p.planned_at IS NOT NULL) AND (p.effective_at >= s.current_period_end))) planned ON (true))
      LEFT JOIN LATERAL ( SELECT ( SELECT (round(sum(n.amount)))::bigint AS round
                    FROM billing_net_amounts_v1(s.id, due.item_ids, due.ends_at, true, true) n(item_id, amount)) AS next_charge,
             ( SELECT (round(sum(n.amount)))::bigint AS round
@@ -10673,7 +10681,7 @@ COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product
 COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, what was paid of what was due, and what was refunded, credited or disputed of it';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
 COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off, until when; null: none';
-COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
+COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts and a planned change; before taxes, one-off charges and the balance. Null: it does not renew';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';

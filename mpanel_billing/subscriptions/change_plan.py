@@ -49,11 +49,15 @@ from mpanel_billing.subscriptions.unpaid import Unpaid, find_unpaid, pay, refuse
 
 @dataclass(frozen=True, slots=True)
 class PlanChangePreview:
-    """What a change would cost, its promise, and what has to be paid before (None: nothing)."""
+    """What a change would cost, its promise, and what has to be paid before (None: nothing).
+
+    `product_types` are those of the services afterwards; None: the catalogue does not say.
+    """
 
     preview: ChangePreview
     promise: Promise
     unpaid: Unpaid | None
+    product_types: frozenset[str] | None
 
 
 async def preview_plan_change(
@@ -70,7 +74,9 @@ async def preview_plan_change(
     state, sums = hash_state(found.held), hash_sums(found.change, preview)
     pinned = replace(plan, when="period_end" if found.change.waits else "now")
     promise = Promise(found.held.id, pinned, preview.at, state, sums)
-    return PlanChangePreview(preview, promise, await find_unpaid(mirror, found.held, found.billed))
+    unpaid = await find_unpaid(mirror, found.held, found.billed)
+    types = found.change.resources
+    return PlanChangePreview(preview, promise, unpaid, None if types is None else frozenset(types))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ mPanel's backend names the customer that a request is about; nothing of anyone e
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -137,6 +138,15 @@ async def list_balances(
         if customer_id is None:
             return ()
         return await repository.customers.list_balances(conn, customer_id, livemode=mirror.livemode)
+
+
+async def find_subscription_of(mirror: Mirror, invoice: Invoice) -> Subscription | None:
+    """Return the subscription that an invoice is for; None: for none, or one that is not shown."""
+    if invoice.subscription_id is None:
+        return None
+    with suppress(NotFoundError):
+        return await get_subscription(mirror, invoice.subscription_id, CustomerRef())
+    return None
 
 
 async def get_invoice(

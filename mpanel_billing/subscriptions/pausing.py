@@ -147,10 +147,12 @@ async def pause(
 class ResumePreview:
     """What a resumption charges now, in minor units of `currency`, and the lines of that invoice.
 
-    `due_now` is the `total` after the customer's `balance`; `tax` is part of the total.
+    `due_now` is the `total` after the customer's `balance`; `tax` is part of the total. Then it
+    renews at `renews_at`.
     """
 
     currency: str
+    renews_at: datetime | None = None
     due_now: int = 0
     total: int = 0
     tax: int = 0
@@ -165,10 +167,11 @@ async def preview_resume(mirror: Mirror, request: ChangeRequest) -> ResumePrevie
         await require_changeable(conn, mirror, request)
     if held.stripe_status != "paused":
         require_resumable(held)
-        return ResumePreview(held.currency)
+        return ResumePreview(held.currency, held.current_period_end)
     invoice = await preview_change(mirror.stripe, held.stripe_id or "", {"resume_at": "now"})
     return ResumePreview(
         currency=invoice.currency,
+        renews_at=max((one.period_end for one in invoice.lines if not one.proration), default=None),
         due_now=invoice.amount_due,
         total=invoice.total,
         tax=invoice.tax,

@@ -115,7 +115,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class NextCharge:
-    """The next charge of a subscription, in minor units, before taxes and prorations.
+    """The next charge of a subscription, in minor units, before taxes and what is charged once.
 
     `amount` is the `subtotal` of the items that are due then, less the `discount`. Of the
     customer's balance, `balance` is added to it (negative: taken off) if no other invoice is first.
@@ -133,7 +133,7 @@ class NextCharge:
 
     @property
     def amount_due(self) -> int:
-        """What is charged after the balance."""
+        """What is charged after the balance, if nothing else is on the invoice."""
         return self.amount + self.balance
 
 

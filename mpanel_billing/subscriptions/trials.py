@@ -8,6 +8,7 @@ from typing import Any
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.mirror.mirror import Mirror
+from mpanel_billing.stripe_gateway.invoices import preview_upcoming
 from mpanel_billing.stripe_gateway.subscriptions import preview_change
 from mpanel_billing.subscriptions.lifecycle import (
     REASON,
@@ -26,11 +27,15 @@ LONGEST = timedelta(days=730)
 
 @dataclass(frozen=True, slots=True)
 class TrialPreview:
-    """What is charged now, in minor units, and when the trial ends; None: now."""
+    """What is charged now, in minor units, and when the trial ends; None: now.
+
+    `then` is what is charged when it ends later, as it stands; None: nothing.
+    """
 
     currency: str
     due_now: int
     ends_at: datetime | None
+    then: int | None = None
 
 
 async def preview_trial(
@@ -40,7 +45,9 @@ async def preview_trial(
     held = await refresh(mirror, request)
     _require_trial(held, ends_at)
     if ends_at is not None:
-        return TrialPreview(held.currency, 0, ends_at)
+        upcoming = await preview_upcoming(mirror.stripe, held.stripe_id or "")
+        then = upcoming.amount_due if upcoming and not held.will_end else None
+        return TrialPreview(held.currency, 0, ends_at, then)
     invoice = await preview_change(mirror.stripe, held.stripe_id or "", {"trial_end": "now"})
     return TrialPreview(invoice.currency, invoice.amount_due, None)
 

@@ -46,16 +46,16 @@ SELECT
         WHERE b.subscription_id = s.id
     ) AS trouble,
     net.discounts,
-    coalesce(net.next_charge, due.subtotal) AS next_charge,
+    CASE
+        WHEN s.stripe_status IN ('trialing', 'active', 'past_due')
+            AND s.collection_paused IS NOT TRUE
+            AND s.cancel_at_period_end IS NOT TRUE
+            AND (s.cancel_at IS NULL OR s.cancel_at > coalesce(due.ends_at, s.current_period_end))
+            THEN coalesce(planned.amount, net.next_charge, due.subtotal)
+    END AS next_charge,
     s.stripe_subscription_id,
     s.stripe_customer_id,
-    (
-        SELECT p.plan_code || ' ' || p.billing_cycle || ' from ' || (p.effective_at AT TIME ZONE 'UTC')::date
-        FROM billing_planned_changes AS p
-        WHERE p.stripe_schedule_id = s.stripe_schedule_id
-          AND p.planned_at IS NOT NULL
-          AND p.effective_at >= s.current_period_end
-    ) AS planned_change,
+    planned.change AS planned_change,
     (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning,
     (
         SELECT string_agg(
@@ -118,6 +118,15 @@ LEFT JOIN LATERAL (
 ) AS due ON TRUE
 LEFT JOIN LATERAL (
     SELECT
+        p.plan_code || ' ' || p.billing_cycle || ' from ' || (p.effective_at AT TIME ZONE 'UTC')::date AS change,
+        CASE WHEN p.effective_at <= due.ends_at THEN p.amount END AS amount
+    FROM billing_planned_changes AS p
+    WHERE p.stripe_schedule_id = s.stripe_schedule_id
+      AND p.planned_at IS NOT NULL
+      AND p.effective_at >= s.current_period_end
+) AS planned ON TRUE
+LEFT JOIN LATERAL (
+    SELECT
         (
             SELECT round(sum(n.amount))::bigint
             FROM billing_net_amounts_v1(s.id, due.item_ids, due.ends_at, TRUE, TRUE) AS n
@@ -166,7 +175,7 @@ COMMENT ON COLUMN billing_overview.services IS 'The actual state of each product
 COMMENT ON COLUMN billing_overview.latest_invoice IS 'Stripe''s status of the latest invoice, what was paid of what was due, and what was refunded, credited or disputed of it';
 COMMENT ON COLUMN billing_overview.trouble IS 'Its kinds of trouble in billing_trouble; null: none';
 COMMENT ON COLUMN billing_overview.discounts IS 'Its discounts: coupon, what it takes off, until when; null: none';
-COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts; charged if it renews';
+COMMENT ON COLUMN billing_overview.next_charge IS 'Minor units of currency that the items whose term ends first cost then, after discounts and a planned change; before taxes, one-off charges and the balance. Null: it does not renew';
 COMMENT ON COLUMN billing_overview.stripe_subscription_id IS 'sub_...';
 COMMENT ON COLUMN billing_overview.stripe_customer_id IS 'cus_...';
 COMMENT ON COLUMN billing_overview.planned_change IS 'Plan and term that it changes to at the end of its term, and from when; null: none';

@@ -29,7 +29,12 @@ from mpanel_billing.search.work_lists import with_domains
 from mpanel_billing.subscriptions.disputes import list_latest
 from mpanel_billing.subscriptions.invoice_actions import get_details
 from mpanel_billing.subscriptions.invoice_records import Invoice
-from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice, list_balances
+from mpanel_billing.subscriptions.lookup import (
+    CustomerRef,
+    find_subscription_of,
+    get_invoice,
+    list_balances,
+)
 from mpanel_billing.subscriptions.money_back import list_notes_of, list_refunds_of
 from mpanel_billing.subscriptions.owned_domains import list_domains
 from mpanel_billing.subscriptions.paging import Span
@@ -163,6 +168,7 @@ async def show_refund(visit: Visit, given: Given) -> Page:
     invoice = await get_invoice(mirror, given.id, CustomerRef())
     values = {
         "invoice": invoice,
+        "subscription": await find_subscription_of(mirror, invoice),
         "reasons": REASONS,
         "reason": given.text("reason"),
         "amount": given.text("amount"),

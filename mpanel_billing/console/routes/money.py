@@ -31,7 +31,7 @@ from mpanel_billing.subscriptions.credit_notes import (
     preview_note,
 )
 from mpanel_billing.subscriptions.invoice_records import Invoice
-from mpanel_billing.subscriptions.lookup import CustomerRef, get_invoice
+from mpanel_billing.subscriptions.lookup import CustomerRef, find_subscription_of, get_invoice
 from mpanel_billing.subscriptions.money_back import Shown
 from mpanel_billing.subscriptions.payers import PayerOf
 
@@ -55,6 +55,7 @@ async def show_credit(visit: Visit, given: Given) -> Page:
     asked = {name: given.text(name) for name in ("amount", "to", "reason", "memo")}
     values: dict[str, Any] = {
         "invoice": invoice,
+        "subscription": await find_subscription_of(mirror, invoice),
         "is_paid": invoice.stripe_status == "paid",
         "destinations": DESTINATIONS,
         "reasons": NOTE_REASONS,

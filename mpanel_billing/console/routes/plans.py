@@ -1,7 +1,7 @@
 """Another plan or term for a subscription: exactly what was previewed, or nothing; and undone."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from mpanel_billing.catalogue.model import Catalogue
@@ -10,6 +10,7 @@ from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, ConflictError, InvalidRequestError
 from mpanel_billing.http import keys
+from mpanel_billing.provisioning.operations import list_services
 from mpanel_billing.subscriptions.change_plan import (
     PlanChangePreview,
     change_plan,
@@ -40,7 +41,7 @@ change = pages.action("change_plan", "/console/subscriptions/{id}/plan", scope="
 async def show_change(visit: Visit, given: Given) -> Page:
     """Show what can be chosen; for a choice what is charged now, and from then on."""
     held = await _subscription(visit, given)
-    values = {
+    values: dict[str, Any] = {
         "subscription": held,
         "offers": _offers(await visit.app[keys.CATALOGUE].get_catalogue(), held.currency),
         "plan": given.text("plan"),
@@ -55,7 +56,20 @@ async def show_change(visit: Visit, given: Given) -> Page:
     except BillingError as error:
         return Page("plan.html", {**values, "error": error}, error.status)
     signed = sign_promise(visit.app[keys.PREVIEW_SIGNER], previewed.promise)
+    values |= await _services(visit, given, previewed)
     return Page("plan.html", {**values, "previewed": previewed, "token": signed.token})
+
+
+async def _services(visit: Visit, given: Given, previewed: PlanChangePreview) -> dict[str, Any]:
+    """Return which services the change brings, and which of those that there are go with it."""
+    listed = await list_services(visit.app[keys.POOL], given.id)
+    had = {one["product_type"] for one in listed if one["desired"] == "active"}
+    after = had if previewed.product_types is None else previewed.product_types
+    return {
+        "gained": sorted(after - had),
+        "lost": sorted(had - after),
+        "retention_days": visit.app[keys.SETTINGS].retention_days,
+    }
 
 
 @change.do

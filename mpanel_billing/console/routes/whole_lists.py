@@ -7,7 +7,13 @@ from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.invoices import Status
-from mpanel_billing.subscriptions.lookup import CustomerRef, list_invoices, list_subscriptions
+from mpanel_billing.subscriptions.invoice_actions import get_upcoming
+from mpanel_billing.subscriptions.lookup import (
+    CustomerRef,
+    get_subscription,
+    list_invoices,
+    list_subscriptions,
+)
 from mpanel_billing.subscriptions.paging import Place, Span, cut_page, read_cursor
 
 pages = Pages()
@@ -47,6 +53,15 @@ async def show_subscriptions(visit: Visit, given: Given) -> Page:
     shown, more = cut_page(rows, MOST, lambda row: Place(row.created_at, row.id))
     values = {"place": f"/console/customers/{given.id}", "subscriptions": shown, "more": more}
     return Page("subscriptions.html", values)
+
+
+@pages.page("/console/subscriptions/{id}/next-invoice", scope="billing:read")
+async def show_next_invoice(visit: Visit, given: Given) -> Page:
+    """Show a subscription's next invoice as Stripe foresees it."""
+    mirror = visit.app[keys.MIRROR]
+    held = await get_subscription(mirror, given.id, CustomerRef())
+    upcoming = await get_upcoming(mirror, given.id, CustomerRef())
+    return Page("next_invoice.html", {"subscription": held, "upcoming": upcoming})
 
 
 def _span(given: Given) -> Span:
