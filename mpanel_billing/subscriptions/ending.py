@@ -98,8 +98,7 @@ async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Cha
     something of the running term, or for a preview that no longer holds; RefundCeilingError if the
     key may not give all of it back; NotFoundError, StripeError.
     """
-    asked = {"unused": ending.unused, "reason": ending.reason, "feedback": ending.feedback}
-    wanted = StripeRequest("cancel", request.subscription_id, asked, request.key)
+    wanted = _wanted(request, ending)
     found: list[tuple[str, GivenBack]] = []
 
     async def prepare() -> None:
@@ -123,13 +122,23 @@ async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Cha
 
     try:
         return await make_change(
-            mirror, request, "cancel", asked, decide, prepare=prepare, before=give
+            mirror, request, "cancel", wanted.request, decide, prepare=prepare, before=give
         )
     except DatabaseUnavailableError:
         raise
     except BillingError as error:
         await _say_given(mirror, wanted, error)
         raise
+
+
+def _wanted(request: ChangeRequest, ending: Ending) -> StripeRequest:
+    asked = {"unused": ending.unused, "reason": ending.reason, "feedback": ending.feedback}
+    return StripeRequest("cancel", request.subscription_id, asked, request.key)
+
+
+async def get_given(mirror: Mirror, request: ChangeRequest, ending: Ending) -> SumGivenBack:
+    """Return what attempts of the same request have given back, although it did not end then."""
+    return await _given_before(mirror, _wanted(request, ending))
 
 
 def _require_promised(given: GivenBack, before: SumGivenBack, ending: Ending) -> None:

@@ -117,6 +117,25 @@ async def test_an_ending_gives_back_nothing_else_than_it_showed(console: Console
     assert given == 500 + now
 
 
+async def test_an_ending_that_stripe_refuses_says_what_is_back_and_gives_the_rest(
+    console: Console, ids: Ids
+) -> None:
+    page, stripe = f"/console/subscriptions/{ids.subscription}/end", console.service.stripe
+    shown = await console.open(page)
+    await stripe.inject_fault("status", method="DELETE", path="/v1/subscriptions", status=400)
+    refused = await console.post(page, shown)
+    whole = f"${int(shown.field('refunded')) / 100:.2f}"
+    assert (refused.status, f"{whole} are refunded and $0.00 credited" in refused.text) == (
+        502,
+        True,
+    )
+    assert "Refunded: $0.00" in refused.text
+    assert (await console.post(page, refused)).status == 303
+    await stripe.wait_idle()
+    given = await console.service.pool.fetchval("SELECT sum(amount) FROM stripe_refunds")
+    assert given == int(shown.field("refunded"))
+
+
 async def test_what_was_to_end_is_resumed(console: Console, ids: Ids) -> None:
     page = f"/console/subscriptions/{ids.subscription}"
     assert f"{page}/resume" not in (await console.open(page)).links

@@ -37,13 +37,15 @@ async def test_a_charge_waits_for_the_next_invoice(console: Console, ids: Ids) -
     assert path in (await console.open(f"/console/subscriptions/{ids.subscription}")).links
     assert "Say what is charged" in (await console.open(path)).text
     shown = await console.open(f"{path}?description=Migration&amount=49")
-    assert "Migration $49.00" in shown.text
+    assert "Migration 1 $49.00" in shown.text
     fields = {name: shown.field(name) for name in ("key", "description", "amount")}
     for _ in range(2):
         done = await console.post(path, shown, reason="by phone", **fields)
         assert done.headers["Location"].endswith("done=charged")
     again = await console.open(f"{path}?description=Help&amount=10")
-    assert again.text.count("Migration $49.00") == 2  # it waits, and is a line of the next invoice
+    assert (
+        again.text.count("Migration 1 $49.00") == 2
+    )  # it waits, and is a line of the next invoice
     for query in ("description=&amount=5", "description=Help&amount=none"):
         assert (await console.open(f"{path}?{query}")).status == 422
 

@@ -125,12 +125,12 @@ async def test_a_page_looks_again_for_what_the_worker_does_and_not_for_ever(
     page = f"/console/subscriptions/{ids.subscription}"
     looks = 0
     shown = await console.open(f"{page}?done=retried")
-    while again := re.search(r'hx-get="([^"]+)"', shown.html):
+    while again := re.search(r'hx-get="([^"]+)" hx-trigger="load delay:1s"', shown.html):
         looks += 1
         shown = await console.open(again[1].replace("&amp;", "&"))
     assert looks == 10
     for address in (page, f"{page}?done=cancelled", f"{page}?done=retried&look=99"):
-        assert "hx-get" not in (await console.open(address)).html
+        assert "delay:1s" not in (await console.open(address)).html
 
 
 async def test_a_suspension_needs_a_reason_and_is_lifted(

@@ -1,5 +1,6 @@
 """End a subscription with its unused time given back, and resume one that was to end."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,13 @@ from mpanel_billing.errors import BillingError
 from mpanel_billing.http import keys
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning.operations import list_services
-from mpanel_billing.subscriptions.ending import Ending, UnusedTime, end_now, preview_ending
+from mpanel_billing.subscriptions.ending import (
+    Ending,
+    UnusedTime,
+    end_now,
+    get_given,
+    preview_ending,
+)
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
 from mpanel_billing.subscriptions.pausing import preview_resume, resume_as_shown
@@ -27,15 +34,16 @@ ending = pages.action("end", f"{_ONE}/end", scope="billing:refund")
 async def show_end(visit: Visit, given: Given) -> Page:
     """Show what is given back, and how, if the subscription ends now."""
     held = await _subscription(visit, given)
+    mirror, request, wanted = visit.app[keys.MIRROR], _request(visit, given, held), _wanted(given)
     values = {
         **await _facts(visit, given, held),
-        "unused": _unused(given),
+        "unused": wanted.unused,
         "reason": given.text("reason"),
+        "before": await get_given(mirror, request, wanted) if request.key else None,
         "preview": None,
     }
     try:
-        request = _request(visit, given, held)
-        preview = await preview_ending(visit.app[keys.MIRROR], request, Ending(_unused(given)))
+        preview = await preview_ending(mirror, request, wanted)
     except BillingError as error:
         return Page("end.html", {**values, "error": error}, error.status)
     return Page("end.html", {**values, "preview": preview})
@@ -45,10 +53,9 @@ async def show_end(visit: Visit, given: Given) -> Page:
 async def do_end(visit: Visit, given: Given) -> Done:
     """Give back exactly what was shown, and end it; ConflictError if that no longer holds."""
     held = await _subscription(visit, given)
-    asked = Ending(
-        _unused(given),
-        read_hidden_time(given.text("at")),
-        given.text("reason")[:LONGEST_REASON] or None,
+    asked = replace(
+        _wanted(given),
+        at=read_hidden_time(given.text("at")),
         refunded=read_hidden_number(given.text("refunded")),
         credited=read_hidden_number(given.text("credited")),
     )
@@ -94,5 +101,6 @@ def _request(visit: Visit, given: Given, held: Subscription) -> ChangeRequest:
     return ChangeRequest(visit.actor, held.id, CustomerRef(held.customer_id), key)
 
 
-def _unused(given: Given) -> UnusedTime:
-    return "credit" if given.text("unused") == "credit" else "refund"
+def _wanted(given: Given) -> Ending:
+    unused: UnusedTime = "credit" if given.text("unused") == "credit" else "refund"
+    return Ending(unused, reason=given.text("reason")[:LONGEST_REASON] or None)
