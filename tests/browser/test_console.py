@@ -135,6 +135,7 @@ async def all_pages(desk: Desk) -> list[str]:
         f"{desk.subscription}/plan",
         f"{desk.subscription}/plan?plan=business:annually",
         desk.invoice,
+        f"{desk.subscription}/next-invoice",
         f"{desk.invoice}/refund?amount=2.50",
         f"{desk.invoice}/refund?amount=nothing",
         f"{desk.invoice}/credit?amount=1.00&to=balance",
@@ -294,6 +295,15 @@ async def test_what_is_entered_after_the_preview_has_to_be_shown_before_it_is_co
     await desk.browser.click("form.stack button")
     await desk.browser.until(lambda driver: "Refund $2.50 now" in driver.page_source)
     assert await asyncio.to_thread((await desk.browser.find(confirms)).is_enabled)
+
+
+async def test_what_stripe_foresees_takes_the_place_of_what_our_rows_know(desk: Desk) -> None:
+    await desk.open(desk.subscription)
+    await desk.browser.until(
+        lambda driver: (
+            "$12.98 · " in driver.page_source and "before taxes" not in driver.page_source
+        )
+    )
 
 
 async def test_without_scripts_a_part_is_refunded(desk: Desk) -> None:

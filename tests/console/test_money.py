@@ -43,9 +43,8 @@ async def test_a_charge_waits_for_the_next_invoice(console: Console, ids: Ids) -
         done = await console.post(path, shown, reason="by phone", **fields)
         assert done.headers["Location"].endswith("done=charged")
     again = await console.open(f"{path}?description=Help&amount=10")
-    assert (
-        again.text.count("Migration 1 $49.00") == 2
-    )  # it waits, and is a line of the next invoice
+    for text in ("Migration $49.00", "Migration 1 $49.00"):  # it waits; of the next invoice
+        assert again.text.count(text) == 1
     for query in ("description=&amount=5", "description=Help&amount=none"):
         assert (await console.open(f"{path}?{query}")).status == 422
 
