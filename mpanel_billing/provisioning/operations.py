@@ -6,7 +6,6 @@ for it, for the audit log; None: the service itself.
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -20,7 +19,13 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.repository import moves, takeovers
 from mpanel_billing.provisioning.repository import operations as repository
-from mpanel_billing.provisioning.timeline import TimelineEntry, read_entry
+from mpanel_billing.provisioning.timeline import (
+    EVERYTHING,
+    Reader,
+    TimelineEntry,
+    in_order,
+    read_entry,
+)
 
 _PAGE = 500
 """Subscriptions that are triggered in one transaction."""
@@ -75,22 +80,23 @@ async def list_calls(pool: Pool, subscription_id: UUID, most: int) -> Sequence[a
         return await repository.list_calls(conn, subscription_id, most)
 
 
-async def list_timeline(pool: Pool, subscription_id: UUID) -> Sequence[TimelineEntry]:
+async def list_timeline(
+    pool: Pool, subscription_id: UUID, reader: Reader = EVERYTHING
+) -> Sequence[TimelineEntry]:
     """Return everything on record about a subscription, oldest first."""
     async with acquired(pool) as conn:
         rows = await repository.list_timeline(conn, subscription_id)
-    return [read_entry(dict(row)) for row in rows]
+    return in_order(read_entry(dict(row), reader) for row in rows)
 
 
-async def list_latest(
-    pool: Pool, subscription_ids: Iterable[UUID], most: int
+async def list_stories(
+    pool: Pool, subscription_ids: Iterable[UUID], reader: Reader = EVERYTHING
 ) -> Sequence[TimelineEntry]:
-    """Return the latest entries of several subscriptions, newest first; what they share once."""
-    latest: dict[TimelineEntry, None] = {}
+    """Return everything on record about several subscriptions; what they share once."""
+    told: dict[TimelineEntry, None] = {}
     for subscription_id in subscription_ids:
-        entries = await list_timeline(pool, subscription_id)
-        latest |= dict.fromkeys(reversed(entries[-most:]))
-    return sorted(latest, key=attrgetter("at"), reverse=True)[:most]
+        told |= dict.fromkeys(await list_timeline(pool, subscription_id, reader))
+    return in_order(told)
 
 
 async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:

@@ -54,13 +54,13 @@ async def read_record(pool: Pool, id_: UUID) -> CustomerPage:
         subscriptions = await repository.list_customer_subscriptions(
             conn, customer_id, MOST_SUBSCRIPTIONS
         )
-        targets = [customer_id, *(each["subscription_id"] for each in subscriptions)]
+        held = [each["subscription_id"] for each in subscriptions]
         return CustomerPage(
             customer,
             subscriptions,
             await repository.list_customer_trouble(conn, customer_id, MOST_SUBSCRIPTIONS),
             await repository.list_customer_invoices(conn, customer_id, MOST_INVOICES),
-            await repository.list_customer_changes(conn, targets, MOST_CHANGES),
+            await repository.list_customer_changes(conn, customer_id, held, MOST_CHANGES),
         )
 
 

@@ -153,11 +153,11 @@ async def _list(
 
 
 async def list_customer_changes(
-    conn: Connection, target_ids: Sequence[UUID], most: int
+    conn: Connection, customer_id: UUID, subscription_ids: Sequence[UUID], most: int
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the latest changes by operators and keys to any of these rows."""
+    """Return the latest changes by operators and keys: of a customer, and of what is theirs."""
     rows = await _queries.list_customer_changes.fetch(
-        conn, target_ids=[str(each) for each in target_ids], most=most
+        conn, customer_id=customer_id, subscription_ids=subscription_ids, most=most
     )
     return [dict(row) for row in rows]
 

@@ -452,16 +452,52 @@ WHERE i.customer_id = :customer_id::uuid
 GROUP BY lower(i.currency)
 ORDER BY lower(i.currency);
 
--- name: list_customer_changes(target_ids, most)
--- What operators and keys have done about a customer, latest first.
+-- name: list_customer_changes(customer_id, subscription_ids, most)
+-- What operators and keys have done about a customer, these subscriptions, and the invoices and disputes of the customer,
+-- latest first. Of the invoices those of which something was given back, those that are owed, and the latest.
+WITH billed AS MATERIALIZED (
+    SELECT
+        i.id,
+        i.stripe_invoice_id
+    FROM invoices AS i
+    WHERE i.customer_id = :customer_id::uuid
+      AND i.stripe_invoice_id IS NOT NULL
+      AND (i.amount_refunded > 0 OR i.amount_credited > 0 OR i.disputed_since IS NOT NULL OR i.stripe_status = 'open')
+    UNION
+    (
+        SELECT
+            i.id,
+            i.stripe_invoice_id
+        FROM invoices AS i
+        WHERE i.customer_id = :customer_id::uuid
+          AND i.stripe_invoice_id IS NOT NULL
+        ORDER BY i.stripe_created DESC
+        LIMIT 200
+    )
+),
+targets AS MATERIALIZED (
+    SELECT :customer_id::uuid::text AS id
+    UNION
+    SELECT listed.id::text FROM unnest(:subscription_ids::uuid[]) AS listed (id)
+    UNION
+    SELECT billed.id::text FROM billed
+    UNION
+    SELECT d.stripe_dispute_id
+    FROM billed
+    JOIN invoice_payments AS p
+        ON p.stripe_invoice_id = billed.stripe_invoice_id
+    JOIN stripe_disputes AS d
+        ON d.stripe_payment_intent_id = p.stripe_payment_intent_id
+)
 SELECT
     a.began_at,
     a.actor,
     a.person,
     a.action,
     a.outcome,
-    a.error
-FROM unnest(:target_ids::text[]) AS target (id)
+    a.error,
+    a.details #>> '{params,metadata,planId}' AS to_plan
+FROM targets AS target
 CROSS JOIN LATERAL (
     SELECT *
     FROM billing_audit_entries AS entry
@@ -517,7 +553,14 @@ LEFT JOIN LATERAL (
         i.id,
         i.stripe_number
     FROM (
-        SELECT *
+        SELECT
+            earlier.id,
+            earlier.stripe_number,
+            earlier.stripe_customer_id,
+            earlier.stripe_created,
+            earlier.stripe_payment_intent_id,
+            earlier.amount_due,
+            earlier.attempt_count
         FROM invoices AS earlier
         WHERE h.status = 'failed'
           AND paid.id IS NULL

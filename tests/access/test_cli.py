@@ -162,7 +162,7 @@ async def test_every_command_that_changes_something_leaves_exactly_one_entry(
         assert entry["actor"].startswith("cli:")
     shown = await run_command(database_url, "timeline", "sub_1")
     done = re.findall(r"  operator  (\S+) by cli:\S+: done$", shown.out, re.MULTILINE)
-    assert done == ["subscription.retry"]
+    assert done == ["event.replay", "subscription.retry"]
     assert (await run_command(database_url, "audit", "list", "--actor", "nobody")).out == (
         "no changes\n"
     )

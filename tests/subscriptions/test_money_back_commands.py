@@ -48,7 +48,7 @@ async def test_support_previews_refunds_and_credits_by_the_number_of_an_invoice(
     )
     status, said = await command(backend, "timeline", bought)
     balance = f"to the balance ${(total - 100) / 100:.2f}"
-    for words in (" refund    re_", "; $1.00", " credit    ", balance, "invoice.refund by cli:"):
+    for words in (" refund    re_", ": $1.00", " credit    ", balance, "invoice.refund by cli:"):
         assert words in said
     status, said = await command(backend, "refund", number)
     assert (status, "already been refunded in full" in said) == (1, True)

@@ -136,7 +136,8 @@ async def test_a_trial_is_paused_to_a_date_and_the_unpaid_terms_are_not_served(
     assert unix(body["subscription"]["heldUntil"]) == end + 40 * DAY
     history = await list_timeline(backend.service.pool, UUID(on_trial))
     [held] = [entry for entry in history if entry.kind == "pause"]
-    assert (until[:10] in held.what, held.detail) == (True, "stands")
+    assert held.what == "a pause was set"
+    assert until[:10] in (held.detail or "")
     await go_on(backend, end - DAY)
     assert await services(backend) == {"active"}
     await go_on(backend, end + 2 * 3600)

@@ -19,6 +19,8 @@ QUERIES = [
 OF_THE_CONSOLE = [
     load_queries("search").list_customer_payments,
     load_queries("search").list_customer_returns,
+    load_queries("search").list_customer_changes,
+    load_queries("operations").list_timeline,
     load_queries("work_lists").list_debtors,
     load_queries("work_lists").list_trials,
     load_queries("notes").list_notes,
@@ -125,8 +127,22 @@ ON CONFLICT DO NOTHING;
 INSERT INTO billing_notes (customer_id, body, written_by) SELECT id, 'x', 'ada' FROM customers;
 INSERT INTO billing_usage_totals (subscription_id, meter, term_start, quantity, latest_at)
 SELECT id, 'traffic_gb', now(), 1, now() FROM subscriptions;
+INSERT INTO billing_audit_entries (actor, action, outcome, began_at, target_type, target_id)
+SELECT 'ada', 'subscription.retry', 'done', now(), 'subscription', id::text FROM subscriptions;
+INSERT INTO billing_messages (id, type, object_id, transition, livemode, subscription_id, occurred_at, data)
+SELECT 'msg_' || md5(id::text), 'subscription.active', id::text, 'x', TRUE, id, now(), '{}'
+FROM subscriptions;
+INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
+SELECT 'panel-' || n, 'https://panel.example/' || n, TRUE, '{}', 'whsec_x', 'ada' FROM generate_series(1, 200) AS n;
+INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id)
+SELECT m.id, r.id, m.subscription_id
+FROM billing_messages AS m
+CROSS JOIN (SELECT id FROM billing_receivers LIMIT 1) AS r;
+INSERT INTO stripe_events (id, type, created, livemode, object_id, payload, status, applied_at)
+SELECT 'evt_' || stripe_invoice_id, 'invoice.paid', now(), TRUE, stripe_invoice_id, '{}', 'applied', now()
+FROM invoices WHERE stripe_invoice_id IS NOT NULL;
 ANALYZE;
-"""
+"""  # noqa: E501
 CATALOGUE = {"prices", "products", "billing_ignored_prices"}
 """As large as what is sold, whoever has bought it."""
 

@@ -10,11 +10,11 @@ from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.routes.invoice_acts import list_possible
 from mpanel_billing.console.routes.money import read_shown
+from mpanel_billing.console.stories import read_story
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError, StripeError
 from mpanel_billing.http import keys
-from mpanel_billing.provisioning import operations
 from mpanel_billing.search.customer import (
     MOST_INVOICES,
     MOST_PAYMENTS,
@@ -51,7 +51,6 @@ MOST_DISPUTES = 10
 MOST_DOMAINS = 20
 MOST_TOLD = 5
 """Subscriptions whose story a customer's page has; each has a page with all of its own."""
-MOST_ENTRIES = 60
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -71,7 +70,7 @@ async def show_customer(visit: Visit, given: Given) -> Page:
         "domains": await _domains(visit, shown),
         "notes": await list_notes(pool, shown.customer["id"]),
         "longest_note": LONGEST_NOTE,
-        "timeline": await operations.list_latest(pool, told, MOST_ENTRIES),
+        "story": await read_story(visit, told),
         "is_told_in_part": len(shown.subscriptions) > MOST_TOLD,
         "most": {
             "subscriptions": MOST_SUBSCRIPTIONS,

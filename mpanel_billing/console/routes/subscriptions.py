@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from mpanel_billing.console.forms import read_day, read_hidden_time
 from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.stories import read_story
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError, InvalidRequestError
@@ -60,9 +61,9 @@ async def show_subscription(visit: Visit, given: Given) -> Page:
     values["has_accounts"] = any(
         one["actual"] in {"active", "suspended"} for one in values["services"]
     )
-    story = await operations.list_timeline(pool, given.id)
+    story = await read_story(visit, (given.id,))
     done = given.text("done")
-    values |= {"timeline": story[::-1], "done": done, "look": _next_look(done, given.text("look"))}
+    values |= {"story": story, "done": done, "look": _next_look(done, given.text("look"))}
     return Page("subscription.html", values)
 
 
