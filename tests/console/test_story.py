@@ -174,7 +174,7 @@ async def test_a_change_of_plan_says_from_what_to_what(
 DELIVERED = """
 WITH receiver AS (
     INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
-    VALUES ('mpanel', 'https://panel.test/messages', FALSE, '{}', 'whsec_x', 'ada')
+    VALUES ('mpanel', 'https://panel.test/messages', FALSE, '{*}', 'whsec_x', 'ada')
     RETURNING id
 ),
 message AS (

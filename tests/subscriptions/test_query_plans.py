@@ -127,24 +127,26 @@ ON CONFLICT DO NOTHING;
 INSERT INTO billing_notes (customer_id, body, written_by) SELECT id, 'x', 'ada' FROM customers;
 INSERT INTO billing_usage_totals (subscription_id, meter, term_start, quantity, latest_at)
 SELECT id, 'traffic_gb', now(), 1, now() FROM subscriptions;
+INSERT INTO provisioning_log
+    (subscription_id, driver, action, idempotency_key, request, outcome, duration_ms)
+SELECT id, 'log', 'create', id::text, '{}', 'done', 1 FROM subscriptions;
+INSERT INTO stripe_fraud_warnings (stripe_fraud_warning_id, livemode, stripe_charge_id,
+    stripe_payment_intent_id, fraud_type, actionable, stripe_created, stripe_as_of_since, stripe_as_of)
+SELECT 'issfr_' || stripe_invoice_id, TRUE, 'ch_' || stripe_invoice_id, 'pi_' || stripe_invoice_id,
+    'misc', FALSE, now(), now(), now()
+FROM invoices WHERE stripe_invoice_id IS NOT NULL;
+INSERT INTO billing_tax_notices
+    (subscription_id, told_by, not_before, next_attempt_at, total, total_before, tax, currency)
+SELECT id, 'ada', now(), now(), 2, 1, 1, 'usd' FROM subscriptions;
 INSERT INTO billing_audit_entries (actor, action, outcome, began_at, target_type, target_id)
 SELECT 'ada', 'subscription.retry', 'done', now(), 'subscription', id::text FROM subscriptions;
-INSERT INTO billing_messages (id, type, object_id, transition, livemode, subscription_id, occurred_at, data)
-SELECT 'msg_' || md5(id::text), 'subscription.active', id::text, 'x', TRUE, id, now(), '{}'
-FROM subscriptions;
-INSERT INTO billing_receivers (name, url, livemode, types, secret, created_by)
-SELECT 'panel-' || n, 'https://panel.example/' || n, TRUE, '{}', 'whsec_x', 'ada' FROM generate_series(1, 200) AS n;
-INSERT INTO billing_deliveries (message_id, receiver_id, subscription_id)
-SELECT m.id, r.id, m.subscription_id
-FROM billing_messages AS m
-CROSS JOIN (SELECT id FROM billing_receivers LIMIT 1) AS r;
 INSERT INTO stripe_events (id, type, created, livemode, object_id, payload, status, applied_at)
 SELECT 'evt_' || stripe_invoice_id, 'invoice.paid', now(), TRUE, stripe_invoice_id, '{}', 'applied', now()
 FROM invoices WHERE stripe_invoice_id IS NOT NULL;
 ANALYZE;
 """  # noqa: E501
-CATALOGUE = {"prices", "products", "billing_ignored_prices"}
-"""As large as what is sold, whoever has bought it."""
+CATALOGUE = {"prices", "products", "billing_ignored_prices", "billing_receivers"}
+"""As large as what is sold and who is told, whoever has bought it."""
 
 
 async def test_no_query_reads_a_table_from_end_to_end(database_url: str) -> None:
@@ -156,7 +158,7 @@ async def test_no_query_reads_a_table_from_end_to_end(database_url: str) -> None
         for query in [*QUERIES, *OF_THE_CONSOLE]:
             plan = await _explain(connection, query)
             read_whole = {*re.findall(r"Seq Scan on (\w+)", plan)}
-            assert read_whole <= CATALOGUE, f"{query.name}\n{plan}"
+            assert read_whole <= CATALOGUE, f"{query.name} {read_whole}\n{plan}"
         for query in load_queries("taxes").by_name.values():
             plan = await _explain(connection, query)
             assert {*re.findall(r"Seq Scan on (\w+)", plan)} <= {"stripe_tax_rates"}, plan
