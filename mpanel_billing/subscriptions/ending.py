@@ -136,11 +136,6 @@ def _wanted(request: ChangeRequest, ending: Ending) -> StripeRequest:
     return StripeRequest("cancel", request.subscription_id, asked, request.key)
 
 
-async def get_given(mirror: Mirror, request: ChangeRequest, ending: Ending) -> SumGivenBack:
-    """Return what attempts of the same request have given back, although it did not end then."""
-    return await _given_before(mirror, _wanted(request, ending))
-
-
 def _require_promised(given: GivenBack, before: SumGivenBack, ending: Ending) -> None:
     """Refuse what a preview has not shown.
 

@@ -125,7 +125,7 @@ async def test_an_ending_that_stripe_refuses_says_what_is_back_and_gives_the_res
     await stripe.inject_fault("status", method="DELETE", path="/v1/subscriptions", status=400)
     refused = await console.post(page, shown)
     whole = f"${int(shown.field('refunded')) / 100:.2f}"
-    assert (refused.status, f"{whole} are refunded and $0.00 credited" in refused.text) == (
+    assert (refused.status, f"{whole} were refunded and $0.00 credited" in refused.text) == (
         502,
         True,
     )

@@ -32,8 +32,11 @@ WRITTEN = (
 """By servers, registrars and banks."""
 SET_UP = "/console/set-up"
 """The doctor speaks English, here as on the command line."""
-WITHIN = re.compile(r"\(Your card was declined[^)]*\)\.\)|It is taken\.(?=; nicht erstattet)")
-"""The same within a sentence of ours."""
+WITHIN = re.compile(
+    r"\(Your card was declined[^)]*\)\.\)|It is taken\.(?=; nicht erstattet)"
+    r"|\(at [^ ]+ / (?:month|year)\)(?=</td>)"
+)
+"""The same within a sentence of ours; and Stripe's own text of an invoice's line."""
 
 
 def english_in(shown: Shown) -> set[str]:

@@ -15,7 +15,6 @@ from mpanel_billing.subscriptions.ending import (
     Ending,
     UnusedTime,
     end_now,
-    get_given,
     preview_ending,
 )
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest
@@ -39,7 +38,6 @@ async def show_end(visit: Visit, given: Given) -> Page:
         **await _facts(visit, given, held),
         "unused": wanted.unused,
         "reason": given.text("reason"),
-        "before": await get_given(mirror, request, wanted) if request.key else None,
         "preview": None,
     }
     try:
