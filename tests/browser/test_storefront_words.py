@@ -65,7 +65,7 @@ def said(name: str) -> set[str]:
     return texts
 
 
-@pytest.mark.parametrize("name", ["shop.js", "success.js", "words.js"])
+@pytest.mark.parametrize("name", ["marks.js", "shop.js", "success.js", "words.js"])
 def test_what_a_script_says_has_its_german(name: str) -> None:
     assert said(name) - GERMAN.keys() == set()
 

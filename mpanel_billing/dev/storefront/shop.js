@@ -1,7 +1,9 @@
 // The shop: shows the catalogue, has the server price what is chosen, and posts the order to the
 // same public route as the marketing site does.
 
-import { moneyIn, priceIn, say, sayAnswer, sayProblem, translatePage, usagePrice } from "./words.js";
+import { markInputs, unmark, unmarkQuoted } from "./marks.js";
+import { forgetUnpaid, recallUnpaid, rememberUnpaid } from "./unpaid.js";
+import { moneyIn, priceIn, say, sayAnswer, translatePage, usagePrice } from "./words.js";
 
 const form = document.querySelector("#order");
 const error = document.querySelector("#error");
@@ -10,12 +12,7 @@ const pay = document.querySelector("#pay");
 const totalInSight = document.querySelector("#total-in-sight");
 
 const QUOTE_DELAY_MS = 200;
-const UNPAID = "mpanel-billing-unpaid"; // the payment page that this browser has open
 const ADDRESS = ["phone", "company", "address1", "address2", "city", "state", "postcode", "country"];
-const INPUT_OF = {
-  "domain.value": "domain", couponCode: "coupon", place: "postcode",
-  taxId: "tax-id", "customer.taxId": "tax-id", "taxId.value": "tax-id", "customer.taxId.value": "tax-id",
-};
 
 // The type of a company's tax id, in Stripe's words, by its country; of others the payment page asks.
 const TAX_ID_TYPES = { AU: "au_abn", CA: "ca_bn", CH: "ch_vat", GB: "gb_vat", NO: "no_vat", NZ: "nz_gst", US: "us_ein" };
@@ -307,11 +304,14 @@ function askForQuote() {
     }
     try {
       const place = placeOf();
-      const [taxId, unclear] = place ? taxIdIfClear() : [null];
-      const [priced, refusal = unclear] = await quoteOf({ ...orderOf(), place, taxId });
+      const [taxId, unclear] = taxIdIfClear();
+      // who has not come to the country yet is not told that it is missing, until they want to pay
+      const told = place || form.elements.taxId.hasAttribute("aria-invalid") ? unclear : undefined;
+      const [priced, refusal = told] = await quoteOf({ ...orderOf(), place, taxId });
       if (turn !== asked) return;
       showQuote(priced);
-      if (refusal) markInputs(refusal);
+      unmarkQuoted(place);
+      if (refusal) markInputs(refusal.fields, refusal.message);
     } catch (problem) {
       if (turn === asked) showHint(sentenceOf(problem));
     }
@@ -337,38 +337,13 @@ function sentenceOf(problem) {
 
 function showProblem(problem) {
   error.textContent = sentenceOf(problem);
-  markInputs(problem)[0]?.focus();
-}
-
-// The inputs that a refusal is about, each with what is wrong below it.
-function markInputs(problem) {
-  const marked = [];
-  const wrong = Object.entries(problem.fields ?? {});
-  for (const [path, text] of wrong) {
-    const name = INPUT_OF[path] ?? (path.endsWith(".domain") ? "domain" : path.split(".").pop());
-    const input = document.getElementById(name);
-    if (!input || marked.includes(input)) continue;
-    marked.push(input);
-    unmark(input);
-    const id = `${name}-problem`;
-    input.after(element("p", { id, className: "problem" }, wrong.length > 1 ? sayProblem(text) : problem.message));
-    input.setAttribute("aria-invalid", "true");
-    input.setAttribute("aria-errormessage", id);
-    input.closest("details")?.setAttribute("open", "");
-  }
-  return marked;
-}
-
-function unmark(input) {
-  document.getElementById(input.getAttribute("aria-errormessage"))?.remove();
-  input.removeAttribute("aria-invalid");
-  input.removeAttribute("aria-errormessage");
+  markInputs(problem.fields ?? {}, problem.message)[0]?.focus();
 }
 
 // What was wrong before is not said of what is there now.
 function clearProblem(inputs) {
   error.textContent = "";
-  for (const input of inputs) if (input.hasAttribute("aria-invalid")) unmark(input);
+  for (const input of inputs) unmark(input);
 }
 
 form.addEventListener("change", async (event) => {
@@ -381,7 +356,7 @@ form.addEventListener("change", async (event) => {
   }
 });
 form.addEventListener("input", (event) => {
-  clearProblem([event.target]);
+  clearProblem([...form.elements].filter((input) => input.name === event.target.name));
   if (["domain", "coupon"].includes(event.target.name)) askForQuote();
 });
 
@@ -398,7 +373,7 @@ form.addEventListener("submit", async (event) => {
       success_url: `${location.origin}/demo/success`,
       cancel_url: `${location.origin}/demo`,
     });
-    localStorage.setItem(UNPAID, JSON.stringify({ sessionId: answer.sessionId, url: answer.url }));
+    rememberUnpaid({ sessionId: answer.sessionId, url: answer.url });
     location.assign(answer.url);
   } catch (problem) {
     showProblem(problem);
@@ -409,19 +384,21 @@ form.addEventListener("submit", async (event) => {
 
 // Who left the payment page finds the way back, as long as it is open.
 async function offerUnpaid() {
-  const unpaid = JSON.parse(localStorage.getItem(UNPAID));
+  const notice = document.querySelector("#unpaid");
+  const unpaid = recallUnpaid();
+  notice.hidden ||= !unpaid;
   if (!unpaid) return;
   try {
     const { session } = await call(`/api/checkout/session/${encodeURIComponent(unpaid.sessionId)}`);
     if (session.status !== "open") {
-      localStorage.removeItem(UNPAID);
+      forgetUnpaid();
+      notice.hidden = true;
       return;
     }
-    const notice = document.querySelector("#unpaid");
     notice.querySelector("a").href = unpaid.url;
     notice.hidden = false;
   } catch (problem) {
-    if (problem.status === 404) localStorage.removeItem(UNPAID);
+    if (problem.status === 404) forgetUnpaid();
   }
 }
 
@@ -460,4 +437,5 @@ async function open() {
 
 translatePage();
 open();
-offerUnpaid();
+// also when the page comes back as it was, with the browser's Back
+addEventListener("pageshow", offerUnpaid);

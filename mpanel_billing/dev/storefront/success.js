@@ -1,13 +1,13 @@
 // Follows an order without reloading: each answer is held by the server until something moves.
 
-import { day, locale, moneyIn, priceIn, say, sayAnswer, translatePage } from "./words.js";
+import { forgetUnpaid, recallUnpaid } from "./unpaid.js";
+import { CONTACT, day, locale, moneyIn, priceIn, say, sayAnswer, translatePage } from "./words.js";
 
 const WAIT_SECONDS = 20;
 const RETRY_MS = 2000;
 const DOMAIN_MS = 3000;
 const TRIES = 5;
 const SLOW_MS = 60_000;
-const UNPAID = "mpanel-billing-unpaid"; // the payment page that this browser has open
 
 const sessionId = new URLSearchParams(location.search).get("session_id") ?? "";
 const error = document.querySelector("#error");
@@ -57,7 +57,7 @@ const NEEDS = {
   address1: "your street", city: "your city", postcode: "your postcode", country: "your country",
 };
 const TRIAL_BEGUN = "Your trial has begun. We are setting up your hosting.";
-const SLOW = "This takes longer than usual. You may close this page: we go on, and its address shows how far it is. If you write to us, give the order number {order}.";
+const SLOW = "This takes longer than usual. You may close this page: we go on, and its address shows how far it is. If you write to {contact}, give the order number {order}.";
 const MOVING = ["provisional", "pending"];
 const MOVING_DOMAINS = ["paid", "registering", "transferring"];
 
@@ -140,18 +140,25 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// A sentence with the domain in bold.
-function around(text, domain, values = {}) {
-  const [before, after] = say(text, values).split("{domain}");
-  return [before, element("strong", {}, domain), after];
+// A sentence with elements in the places of some of its names.
+function around(text, elements, values = {}) {
+  const parts = say(text, values).split(/\{(\w+)\}/);
+  return parts.map((part, place) => (place % 2 ? elements[part] : part));
 }
 
+const bold = (text) => element("strong", {}, text);
 const sentence = (...said) => element("p", {}, ...around(...said));
+
+// Where to write, with the order in the subject.
+function contactLink() {
+  const subject = order ? `?subject=${encodeURIComponent(`${say("Order")} ${order}`)}` : "";
+  return element("a", { href: `mailto:${CONTACT}${subject}` }, CONTACT);
+}
 
 function lostNotice({ unicodeName }) {
   return sentence(
-    "{domain} could not be obtained: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.",
-    unicodeName,
+    "{domain} could not be obtained: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please write to {contact}.",
+    { domain: bold(unicodeName), contact: contactLink() },
   );
 }
 
@@ -161,7 +168,7 @@ function dataNotice({ unicodeName, needs }) {
   const fields = new Intl.ListFormat(locale).format(missing);
   return [sentence(
     "To order {domain}, its registrar needs {fields}. Please log in to mPanel and complete your contact details; we go on by ourselves.",
-    unicodeName, { fields },
+    { domain: bold(unicodeName) }, { fields },
   )];
 }
 
@@ -172,7 +179,7 @@ function codeForm({ name, unicodeName }) {
   const form = element(
     "form", { className: "field" },
     element("label", { htmlFor: id }, ...around(
-      "To transfer {domain}, we need its auth code. The registrar that has it now gives it to you.", unicodeName,
+      "To transfer {domain}, we need its auth code. The registrar that has it now gives it to you.", { domain: bold(unicodeName) },
     )),
     input, problem, element("button", { className: "primary" }, say("Send the code")),
   );
@@ -209,6 +216,7 @@ function showNotices(domains) {
 }
 
 function show(progress) {
+  order = progress.subscription.id;
   error.textContent = "";
   const begun = progress.status === "pending" && progress.subscription.stripeStatus === "trialing";
   status.textContent = say(begun ? TRIAL_BEGUN : SENTENCES[progress.status]);
@@ -221,7 +229,6 @@ function show(progress) {
   showDetails(progress);
   showNotices(progress.domains);
   slow.hidden ||= !MOVING.includes(progress.status);
-  order = progress.subscription.id;
 }
 
 // What there is to do next: log in, pay after all, or order again.
@@ -229,18 +236,22 @@ function showWaysOn({ status: state, session, loginUrl }) {
   const [login, goOn] = [document.querySelector("#login"), document.querySelector("#go-on")];
   login.href = loginUrl;
   login.hidden = state !== "active";
-  if (session.status !== "open") localStorage.removeItem(UNPAID);
-  const unpaid = JSON.parse(localStorage.getItem(UNPAID));
-  goOn.hidden = state !== "provisional" || unpaid?.sessionId !== sessionId;
+  const unpaid = recallUnpaid();
+  const isKept = unpaid?.sessionId === sessionId;
+  if (isKept && session.status !== "open") forgetUnpaid();
+  const isPayable = state === "provisional" && session.status === "open";
+  goOn.hidden = !isPayable || !isKept;
   if (!goOn.hidden) goOn.href = unpaid.url;
-  document.querySelector("#order-again").hidden = state !== "expired";
+  // the address of the payment page is the buyer's own: who has only this page's is not given it
+  document.querySelector("#elsewhere").hidden = !isPayable || isKept;
+  document.querySelector("#order-again").hidden = state !== "expired" && !(isPayable && !isKept);
 }
 
 let order;
 
 function showSlow() {
   if (!order || !MOVING.includes(document.body.dataset.status)) return;
-  slow.textContent = say(SLOW, { order });
+  slow.replaceChildren(...around(SLOW, { contact: contactLink() }, { order }));
   slow.hidden = false;
 }
 

@@ -111,8 +111,8 @@ const GERMAN = {
   "This subscription has ended.": "Dieser Vertrag ist beendet.",
   "This order was not paid in time. Nothing was charged.":
     "Diese Bestellung wurde nicht rechtzeitig bezahlt. Es wurde nichts abgebucht.",
-  "This takes longer than usual. You may close this page: we go on, and its address shows how far it is. If you write to us, give the order number {order}.":
-    "Das dauert länger als sonst. Sie können diese Seite schließen: Wir machen weiter, und ihre Adresse zeigt den Stand. Wenn Sie uns schreiben, nennen Sie die Bestellnummer {order}.",
+  "This takes longer than usual. You may close this page: we go on, and its address shows how far it is. If you write to {contact}, give the order number {order}.":
+    "Das dauert länger als sonst. Sie können diese Seite schließen: Wir machen weiter, und ihre Adresse zeigt den Stand. Wenn Sie an {contact} schreiben, nennen Sie die Bestellnummer {order}.",
   "nothing to pay today": "heute nichts zu zahlen",
   "received": "eingegangen",
   "{amount} received": "{amount} eingegangen",
@@ -160,8 +160,8 @@ const GERMAN = {
   "your city": "Ihren Ort",
   "your postcode": "Ihre Postleitzahl",
   "your country": "Ihr Land",
-  "{domain} could not be obtained: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please contact us.":
-    "{domain} war nicht zu bekommen: Jemand war schneller, oder die Registry lehnt sie ab. Was Sie dafür gezahlt haben, wird erstattet. Ihr Tarif bleibt, wie er bestellt ist. Für einen anderen Namen melden Sie sich bitte bei uns.",
+  "{domain} could not be obtained: somebody else was faster, or its registry refuses it. What you paid for it is refunded. Your plan is as you ordered it. To choose another name, please write to {contact}.":
+    "{domain} war nicht zu bekommen: Jemand war schneller, oder die Registry lehnt sie ab. Was Sie dafür gezahlt haben, wird erstattet. Ihr Tarif bleibt, wie er bestellt ist. Für einen anderen Namen schreiben Sie bitte an {contact}.",
   "To order {domain}, its registrar needs {fields}. Please log in to mPanel and complete your contact details; we go on by ourselves.":
     "Um {domain} zu bestellen, braucht der Registrar {fields}. Bitte melden Sie sich bei mPanel an und ergänzen Sie Ihre Kontaktdaten; wir machen dann von selbst weiter.",
   "To transfer {domain}, we need its auth code. The registrar that has it now gives it to you.":
@@ -187,8 +187,12 @@ const GERMAN = {
   "must be an e-mail address, like ada@example.com": "muss eine E-Mail-Adresse sein, wie ada@example.com",
   "must be a country's two-letter code, like US": "muss der Code eines Landes mit zwei Buchstaben sein, wie DE",
   "please check this": "bitte prüfen",
+  "This order is not paid yet. Open the payment page in the browser in which you ordered, or order again.":
+    "Diese Bestellung ist noch nicht bezahlt. Öffnen Sie die Zahlungsseite in dem Browser, in dem Sie bestellt haben, oder bestellen Sie noch einmal.",
   "The address of this page names no order.": "Die Adresse dieser Seite nennt keine Bestellung.",
 };
+
+export const CONTACT = "support@migrahosting.example"; // whom buyers of this shop write to
 
 const LANGUAGES = { en: {}, de: GERMAN };
 

@@ -16,10 +16,12 @@ routes = web.RouteTableDef()
 FILES = Path(__file__).parents[2] / "dev" / "storefront"
 _ASSETS = {
     "storefront.css": "text/css",
+    "marks.js": "text/javascript",
     "money.js": "text/javascript",
     "answers.js": "text/javascript",
     "shop.js": "text/javascript",
     "success.js": "text/javascript",
+    "unpaid.js": "text/javascript",
     "words.js": "text/javascript",
 }
 _PAGE_HEADERS = {
