@@ -17,6 +17,7 @@ from markupsafe import Markup
 from mpanel_billing.console.numbers import write_money, write_number, write_plain
 from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
+from mpanel_billing.console.private import without_amounts
 from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
 from mpanel_billing.console.words import ENGLISH, LANGUAGES, Said, Words, choose_language, words_of
@@ -98,6 +99,8 @@ def _environment() -> jinja2.Environment:
     environment.filters["number"] = _number
     environment.filters["plain"] = _plain
     environment.filters["said"] = _said
+    environment.filters["priced"] = _priced
+    environment.filters["private"] = _private
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
     return environment
 
@@ -180,6 +183,18 @@ def _said(context: Context, text: str | None) -> str | None:
     if isinstance(text, Said):
         return words.of(text)
     return words.known(text) or _FOREIGN.format(words.of(text))
+
+
+@jinja2.pass_context
+def _priced(context: Context, text: str | None) -> str | None:
+    """Return a text with its amounts, if the key may read them."""
+    return text if not text or context["may"]("billing:read") else without_amounts(text)
+
+
+@jinja2.pass_context
+def _private(context: Context, text: str | None) -> str | None:
+    """Return what is about a payment, if the key may read that."""
+    return text if context["may"]("billing:read") else None
 
 
 def _ago(words: Words, seconds: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from mpanel_billing.access import audit
 from mpanel_billing.console.pages import Done, Given, Page, Pages
+from mpanel_billing.console.private import details_for_all, error_for_all, without_amounts
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -36,7 +37,7 @@ async def show_audit(visit: Visit, given: Given) -> Page:
         before=given.number("before") or audit.LAST_ID,
     )
     more = entries[-1]["id"] if len(entries) == MOST else None
-    shown = [{**row, "said": _said(row["details"])} for row in entries]
+    shown = [_as_seen(visit, dict(row)) for row in entries]
     return Page("audit.html", {**asked, "entries": shown, "more": more})
 
 
@@ -47,7 +48,7 @@ settling = pages.action("settle_audit", "/console/audit/{id}/settle", scope="adm
 async def show_settle(visit: Visit, given: Given) -> Page:
     """Show a change of which nobody knows whether it took effect."""
     entry = await _unsettled(visit, given)
-    values = {"entry": entry, "said": _said(entry["details"])}
+    values = {"entry": entry, "said": _as_seen(visit, entry)["said"]}
     values |= {name: given.text(name) for name in ("outcome", "reason")}
     return Page("settle_audit.html", values)
 
@@ -76,6 +77,14 @@ async def _unsettled(visit: Visit, given: Given) -> Mapping[str, Any]:
     if found[0]["at"] > datetime.now(UTC) - audit.MAY_BE_UNDER_WAY:
         raise ConflictError(say("refusal.under_way"))
     return dict(found[0])
+
+
+def _as_seen(visit: Visit, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a change with its details as one line; without money, if the key may not read that."""
+    if visit.may("billing:read"):
+        return {**row, "said": _said(row["details"])}
+    error = error_for_all(row["target_type"], row["error"])
+    return {**row, "error": error, "said": without_amounts(_said(details_for_all(row["details"])))}
 
 
 def _said(details: Mapping[str, object]) -> str:

@@ -85,7 +85,14 @@ async def _event(visit: Visit, given: Given) -> dict[str, Any]:
     payload = event["payload"]
     text = None if payload is None else json.dumps(payload, indent=2, ensure_ascii=False)
     shown = text[:MOST_OF_A_PAYLOAD] if text else None
-    return {"event": event, "payload": shown, "is_cut": shown != text}
+    is_private = not visit.may("billing:read")
+    return {
+        "event": event,
+        "payload": None if is_private else shown,
+        "is_replayable": shown is not None,
+        "is_private": is_private,
+        "is_cut": shown != text,
+    }
 
 
 replay = pages.action("replay", "/console/events/{id}/replay", scope="admin:operate")
