@@ -708,7 +708,7 @@ moments AS (
         -- a card is charged at once, a bank account in days
         CASE WHEN c.card_brand IS NOT NULL THEN c.status END,
         jsonb_build_object(
-            'private', concat_ws(', ', c.decline_reason, c.card_brand || ' ' || c.card_last4),
+            'private', concat_ws(', ', rtrim(c.decline_reason, '.'), c.card_brand || ' ' || c.card_last4),
             'currency', c.currency,
             'amounts', jsonb_build_object('', c.amount)
         )

@@ -72,7 +72,8 @@ async def test_further_years_are_charged_no_more_and_again(
     stale = await console.send("POST", path, data=data, headers=GERMAN)
     assert stale.status == 409
     assert "kostet jetzt etwas anderes" in await stale.text()
-    assert (await console.post(path, shown, switch="on")).status == 422  # no price was shown
+    unseen = {"form_token": shown.field("form_token"), "switch": "on"}  # no price was shown
+    assert (await console.send("POST", path, data=unseen)).status == 422
     assert (await console.post(path, shown, **fields)).status == 303
     assert (await years.domain())["auto_renew"] is True
     id_ = page.rpartition("/")[2]
