@@ -11,6 +11,7 @@ from mpanel_billing import money
 from mpanel_billing.catalogue.order import Order, OrderLine, PricedOrder
 from mpanel_billing.checkout.buyer import Buyer, ExistingCustomer
 from mpanel_billing.checkout.return_urls import ReturnUrls
+from mpanel_billing.languages import ENGLISH
 
 Row = dict[str, Any]
 
@@ -23,7 +24,8 @@ class Purchase:
     """Who buys what at what price, and where the browser goes afterwards.
 
     `existing` is None for a buyer whose identity is unproven. `browser_id` is the browser that
-    ordered, by our cookie; None for mPanel's backend.
+    ordered, by our cookie; None for mPanel's backend. `language` is what the payment page says
+    of ours in.
     """
 
     buyer: Buyer
@@ -32,6 +34,7 @@ class Purchase:
     return_urls: ReturnUrls
     existing: ExistingCustomer | None = None
     browser_id: UUID | None = None
+    language: str = ENGLISH
 
     @property
     def buyer_key(self) -> str:

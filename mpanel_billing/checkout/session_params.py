@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from mpanel_billing import money
 from mpanel_billing.catalogue.order import OrderLine, PricedOrder
 from mpanel_billing.checkout.buyer import Buyer, Place
+from mpanel_billing.checkout.page_texts import submit_message
 from mpanel_billing.checkout.purchase import Purchase, order_metadata
 from mpanel_billing.checkout.tax_ids import TaxId
 from mpanel_billing.errors import BillingError
@@ -23,7 +23,6 @@ Params = dict[str, Any]
 
 LONGEST_METADATA_VALUE = 500
 LONGEST_STRIPE_PHONE = 20
-LONGEST_MESSAGE = 1200
 
 _BUYERS_OWN = frozenset({"customerEmail"})
 """Metadata that Stripe has a field for."""
@@ -166,45 +165,6 @@ def _taxes(purchase: Purchase) -> Params:
         asked["customer_update"]["name"] = "auto"
         asked["tax_id_collection"] = {"enabled": True}
     return asked
-
-
-def submit_message(purchase: Purchase) -> str:
-    """Return what Stripe's page shows beside its button: what is charged later.
-
-    Empty if nothing is.
-    """
-    trial = trial_message(purchase) if purchase.priced.trial_days else ""
-    return " ".join(filter(None, (trial, _further_years(purchase, LONGEST_MESSAGE - len(trial)))))
-
-
-def _further_years(purchase: Purchase, most: int) -> str:
-    """Return what further years of the domains cost, in fewer than `most` letters."""
-    priced = purchase.priced
-    costs = {each.unicode: each.renewal for each in priced.domains if each.renewal is not None}
-    text = " ".join(
-        f"Each further year of {name} costs {money.format_money(amount, priced.currency)}."
-        for name, amount in costs.items()
-    )
-    if len(text) < most:
-        return text
-    highest = money.format_money(max(costs.values()), priced.currency)
-    return f"Each further year of a domain costs {highest} at most."
-
-
-def trial_message(purchase: Purchase) -> str:
-    """Return what will be charged when the trial ends, for Stripe's page to show."""
-    priced = purchase.priced
-    extras = [line.name for line in priced.lines if not line.recurring]
-    including = f", including {' and '.join(extras)}" if extras else ""
-    less = f", less {priced.coupon.name}" if priced.coupon else ""
-    total = money.format_money(priced.due_after_trial, priced.currency)
-    message = (
-        f"Nothing is charged today. When your {priced.trial_days}-day trial ends, you pay "
-        f"{total}{including}{less}."
-    )
-    if len(message) > LONGEST_MESSAGE:
-        return message.replace(including, f", including {len(extras)} one-time charges")
-    return message
 
 
 def first_invoice_params(priced: PricedOrder, place: Place, tax_id: TaxId | None = None) -> Params:

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from mpanel_billing.console.numbers import read_minor, write_money, write_plain
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import InvalidRequestError
 from mpanel_billing.money import LARGEST_AMOUNT, decimals_of, to_decimal
+from mpanel_billing.numbers import read_minor, write_money, write_plain
 
 MOST_DIGITS = 18
 """Of a number in an address or a form: it fits into a bigint."""

@@ -14,7 +14,6 @@ from aiohttp import hdrs, web
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from mpanel_billing.console.numbers import write_money, write_number, write_plain
 from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.private import without_amounts
@@ -22,6 +21,7 @@ from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
 from mpanel_billing.console.words import ENGLISH, LANGUAGES, Said, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
+from mpanel_billing.numbers import write_money, write_number, write_plain
 
 FILES = Path(__file__).parent / "files"
 

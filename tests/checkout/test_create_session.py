@@ -70,6 +70,22 @@ async def test_what_a_trial_makes_wait_is_not_on_the_session(
     assert "$24.27" in session["params"]["custom_text"]["submit"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("accepted", "begins"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "Heute wird nichts abgebucht."),
+        ("fr,en;q=0.5", "Nothing is charged today."),
+        ("*", "Nothing is charged today."),
+    ],
+)
+async def test_the_payment_page_says_what_a_trial_costs_in_the_browsers_language(
+    service: Service, order_a: Any, accepted: str, begins: str
+) -> None:
+    await service.order(order_a | {"trialActive": True}, **{"Accept-Language": accepted})
+    params = await service.pool.fetchval("SELECT params -> 'session' FROM checkout_sessions")
+    assert params["custom_text"]["submit"]["message"].startswith(begins)
+
+
 async def test_stripe_charges_what_was_ordered(service: Service, order_a: Any) -> None:
     domain = {"mode": "register", "value": "ada.org"}
     await service.buy(order_a | {"domain": domain, "couponCode": "WELCOME10"})

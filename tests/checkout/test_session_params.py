@@ -98,6 +98,19 @@ def test_under_a_trial_what_is_charged_once_waits(catalogue: Catalogue) -> None:
     )
 
 
+def test_what_is_charged_later_is_said_in_the_buyers_language(catalogue: Catalogue) -> None:
+    purchase = replace(purchase_of(catalogue, WHOLE_ORDER), language="de")
+    params = session_params(purchase, CARDS, ID, 2)
+    assert params["custom_text"]["submit"]["message"] == (
+        "Heute wird nichts abgebucht. Nach 14 Testtagen zahlen Sie 41,35 $, darin "
+        ".com domain, one year: bücher.com und .org domain, one year: b.org, "
+        "abzüglich Welcome: 10 % off. "
+        "Jedes weitere Jahr von bücher.com kostet 12,99 $. "
+        "Jedes weitere Jahr von b.org kostet 13,99 $."
+    )
+    assert fingerprint(purchase) == fingerprint(replace(purchase, language="en"))
+
+
 def test_an_order_without_a_price_needs_no_card(catalogue: Catalogue) -> None:
     params = params_of(catalogue, Order("student", "monthly", "usd"))
     assert params["payment_method_collection"] == "if_required"

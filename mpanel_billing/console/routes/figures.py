@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from mpanel_billing.console.charts import Chart, Part, stacked
-from mpanel_billing.console.numbers import write_money
 from mpanel_billing.console.pages import Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.http import keys
+from mpanel_billing.numbers import write_money
 from mpanel_billing.revenue import exchange, figures
 from mpanel_billing.revenue.figures import Row, Span
 from mpanel_billing.revenue.in_one import (

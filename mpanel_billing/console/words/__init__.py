@@ -7,14 +7,11 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from mpanel_billing.console.numbers import rewrite_money
 from mpanel_billing.console.words.answers import Answers
+from mpanel_billing.languages import ENGLISH, LANGUAGES, choose
+from mpanel_billing.numbers import rewrite_money
 
-LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
-"""The languages by their ISO 639-1 codes, each in its own; the first is what others get."""
-
-ENGLISH = next(iter(LANGUAGES))
-"""What services speak."""
+__all__ = ["ENGLISH", "LANGUAGES", "Said", "Words", "choose_language", "say", "words_of"]
 
 
 class Said(str):
@@ -103,7 +100,4 @@ def words_of(language: str) -> Words:
 
 def choose_language(request: web.Request, chosen: str | None) -> str:
     """Return the language that a person has chosen, or else that their browser asks for first."""
-    asked = [chosen or ""]
-    accepted = request.headers.get(hdrs.ACCEPT_LANGUAGE, "").split(",")
-    asked += [part.partition(";")[0].partition("-")[0].strip().lower() for part in accepted]
-    return next((one for one in asked if one in LANGUAGES), ENGLISH)
+    return choose(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""), chosen)

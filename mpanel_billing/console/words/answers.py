@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from mpanel_billing.console.numbers import rewrite_money
+from mpanel_billing.numbers import rewrite_money
 
 Named = Callable[[str], str]
 """What a state is called."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
-from aiohttp import web
+from aiohttp import hdrs
 from pydantic import Field
 
 from mpanel_billing.access import audit
@@ -54,6 +54,7 @@ from mpanel_billing.http.schemas.checkout import (
     PaymentPageResponse,
 )
 from mpanel_billing.http.schemas.order_progress import OrderQuery, OrderResponse
+from mpanel_billing.languages import choose
 
 routes = Endpoints("checkout")
 
@@ -185,7 +186,7 @@ async def _read_purchase(call: Call[None, None, CheckoutRequest], catalogue: Cat
     order = await _read_order(call, catalogue)
     catalogue = await with_codes(checkout, catalogue, order.coupon_code, body.customer_id)
     priced = price_order(catalogue, order)
-    purchase = _shown(call.app, body, priced, order, body.customer.to_buyer())
+    purchase = _shown(call, priced, order, body.customer.to_buyer())
     if call.actor is None:
         purchase = replace(purchase, browser_id=browser_of(call.request, call.json))
     if body.customer_id:
@@ -217,7 +218,7 @@ def _read_bridge_purchase(
     currency = choose_currency(catalogue, body.currency)
     order = Order(body.plan_id, canonical_cycle(body.term), currency)
     priced = price_order(catalogue, order)
-    purchase = _shown(call.app, body, priced, order, Buyer(email=body.email))
+    purchase = _shown(call, priced, order, Buyer(email=body.email))
     return replace(purchase, browser_id=browser_of(call.request, call.json))
 
 
@@ -251,16 +252,17 @@ def _tax_id_of_existing() -> InvalidRequestError:
 
 
 def _shown(
-    app: web.Application,
-    body: CheckoutRequest | BridgeCheckoutRequest,
+    call: Call[None, None, CheckoutRequest] | Call[None, None, BridgeCheckoutRequest],
     priced: PricedOrder,
     order: Order,
     buyer: Buyer,
 ) -> Purchase:
     """Return what is bought, if all that is added to its prices was shown."""
+    app, body = call.app, call.body
     refuse_unquoted(app[keys.CHECKOUT].terms, priced, has_place=body.place is not None)
     urls = ReturnUrls.choose(app[keys.SETTINGS], body.success_url, body.cancel_url)
-    return Purchase(buyer, order, priced, urls)
+    language = choose(call.request.headers.get(hdrs.ACCEPT_LANGUAGE, ""))
+    return Purchase(buyer, order, priced, urls, language=language)
 
 
 def _idempotency_key(call: Call[None, None, CheckoutRequest]) -> IdempotencyKey | None:
