@@ -2,7 +2,7 @@
 -- that ended, and payments that failed before they succeeded. After the ledger has what is charged now.
 
 CREATE TEMPORARY TABLE pasts AS
-SELECT m.n, m.subscription_id, m.livemode, m.amount, s.created_at AS began_at, pg_temp.pick(m.n, 'past', 100) AS past,
+SELECT m.n, m.subscription_id, m.livemode, m.amount, s.created_at AS began_at, CASE WHEN m.kind = 2 THEN 100 ELSE pg_temp.pick(m.n, 'past', 100) END AS past,
     s.created_at + (now() - s.created_at) * (5 + pg_temp.pick(m.n, 'changed', 45)) / 100.0 AS changed_at,
     s.created_at + (now() - s.created_at) * (55 + pg_temp.pick(m.n, 'again', 45)) / 100.0 AS again_at
 FROM (
@@ -11,8 +11,6 @@ FROM (
     WHERE r.amount > 799 OR (made.kind = 2 AND pg_temp.pick(made.n, 'was billed', 2) = 0)
 ) AS m JOIN subscriptions AS s ON s.id = m.subscription_id
 WHERE s.created_at < now() - interval '60 days' AND (m.kind = 2 OR pg_temp.pick(m.n, 'past', 100) < 12);
-
-UPDATE pasts SET past = 100 FROM made WHERE made.n = pasts.n AND made.kind = 2;
 
 DELETE FROM billing_mrr_ledger AS l USING pasts WHERE pasts.subscription_id = l.subscription_id;
 

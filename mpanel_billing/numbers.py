@@ -69,7 +69,7 @@ def _swapped(text: str, language: str) -> str:
 
 
 def read_minor(text: str, currency: str, language: str) -> int | None:
-    """Return an amount in minor units; None for what is none, or could be read as two things.
+    """Return an amount in minor units; None for what is no amount, or could be read as two things.
 
     Decimals may have a point or a comma, but three of them only as the language writes them: else
     they would look like thousands. Groups of thousands need the other sign before the decimals, or

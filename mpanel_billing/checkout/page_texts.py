@@ -1,4 +1,4 @@
-"""What Stripe's payment page shows beside its button, in the buyer's language. Pure.
+"""What Stripe's payment page shows next to its button, in the buyer's language. Pure.
 
 The rest of that page Stripe writes, in the language of the browser.
 """

@@ -19,8 +19,9 @@ from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.private import without_amounts
 from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
-from mpanel_billing.console.words import ENGLISH, LANGUAGES, Said, Words, choose_language, words_of
+from mpanel_billing.console.words import Said, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
+from mpanel_billing.languages import ENGLISH, LANGUAGES
 from mpanel_billing.numbers import write_money, write_number, write_plain
 
 FILES = Path(__file__).parent / "files"

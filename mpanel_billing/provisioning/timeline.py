@@ -51,7 +51,7 @@ class TimelineEntry:
 
     @property
     def id(self) -> UUID:
-        """What tells it from the other entries of a story, for whoever reads it."""
+        """What tells it from the other entries of a story, for its reader."""
         said = f"{self.at.isoformat()}|{self.kind}|{self.what}"
         return UUID(bytes=hashlib.sha256(said.encode()).digest()[:16])
 

@@ -97,7 +97,7 @@ def too_much(left: int, currency: str) -> InvalidRequestError:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of an invoice was kept, and still to be paid, as somebody was shown it; minor units."""
+    """What of an invoice was kept, and still to be paid, as it was shown; minor units."""
 
     kept: int
     remaining: int

@@ -112,12 +112,7 @@ async def pause(
     found: list[tuple[Way, bool]] = []
 
     async def prepare() -> None:
-        await refresh(mirror, request)
-        async with acquired(mirror.pool) as conn:
-            held = await require_changeable(conn, mirror, request)
-        way = await _way(mirror, held)
-        is_new = not _is_paused(held)
-        found.append((way, is_new and await _credited_time(mirror, held, way) is not None))
+        found.append(await _look(mirror, request))
 
     async def decide(conn: Connection) -> Mapping[str, Any] | None:
         held = await require_changeable(conn, mirror, request)
@@ -141,6 +136,16 @@ async def pause(
     return await make_change(
         mirror, request, "pause", asked, decide, prepare=prepare, before=before
     )
+
+
+async def _look(mirror: Mirror, request: ChangeRequest) -> tuple[Way, bool]:
+    """Return how Stripe can pause a subscription, and whether that credits unused time."""
+    await refresh(mirror, request)
+    async with acquired(mirror.pool) as conn:
+        held = await require_changeable(conn, mirror, request)
+    way = await _way(mirror, held)
+    is_new = not _is_paused(held)
+    return way, is_new and await _credited_time(mirror, held, way) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,8 +217,7 @@ UNION ALL
 
 -- name: find_by_words(words, most)
 -- Customers whose name, company and e-mail address have these beginnings of words; latest first. The expression is that
--- of billing_customers_words_idx. Of more
--- than a thousand it reads any thousand: whoever asks has to say it more exactly.
+-- of billing_customers_words_idx. Of more than a thousand it reads any thousand: the words have to be more exact.
 SELECT 'name' AS object_type, coalesce(c.name, c.company_name, c.email) AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
 FROM (
     SELECT

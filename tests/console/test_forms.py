@@ -4,9 +4,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mpanel_billing.console.forms import read_amount, read_day, read_hidden_time, write_amount
-from mpanel_billing.console.words import LANGUAGES
 from mpanel_billing.console.zones import find_zone, zone_of
 from mpanel_billing.errors import InvalidRequestError
+from mpanel_billing.languages import LANGUAGES
 from mpanel_billing.numbers import rewrite_money, write_money, write_number, write_plain
 
 

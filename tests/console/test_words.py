@@ -8,9 +8,10 @@ import pytest
 
 import mpanel_billing.console
 from mpanel_billing.console.app import MODULES
-from mpanel_billing.console.words import LANGUAGES, kinds_of, refusals_of, texts_of, words_of
+from mpanel_billing.console.words import kinds_of, refusals_of, texts_of, words_of
 from mpanel_billing.console.words.answers import answers_of
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.languages import LANGUAGES
 from tests.console.test_same_as_the_api import DONE_BY, changed
 from tests.sentences import as_template, sentences_of
 

@@ -49,7 +49,7 @@ class KeptForms:
         return text if len(text) <= LONGEST else None
 
     def read(self, text: str, now: datetime) -> KeptForm | None:
-        """Return the form of a text; None if it is none of ours, or too old."""
+        """Return the form of a text; None if it is not ours, or too old."""
         try:
             claims = self._signer.read(text, now=now)
         except (ExpiredTokenError, UnreadableTokenError):

@@ -1,4 +1,4 @@
-"""Money beside refunds: credit notes, and balances at Stripe."""
+"""Money other than refunds: credit notes, and balances at Stripe."""
 
 from collections.abc import Sequence
 from dataclasses import replace

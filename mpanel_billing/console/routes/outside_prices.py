@@ -60,7 +60,7 @@ async def do_heed(visit: Visit, given: Given) -> Done:
 
 
 async def _outside(visit: Visit, given: Given) -> Mapping[str, Any]:
-    """Return a price that somebody has; NotFoundError, ConflictError if the catalogue has it."""
+    """Return a price of a subscription; NotFoundError, ConflictError for one of the catalogue."""
     price = await operations.get_outside_price(visit.app[keys.POOL], given.path["id"])
     if price["is_in_catalogue"]:
         raise ConflictError(say("refusal.in_catalogue"))

@@ -73,7 +73,7 @@ def _declare(kind: _Kind) -> None:
     async def do(visit: Visit, given: Given) -> Page:
         """Apply the oldest again that were not tried yet; say what became of all so far.
 
-        What was tried is told by the form. Whoever starts again retries only what is left.
+        What was tried is told by the form. A second start retries only what is left.
         """
         mirror, selection = visit.app[keys.MIRROR], _selection(given)
         if not kind.all_types and selection.type is None:

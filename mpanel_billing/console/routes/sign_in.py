@@ -31,7 +31,7 @@ from mpanel_billing.console.visit import (
     require_own_site,
     require_visit,
 )
-from mpanel_billing.console.words import LANGUAGES, say
+from mpanel_billing.console.words import say
 from mpanel_billing.console.zones import find_zone
 from mpanel_billing.errors import (
     BillingError,
@@ -41,6 +41,7 @@ from mpanel_billing.errors import (
 )
 from mpanel_billing.http import keys
 from mpanel_billing.http.access import admit, identify_key
+from mpanel_billing.languages import LANGUAGES
 from mpanel_billing.telemetry.logs import redact
 
 pages = Pages()

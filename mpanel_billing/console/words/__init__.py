@@ -8,10 +8,8 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from mpanel_billing.console.words.answers import Answers
-from mpanel_billing.languages import ENGLISH, LANGUAGES, choose
+from mpanel_billing.languages import ENGLISH, choose
 from mpanel_billing.numbers import rewrite_money
-
-__all__ = ["ENGLISH", "LANGUAGES", "Said", "Words", "choose_language", "say", "words_of"]
 
 
 class Said(str):

@@ -14,7 +14,7 @@ Named = Callable[[str], str]
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _SAID = frozenset({"why", "error"})
-"""Parts that are what somebody else has said, and may be known, too."""
+"""Parts that are what others have said, and may be known, too."""
 _MOST = 5000
 """Texts whose translation is kept: many lists have the same ones."""
 

@@ -192,7 +192,7 @@ const GERMAN = {
   "The address of this page names no order.": "Die Adresse dieser Seite nennt keine Bestellung.",
 };
 
-export const CONTACT = "support@migrahosting.example"; // whom buyers of this shop write to
+export const CONTACT = "support@migrahosting.example"; // where buyers of this shop write to
 
 const LANGUAGES = { en: {}, de: GERMAN };
 
