@@ -113,7 +113,8 @@ async def end_now(mirror: Mirror, request: ChangeRequest, ending: Ending) -> Cha
             raise preview_outdated()
         given = found[-1][1]
         await require_refundable(conn, request.by, given.refunded + given.credited, given.currency)
-        back = {"refunds": dict(given.refunds), "credits": dict(given.credits)}
+        # pairs: jsonb does not keep the order of keys, and the newest invoice goes first
+        back = {"refunds": [*given.refunds.items()], "credits": [*given.credits.items()]}
         details = cancellation_details(ending.reason, ending.feedback)
         return {AT_ONCE: True, GIVEN_BACK: back, **billing_usage(held), **details}
 
@@ -231,8 +232,8 @@ async def _give(mirror: Mirror, by: Actor, change: Change) -> None:
     another attempt to end the subscription, does not give the same money again.
     """
     given = change.params[GIVEN_BACK]
-    ids = await _invoice_ids(mirror, [*given["refunds"], *given["credits"]])
-    for stripe_invoice_id, amount in given["refunds"].items():
+    ids = await _invoice_ids(mirror, [id_ for id_, _ in (*given["refunds"], *given["credits"])])
+    for stripe_invoice_id, amount in given["refunds"]:
         key = f"{change.id}-{change.attempt}-{stripe_invoice_id}"
         await refund_invoice(
             mirror,
@@ -240,7 +241,7 @@ async def _give(mirror: Mirror, by: Actor, change: Change) -> None:
                 by, ids[stripe_invoice_id], CustomerRef(), amount, "requested_by_customer", key=key
             ),
         )
-    for stripe_invoice_id, amount in given["credits"].items():
+    for stripe_invoice_id, amount in given["credits"]:
         note = RequestedNote(
             by,
             ids[stripe_invoice_id],
