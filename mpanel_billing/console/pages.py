@@ -19,11 +19,11 @@ is allowed come from the same declaration.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qsl
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aiohttp import hdrs, web
 
@@ -31,6 +31,7 @@ from mpanel_billing.access.key import Scope
 from mpanel_billing.console.forms import MOST_DIGITS
 from mpanel_billing.console.visit import (
     FORM_TOKEN,
+    StaleFormError,
     Visit,
     keep_new_session,
     require_own_form,
@@ -53,10 +54,14 @@ _MOST_FIELDS = 100
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a person gave: the parts of the address, and the fields of a query or a form."""
+    """What a person gave: the parts of the address, and the fields of a query or a form.
+
+    `is_unread`: a form came after its session had ended, and is only shown again.
+    """
 
     path: Mapping[str, str]
     fields: Mapping[str, str]
+    is_unread: bool = False
 
     def text(self, name: str) -> str:
         """Return a field without the blanks around it; empty if it was not given."""
@@ -91,6 +96,14 @@ class Given:
         if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
             raise InvalidRequestError(say("refusal.no_number"), fields={name: "is not a number"})
         return int(text)
+
+    @property
+    def form_key(self) -> str:
+        """The idempotency key of a form that is shown.
+
+        One that was not read keeps its own: what it asks for may have been done with that.
+        """
+        return (self.text("key") if self.is_unread else "") or str(uuid4())
 
     @property
     def id(self) -> UUID:
@@ -181,7 +194,8 @@ class Action:
             try:
                 require_own_form(visit, given.fields)
                 if self._show and given.text(SHOW_AGAIN):
-                    return visit.app[RENDER](request, await self._show(visit, given))
+                    unread = replace(given, is_unread=True)
+                    return visit.app[RENDER](request, await self._show(visit, unread))
                 if given.text("key"):
                     request[UNSETTLED] = without_token(given.fields)
                 done = await handler(visit, given)
@@ -204,7 +218,8 @@ class Action:
         if self._show is None:
             raise error
         try:
-            page = await self._show(visit, given)
+            is_unread = isinstance(error, StaleFormError)
+            page = await self._show(visit, replace(given, is_unread=is_unread))
         except BillingError:
             raise error from None
         shown = Page(page.template, {**page.values, "error": error}, error.status)

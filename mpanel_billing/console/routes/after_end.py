@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
@@ -28,7 +28,7 @@ async def show_collect(visit: Visit, given: Given) -> Page:
     mirror = visit.app[keys.MIRROR]
     held = await get_subscription(mirror, given.id, CustomerRef())
     draft = await find_draft(mirror, given.id)
-    values = {"subscription": held, "draft": draft, "key": str(uuid4())}
+    values = {"subscription": held, "draft": draft, "key": given.form_key}
     return Page("collect_draft.html", values)
 
 
@@ -56,7 +56,7 @@ async def show_revive(visit: Visit, given: Given) -> Page:
         "services": await operations.list_services(mirror.pool, given.id),
         "without_discounts": given.text("without_discounts"),
         "preview": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     if not held.is_over:
         raise ConflictError(say("refusal.not_ended"), code="not_ended")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 from mpanel_billing.console.forms import read_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -38,7 +37,7 @@ async def show_charge(visit: Visit, given: Given) -> Page:
         "subscription": held,
         **asked,
         "preview": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     values["waiting"] = await _list_waiting(visit, held)
     if not asked["description"] and not asked["amount"]:
@@ -80,7 +79,7 @@ async def show_withdrawal(visit: Visit, given: Given) -> Page:
     if charge is None:
         raise NotFoundError(say("refusal.charge_gone"), code="unknown_charge")
     values = {"subscription": held, "charge": charge, "reason": given.text("reason")}
-    return Page("withdraw_charge.html", values | {"key": str(uuid4())})
+    return Page("withdraw_charge.html", values | {"key": given.form_key})
 
 
 @withdrawal.do

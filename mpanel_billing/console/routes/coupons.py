@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -113,7 +112,7 @@ async def do_remove(visit: Visit, given: Given) -> Done:
 
 
 def _asked(given: Given, held: Subscription) -> dict[str, Any]:
-    return {"subscription": held, "reason": given.text("reason"), "key": str(uuid4())}
+    return {"subscription": held, "reason": given.text("reason"), "key": given.form_key}
 
 
 async def _subscription(visit: Visit, given: Given) -> Subscription:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, get_args
-from uuid import uuid4
 
 from mpanel_billing.console.forms import read_amount, write_amount
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -172,7 +171,7 @@ async def show_refund(visit: Visit, given: Given) -> Page:
         "reason": given.text("reason"),
         "amount": given.text("amount"),
         "preview": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     try:
         preview = await preview_refund(mirror, _request(visit, given, invoice, None))

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from mpanel_billing.console.forms import read_hidden_number, read_hidden_time
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -86,7 +85,7 @@ async def _facts(visit: Visit, given: Given, held: Subscription) -> dict[str, An
         "subscription": held,
         "services": await list_services(visit.app[keys.POOL], given.id),
         "retention_days": visit.app[keys.SETTINGS].retention_days,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
-from uuid import uuid4
 
 from mpanel_billing.access.key import Scope
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -72,7 +71,7 @@ def _declare(name: str, asked: _Act) -> None:
             "is_dangerous": asked.is_dangerous,
             "reason": given.text("reason"),
             "needs_reason": asked.verb == "mark_paid",
-            "key": str(uuid4()),
+            "key": given.form_key,
         }
         return Page("invoice_act.html", values)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
-from uuid import uuid4
 
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.console.forms import read_amount, read_hidden_number, write_amount
@@ -61,7 +60,7 @@ async def show_credit(visit: Visit, given: Given) -> Page:
         "reasons": NOTE_REASONS,
         **asked,
         "preview": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     try:
         preview = await preview_note(mirror, _note(visit, given, invoice, None))
@@ -125,7 +124,7 @@ async def show_balance(visit: Visit, given: Given) -> Page:
         "reason": given.text("reason"),
         "longest": LONGEST_BALANCE_REASON,
         "preview": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     if not values["amount"] and not values["reason"]:
         return Page("balance.html", values)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from mpanel_billing.catalogue.service import read_catalogue
 from mpanel_billing.console.forms import read_amount
@@ -53,7 +53,7 @@ async def show_new(visit: Visit, given: Given) -> Page:
         "most_days": LONGEST_TERM_DAYS,
         "longest": LONGEST_REASON,
         "request": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     if not rows:
         return Page("new_invoice.html", values)

@@ -1,6 +1,5 @@
 """What a customer who wants to cancel is offered to stay."""
 
-from uuid import uuid4
 
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
@@ -29,7 +28,7 @@ async def show_take(visit: Visit, given: Given) -> Page:
     if offer is None:
         raise ConflictError(say("refusal.no_offer"), code="no_offer")
     values = {"subscription": held, "offer": offer, "reason": given.text("reason")}
-    return Page("take_offer.html", values | {"key": str(uuid4())})
+    return Page("take_offer.html", values | {"key": given.form_key})
 
 
 @taking.do

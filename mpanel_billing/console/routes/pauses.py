@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from mpanel_billing.console.forms import read_day
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -30,7 +29,7 @@ async def show_pause(visit: Visit, given: Given) -> Page:
         "until": given.text("until"),
         "reason": given.text("reason"),
         "preview": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     try:
         request = _request(visit, given, held)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from mpanel_billing.catalogue.model import Catalogue
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -47,7 +46,7 @@ async def show_change(visit: Visit, given: Given) -> Page:
         "plan": given.text("plan"),
         "previewed": None,
         "token": "",
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     if not given.text("plan"):
         return Page("plan.html", values)
@@ -100,7 +99,7 @@ async def show_undo(visit: Visit, given: Given) -> Page:
     held = await _subscription(visit, given)
     if held.to_come is None:
         raise ConflictError(say("refusal.no_change"), code="no_change_planned")
-    return Page("undo_change.html", {"subscription": held, "key": str(uuid4())})
+    return Page("undo_change.html", {"subscription": held, "key": given.form_key})
 
 
 @undoing.do

@@ -1,7 +1,6 @@
 """Another name for an order whose own could not be obtained."""
 
 from typing import Any, Literal, get_args
-from uuid import uuid4
 
 from mpanel_billing.checkout.cart import DomainChoice
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -33,7 +32,7 @@ async def show_replace(visit: Visit, given: Given) -> Page:
         "way": given.text("way") or WAYS[0],
         "name": given.text("name"),
         "quoted": None,
-        "key": str(uuid4()),
+        "key": given.form_key,
     }
     if not values["name"]:
         return Page("replace_domain.html", values)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
-from uuid import uuid4
 
 from mpanel_billing.console.forms import read_day, read_hidden_time
 from mpanel_billing.console.pages import Done, Given, Page, Pages
@@ -178,7 +177,7 @@ async def show_cancel(visit: Visit, given: Given) -> Page:
     _require_running(values["subscription"])
     asked = {name: given.text(name) for name in ("ends", "feedback", "reason")}
     values["offer"] = await _offer(visit, given, values["subscription"])
-    return Page("cancel.html", {**values, **asked, "feedbacks": FEEDBACK, "key": str(uuid4())})
+    return Page("cancel.html", {**values, **asked, "feedbacks": FEEDBACK, "key": given.form_key})
 
 
 async def _offer(visit: Visit, given: Given, held: Subscription) -> RetentionOffer | None:
@@ -217,7 +216,7 @@ async def show_trial(visit: Visit, given: Given) -> Page:
         raise ConflictError(say("refusal.not_in_trial"), code="not_in_trial")
     proposed = max(held.trial_end, datetime.now(UTC)) + timedelta(days=_TRIAL_DAYS)
     ends = given.text("ends") or f"{proposed.astimezone(visit.zone):%Y-%m-%d}"
-    values |= {"ends": ends, "reason": given.text("reason"), "preview": None, "key": str(uuid4())}
+    values |= {"ends": ends, "reason": given.text("reason"), "preview": None, "key": given.form_key}
     try:
         ends_at = read_day(ends, visit.zone)
         preview = await preview_trial(visit.app[keys.MIRROR], _request(visit, given, held), ends_at)
