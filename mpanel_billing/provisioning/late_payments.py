@@ -4,7 +4,7 @@ The customer was refunded elsewhere, or it was agreed that the host keeps the mo
 operator says so, such a payment keeps the accounts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 from uuid import UUID
 
@@ -33,11 +33,17 @@ async def list_payments(pool: Pool, subscription_id: UUID) -> Sequence[KeptPayme
 
 
 async def keep_payments(
-    pool: Pool, subscription_id: UUID, *, reason: str, operator: str, by: Actor | None = None
+    pool: Pool,
+    subscription_id: UUID,
+    *,
+    reason: str,
+    operator: str,
+    by: Actor | None = None,
+    shown: Set[tuple[str, int]] | None = None,
 ) -> Sequence[KeptPayment]:
     """Declare the payments that were made after the end as settled; termination goes on.
 
-    ConflictError if none waits for it.
+    ConflictError if none waits for it, or not the invoices with the amounts that were `shown`.
     """
     async with transaction(pool) as conn:
         stripe_id = await takeovers.get_stripe_id(conn, subscription_id)
@@ -45,9 +51,13 @@ async def keep_payments(
         rows = await operations.keep_payments(conn, subscription_id, reason, operator)
         if not rows:
             raise ConflictError("No payment made after the end waits for a decision.")
+        kept = [KeptPayment(*row) for row in rows]
+        if shown not in (None, {(one.stripe_invoice_id, one.amount) for one in kept}):
+            raise ConflictError(
+                "Other payments were made after the end than were shown.", code="preview_outdated"
+            )
         derived = await mirror_rows.derive(conn, [], [subscription_id])
         await enqueue_provisioning(conn, derived.work)
-        kept = [KeptPayment(*row) for row in rows]
         details = {
             "reason": reason,
             "operator": operator,

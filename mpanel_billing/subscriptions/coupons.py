@@ -35,6 +35,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     require_changeable,
 )
 from mpanel_billing.subscriptions.lookup import CustomerRef, may_reach, require_customer
+from mpanel_billing.subscriptions.promise import preview_outdated
 from mpanel_billing.subscriptions.records import Discount, Subscription
 from mpanel_billing.subscriptions.schedules import releasing
 from mpanel_billing.subscriptions.stripe_requests import prepared
@@ -81,11 +82,18 @@ async def preview_coupon(
 
 
 async def apply_coupon(
-    mirror: Mirror, request: ChangeRequest, code: str, *, reason: str | None, promotion_codes: bool
+    mirror: Mirror,
+    request: ChangeRequest,
+    code: str,
+    *,
+    reason: str | None,
+    promotion_codes: bool,
+    shown: str | None = None,
 ) -> Changed:
     """Give a subscription the discount of a code; those that it has stay.
 
-    ConflictError if the code is not valid for it; NotFoundError, StripeError.
+    ConflictError if the code is not valid for it, or of another coupon at Stripe than was `shown`;
+    NotFoundError, StripeError.
     """
     read: list[Catalogue] = []
 
@@ -104,6 +112,8 @@ async def apply_coupon(
             raise ConflictError(
                 "This code is not valid for this subscription.", code="coupon_not_valid"
             )
+        if shown not in {None, coupon.stripe_coupon_id}:
+            raise preview_outdated()
         why = {REASON: reason} if reason else {}
         given = {"discounts": with_coupon(held, coupon), COUPON: coupon.code}
         return {**given, **releasing(held), **why}

@@ -17,6 +17,7 @@ from mpanel_billing.mirror.mirror import Mirror
 from mpanel_billing.stripe_gateway.charges import finalize_invoice, pay_invoice
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
+from mpanel_billing.subscriptions.promise import preview_outdated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,18 @@ async def find_draft(mirror: Mirror, subscription_id: UUID) -> Draft:
     return Draft(invoice["id"], invoice["status"], amount, invoice["currency"])
 
 
-async def collect_draft(mirror: Mirror, subscription_id: UUID, by: Actor) -> CollectedDraft:
+async def collect_draft(
+    mirror: Mirror, subscription_id: UUID, by: Actor, *, shown: tuple[str, int] | None = None
+) -> CollectedDraft:
     """Finalize and pay the latest draft for a term; repeating it continues where it stopped.
 
-    ConflictError if there is nothing to collect; NotFoundError, PaymentFailedError, StripeError.
-    Our rows follow before it returns.
+    ConflictError if there is nothing to collect, or not the invoice (in_...) and the amount that
+    were `shown`; NotFoundError, PaymentFailedError, StripeError. Our rows follow before it returns.
     """
     held = await get_subscription(mirror, subscription_id, CustomerRef())
     invoice = await _find(mirror, subscription_id)
+    if shown not in {None, (invoice["id"], invoice["amount_remaining"])}:
+        raise preview_outdated()
     target = Target("subscription", str(subscription_id))
     details = {"invoice": invoice["id"], "status": invoice["status"]}
     async with audit.attempt(

@@ -33,6 +33,7 @@ from mpanel_billing.subscriptions.lookup import (
     require_invoice,
 )
 from mpanel_billing.subscriptions.payers import find_card
+from mpanel_billing.subscriptions.promise import preview_outdated
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.requested_changes import StripeRequest
 from mpanel_billing.subscriptions.stripe_requests import carry_out
@@ -76,6 +77,7 @@ class InvoiceRequest:
     """Who asks for what about which invoice; `key` is the client's idempotency key.
 
     `payment_method` (pm_...) pays it instead of the customer's own; `reason` is for the record.
+    `owed`: only if this is still to be paid.
     """
 
     by: Actor
@@ -85,6 +87,7 @@ class InvoiceRequest:
     payment_method: str | None = None
     reason: str | None = None
     key: str | None = None
+    owed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +151,9 @@ async def get_pdf(mirror: Mirror, invoice_id: UUID, named: CustomerRef) -> str:
 async def act(mirror: Mirror, request: InvoiceRequest) -> ActedOn:
     """Have Stripe do it; a repeated request has no further effect.
 
-    ConflictError for an invoice whose status does not allow it, InvalidRequestError for an unknown
-    payment method, NotFoundError, PaymentFailedError, StripeError.
+    ConflictError for an invoice whose status does not allow it, or of which something else is
+    `owed`, InvalidRequestError for an unknown payment method, NotFoundError, PaymentFailedError,
+    StripeError.
     """
     deletes = request.verb == "delete_invoice"
     invoice = await get_invoice(mirror, request.invoice_id, request.named, or_deleted=deletes)
@@ -207,6 +211,8 @@ def _params(invoice: Invoice, request: InvoiceRequest, card: str | None) -> dict
     if invoice.stripe_status in _DONE[request.verb]:
         return None
     require_possible(invoice, request.verb)
+    if request.owed not in {None, invoice.amount_remaining}:
+        raise preview_outdated()
     params: dict[str, Any] = {_REASON: request.reason} if request.reason else {}
     if card:
         params["payment_method"] = card

@@ -112,7 +112,7 @@ def hash_state(held: Subscription) -> str:
     """
     owing = held.stripe_status in {"past_due", "unpaid"}
     status = "active" if owing else held.stripe_status
-    return _hash(
+    return hash_facts(
         {
             "status": status,
             "items": sorted(
@@ -143,7 +143,7 @@ def hash_sums(change: PlanChange, preview: ChangePreview) -> str:
     Without the periods of lines: a term that begins with the change begins later than previewed.
     """
     lines = preview.invoice.lines if preview.invoice else ()
-    return _hash(
+    return hash_facts(
         {
             "items": change.items,
             "fees": change.setup_prices,
@@ -157,6 +157,7 @@ def hash_sums(change: PlanChange, preview: ChangePreview) -> str:
     )
 
 
-def _hash(facts: Mapping[str, Any]) -> str:
+def hash_facts(facts: Mapping[str, Any]) -> str:
+    """Return a hash of what was shown."""
     canonical = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

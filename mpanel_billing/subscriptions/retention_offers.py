@@ -22,6 +22,7 @@ from mpanel_billing.subscriptions.lifecycle import (
     make_change,
     require_changeable,
 )
+from mpanel_billing.subscriptions.promise import preview_outdated
 from mpanel_billing.subscriptions.records import Subscription
 from mpanel_billing.subscriptions.requested_changes import StripeRequest
 from mpanel_billing.subscriptions.schedules import releasing
@@ -53,11 +54,17 @@ async def find_offer(mirror: Mirror, request: ChangeRequest) -> RetentionOffer |
         return await _find(conn, mirror, held)
 
 
-async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | None) -> Changed:
+async def take_offer(
+    mirror: Mirror,
+    request: ChangeRequest,
+    *,
+    reason: str | None,
+    shown: tuple[str, int] | None = None,
+) -> Changed:
     """Give the customer what they are offered, and take a scheduled cancellation back.
 
-    The discounts that they have stay. ConflictError if nothing is offered; NotFoundError,
-    StripeError.
+    The discounts that they have stay. ConflictError if nothing is offered, or not the coupon with
+    the amount that were `shown`; NotFoundError, StripeError.
     """
     asked = {"reason": reason}
     same = StripeRequest("take_offer", request.subscription_id, asked, request.key)
@@ -68,6 +75,8 @@ async def take_offer(mirror: Mirror, request: ChangeRequest, *, reason: str | No
         taken = await repository.changes.has_taken_offer(conn, held.id, same.key, same.hash)
         if offer is None or taken:
             raise ConflictError("There is no offer for this subscription.", code="no_offer")
+        if shown not in {None, (offer.coupon.code, offer.amount)}:
+            raise preview_outdated()
         why = {REASON: reason} if reason else {}
         given = {"discounts": with_coupon(held, offer.coupon), COUPON: offer.coupon.code}
         return {**given, **_staying(held), **releasing(held), **why}

@@ -22,6 +22,7 @@ from mpanel_billing.stripe_gateway.subscriptions import create_subscription, fin
 from mpanel_billing.subscriptions import repository
 from mpanel_billing.subscriptions.lifecycle import Changed, ChangeRequest
 from mpanel_billing.subscriptions.lookup import get_subscription, require_subscription
+from mpanel_billing.subscriptions.promise import hash_facts, preview_outdated
 from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.requested_changes import StripeRequest
 from mpanel_billing.subscriptions.revival_params import revival_params
@@ -41,6 +42,11 @@ class RevivalPreview:
     paid_until: datetime | None
     coupons: Sequence[str] = ()
     successor_id: UUID | None = None
+
+    @property
+    def promise(self) -> str:
+        """What a revival has to be like to be what this shows."""
+        return hash_facts({"paid_until": self.paid_until, "coupons": self.coupons})
 
 
 async def preview_revival(
@@ -64,19 +70,28 @@ async def preview_revival(
         now=datetime.now(UTC),
         without_discounts=without_discounts,
     )
+    return RevivalPreview(paid_until, _coupons(params))
+
+
+def _coupons(params: Mapping[str, Any]) -> tuple[str, ...]:
     given = [one for owner in (params, *params["items"]) for one in owner.get("discounts", ())]
-    return RevivalPreview(paid_until, tuple(dict.fromkeys(one["coupon"] for one in given)))
+    return tuple(dict.fromkeys(one["coupon"] for one in given))
 
 
 async def revive(
-    mirror: Mirror, request: ChangeRequest, *, without_discounts: bool = False
+    mirror: Mirror,
+    request: ChangeRequest,
+    *,
+    without_discounts: bool = False,
+    promise: str | None = None,
 ) -> Changed:
     """Create a subscription at Stripe that takes over the accounts of one that has ended.
 
     It has the same items, discounts and taxes, no trial, and is billed from the end of the time
     that was paid for; at once if that is over, and then nothing is created if the payment fails
     (PaymentFailedError). Repeated, it has no further effect: returns the successor, unless that
-    has ended before it took over. ConflictError, NotFoundError, StripeError.
+    has ended before it took over. ConflictError, also if it would not be as the `promise` of a
+    preview says; NotFoundError, StripeError.
     """
     ended = await get_subscription(mirror, request.subscription_id, request.named)
     at_stripe = await mirror.refresh("subscription", ended.stripe_id) if ended.stripe_id else {}
@@ -91,13 +106,16 @@ async def revive(
         if revival["successor_stripe_id"] is not None:
             return None
         await _plan(conn, ended.id, successor_id, revival)
-        return revival_params(
+        params = revival_params(
             at_stripe,
             successor_id,
             paid_until=revival["paid_until"],
             now=datetime.now(UTC),
             without_discounts=without_discounts,
         )
+        if promise not in {None, RevivalPreview(revival["paid_until"], _coupons(params)).promise}:
+            raise preview_outdated()
+        return params
 
     asked = {"withoutDiscounts": True} if without_discounts else {}
     wanted = StripeRequest("revive", ended.id, asked, request.key)

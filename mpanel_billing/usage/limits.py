@@ -13,6 +13,7 @@ from mpanel_billing.database.pool import Pool, transaction
 from mpanel_billing.database.queries import Connection
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.jobs.queue import enqueue_provisioning
+from mpanel_billing.subscriptions.promise import preview_outdated
 from mpanel_billing.usage import repository
 
 
@@ -29,15 +30,25 @@ async def free_limited(pool: Pool, most: int) -> int:
     return len(freed)
 
 
-async def lift_limits(pool: Pool, subscription_id: UUID, reason: str, by: Actor) -> list[str]:
+async def lift_limits(
+    pool: Pool,
+    subscription_id: UUID,
+    reason: str,
+    by: Actor,
+    *,
+    shown: Collection[str] | None = None,
+) -> list[str]:
     """Let a subscription go on for the rest of its term; return the meters whose limit it reached.
 
-    Repeated, it has no further effect. ConflictError if no limit suspends it.
+    Repeated, it has no further effect. ConflictError if no limit suspends it, or that of another
+    meter than were `shown`.
     """
     async with transaction(pool) as conn:
         meters = await repository.lift_limits(conn, subscription_id, by.name, reason)
         if not meters:
             return await _require_lifted(conn, subscription_id)
+        if shown is not None and not set(meters) <= set(shown):
+            raise preview_outdated()
         await follow_limits(conn, [subscription_id])
         details = {"meters": meters, "reason": reason}
         target = Target("subscription", str(subscription_id))

@@ -1,8 +1,11 @@
 """A draft that waits is collected; who comes back is billed again; what came late is settled."""
 
+import re
+from datetime import datetime, timedelta
+
 import pytest
 
-from tests.console.conftest import Console, signed_in
+from tests.console.conftest import Console, Shown, signed_in
 from tests.console.test_pages import audited
 from tests.inline_worker import InlineWorker
 from tests.sold import Sold
@@ -43,7 +46,7 @@ async def test_a_draft_is_issued_and_charged_as_it_was_shown(
     assert "$12.98 of in_" in shown.text
     fields = {name: shown.field(name) for name in ("key", "invoice", "owed")}
     other = await console.post(path, shown, **fields | {"owed": "1"})
-    assert (other.status, "What is owed has changed" in other.text) == (409, True)
+    assert (other.status, "The preview is outdated" in other.text) == (409, True)
     assert sorted(await invoice_statuses(backend)) == ["draft", "paid"]
     done = await console.post(path, shown, **fields)
     assert done.headers["Location"] == f"{page}?done=draft_collected"
@@ -100,6 +103,27 @@ async def test_who_has_ended_is_revived_with_the_accounts_that_they_had(
     assert path not in (await console.open(page)).links
 
 
+async def test_who_would_be_charged_otherwise_than_shown_is_not_revived(
+    console: Console, ended: Ended
+) -> None:
+    page = f"/console/subscriptions/{ended.id}"
+    await ended.pay()
+    await ended.backend.worker.catch_up()
+    shown = await console.open(f"{page}/revive")
+    before = billed_from(shown)
+    settled = await console.confirm(f"{page}/keep-payment", reason="a credit")
+    assert settled.status == 303
+    refused = await console.post(f"{page}/revive", shown)
+    assert (refused.status, "The preview is outdated" in refused.text) == (409, True)
+    assert billed_from(refused) < before - timedelta(days=27)
+
+
+def billed_from(shown: Shown) -> datetime:
+    found = re.search(r"billed again, from (.{16})", shown.text)
+    assert found, shown.text
+    return datetime.fromisoformat(found[1])
+
+
 async def test_who_has_not_ended_is_not_revived(console: Console, bought: str) -> None:
     page = f"/console/subscriptions/{bought}"
     early = await console.open(f"{page}/revive", **GERMAN)
@@ -130,7 +154,7 @@ async def test_what_was_paid_after_the_end_is_declared_settled(
     paid = {"paid": shown.field("paid")}
     assert (await console.post(path, shown, **paid)).status == 422  # no reason
     stale = await console.post(path, shown, paid="in_other=1", reason="a credit")
-    assert (stale.status, "has changed" in stale.text) == (409, True)
+    assert (stale.status, "Other payments were made" in stale.text) == (409, True)
     assert (await console.post(path, shown, reason="a credit", **paid)).status == 303
     assert "paid_after_end" not in await ended.trouble()
     row = await service.row("SELECT reason, kept_by FROM billing_kept_payments")

@@ -61,7 +61,7 @@ async def test_who_wants_to_cancel_stays_with_what_is_offered(
     assert "Their next charge comes to $8.65, before taxes." in shown.text
     fields = {name: shown.field(name) for name in ("key", "coupon", "amount")}
     other = await console.post(path, shown, **fields | {"amount": "1"})
-    assert (other.status, "The offer has changed" in other.text) == (409, True)
+    assert (other.status, "The preview is outdated" in other.text) == (409, True)
     for _ in range(2):  # sent twice, it is done once
         done = await console.post(path, shown, **fields)
         assert done.headers["Location"] == f"{page}?done=offer_taken"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.console.conftest import Console, Ids
 from tests.console.test_pages import audited
 
@@ -41,6 +42,20 @@ async def test_a_coupon_is_applied_as_shown_and_taken_off_again(
     assert "WELCOME10" not in (await console.open(page)).text
     for action in ("subscription.apply_coupon", "subscription.remove_coupon"):
         assert ("ada.lovelace", ids.subscription, "done") in await audited(console.service, action)
+
+
+async def test_a_code_that_takes_off_something_else_by_now_is_shown_again(
+    console: Console, gateway: StripeGateway, page: str
+) -> None:
+    shown = await console.open(f"{page}/coupon?code=welcome10")
+    await gateway.client.v1.coupons.create_async({"id": "W50", "percent_off": 50.0})
+    await console.service.pool.execute(
+        "UPDATE coupons SET percent_off = 50, stripe_coupon_id = 'W50' WHERE code = 'WELCOME10'"
+    )
+    refused = await console.post(f"{page}/coupon", shown)
+    assert (refused.status, "The preview is outdated" in refused.text) == (409, True)
+    assert "comes to $6.49 instead of $12.98." in refused.text
+    assert (await console.post(f"{page}/coupon", refused)).status == 303
 
 
 async def test_what_is_no_coupon_is_said(console: Console, page: str) -> None:

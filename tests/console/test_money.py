@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from tests.access.conftest import bearer
 from tests.console.conftest import KEY, Console, Ids
 
@@ -129,10 +130,29 @@ async def test_an_open_invoice_is_credited_in_part_and_written_off(
     assert (await console.post(f"{draft}/credit", credit, **fields)).status == 303
     hidden = {name: form.field(name) for name in ("key", "owed")}
     changed = await console.post(f"{draft}/write-off", form, **hidden)
-    assert (changed.status, "What is owed has changed" in changed.text) == (409, True)
+    assert (changed.status, "The preview is outdated" in changed.text) == (409, True)
     assert "$40.00 stays owed" in changed.text
     assert await act(console, f"{draft}/write-off") == "invoice_write-off"
     assert await act(console, f"{draft}/void") == "invoice_void"
+
+
+async def test_a_draft_that_has_changed_at_stripe_is_not_issued(
+    console: Console, gateway: StripeGateway, draft: str
+) -> None:
+    shown = await console.open(f"{draft}/finalize")
+    assert shown.field("owed") == "4900"
+    await console.service.stripe.set_delivery(hold=True)  # nobody has told us yet
+    row = await console.service.row(
+        "SELECT stripe_invoice_id, stripe_customer_id FROM invoices WHERE stripe_status = 'draft'"
+    )
+    line = {"customer": row["stripe_customer_id"], "invoice": row["stripe_invoice_id"]}
+    await gateway.client.v1.invoice_items.create_async(
+        {**line, "amount": 100, "currency": "usd"}  # type: ignore[typeddict-item]
+    )
+    refused = await console.post(f"{draft}/finalize", shown)
+    assert (refused.status, "The preview is outdated" in refused.text) == (409, True)
+    assert refused.field("owed") == "5000"
+    assert (await console.post(f"{draft}/finalize", refused)).status == 303
 
 
 async def test_a_draft_is_deleted(console: Console, draft: str, ids: Ids) -> None:

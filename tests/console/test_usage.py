@@ -34,6 +34,8 @@ async def test_usage_is_shown_and_its_limit_lifted_for_the_term(
     assert "Traffic: 5,001 of 5,000 GB are used" in lifting.text
     without = await console.post(f"{page}/lift-usage", lifting, reason=" ")
     assert (without.status, "Please say why" in without.text) == (422, True)
+    other = await console.post(f"{page}/lift-usage", lifting, meters="space_gb", reason="a gift")
+    assert (other.status, "The preview is outdated" in other.text) == (409, True)
     done = await console.post(f"{page}/lift-usage", lifting, reason="a campaign")
     assert done.headers["Location"] == f"{page}?done=usage_lifted"
     after = await console.open(page)

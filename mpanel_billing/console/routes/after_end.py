@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from mpanel_billing.console.forms import read_hidden_number
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
@@ -36,10 +37,8 @@ async def show_collect(visit: Visit, given: Given) -> Page:
 async def do_collect(visit: Visit, given: Given) -> Done:
     """Issue and charge exactly the draft that was shown."""
     mirror = visit.app[keys.MIRROR]
-    draft = await find_draft(mirror, given.id)
-    if (given.text("invoice"), given.text("owed")) != (draft.stripe_invoice_id, str(draft.amount)):
-        raise ConflictError(say("refusal.owed_changed"))
-    await collect_draft(mirror, given.id, visit.actor)
+    shown = (given.text("invoice"), read_hidden_number(given.text("owed")))
+    await collect_draft(mirror, given.id, visit.actor, shown=shown)
     return Done(f"/console/subscriptions/{given.id}", "draft_collected")
 
 
@@ -71,11 +70,12 @@ async def show_revive(visit: Visit, given: Given) -> Page:
 
 @revival.do
 async def do_revive(visit: Visit, given: Given) -> Done:
-    """Bill the customer again; the same form once."""
+    """Bill the customer again as it was shown; the same form once."""
     revived = await revive(
         visit.app[keys.MIRROR],
         _request(visit, given),
         without_discounts=_without_discounts(given),
+        promise=given.text("promise"),
     )
     return Done(f"/console/subscriptions/{revived.subscription.id}", "revived")
 
@@ -103,16 +103,13 @@ async def show_keep(visit: Visit, given: Given) -> Page:
 @keeping.do
 async def do_keep(visit: Visit, given: Given) -> Done:
     """Declare that what was paid after the end is settled, if it is what was shown."""
-    pool = visit.app[keys.POOL]
-    payments = await late_payments.list_payments(pool, given.id)
-    if payments and given.text("paid") != _write(payments):
-        raise ConflictError(say("refusal.owed_changed"))
     await late_payments.keep_payments(
-        pool,
+        visit.app[keys.POOL],
         given.id,
         reason=given.reason(),
         operator=visit.actor.person or visit.actor.name,
         by=visit.actor,
+        shown=_read_paid(given.text("paid")),
     )
     return Done(f"/console/subscriptions/{given.id}", "payment_kept")
 
@@ -161,3 +158,9 @@ def _without_discounts(given: Given) -> bool:
 def _write(payments: Sequence[late_payments.KeptPayment]) -> str:
     """Return payments as a form keeps them."""
     return " ".join(f"{one.stripe_invoice_id}={one.amount}" for one in payments)
+
+
+def _read_paid(text: str) -> set[tuple[str, int]]:
+    """Return what `_write` has written; InvalidRequestError for any other text."""
+    pairs = (one.partition("=")[::2] for one in text.split())
+    return {(invoice, read_hidden_number(amount)) for invoice, amount in pairs}

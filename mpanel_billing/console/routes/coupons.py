@@ -69,7 +69,7 @@ async def show_application(visit: Visit, given: Given) -> Page:
 
 @application.do
 async def do_apply(visit: Visit, given: Given) -> Done:
-    """Give the subscription the discount of the code; the same form once."""
+    """Give the subscription the discount that was shown; the same form once."""
     held = await _subscription(visit, given)
     await coupons.apply_coupon(
         visit.app[keys.MIRROR],
@@ -77,6 +77,7 @@ async def do_apply(visit: Visit, given: Given) -> Done:
         _code(given),
         reason=given.optional_reason(),
         promotion_codes=visit.app[keys.CHECKOUT].promotion_codes,
+        shown=given.text("coupon"),
     )
     return Done(f"/console/subscriptions/{held.id}", "coupon_applied")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mpanel_billing.access.key import Scope
+from mpanel_billing.console.forms import read_hidden_number
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
-from mpanel_billing.console.words import say
 from mpanel_billing.errors import ConflictError
 from mpanel_billing.http import keys
 from mpanel_billing.subscriptions.invoice_actions import (
@@ -88,8 +88,6 @@ def _declare(name: str, asked: _Act) -> None:
 
 def _request(visit: Visit, given: Given, invoice: Invoice, verb: Verb) -> InvoiceRequest:
     reason = given.reason() if verb == "mark_paid" else given.optional_reason()
-    if given.text("owed") != str(invoice.amount_remaining) and not invoice.stripe_status == "paid":
-        raise ConflictError(say("refusal.owed_changed"))
     return InvoiceRequest(
         visit.actor,
         verb,
@@ -97,6 +95,7 @@ def _request(visit: Visit, given: Given, invoice: Invoice, verb: Verb) -> Invoic
         CustomerRef(invoice.customer_id),
         reason=reason,
         key=given.text("key") or None,
+        owed=read_hidden_number(given.text("owed")),
     )
 
 

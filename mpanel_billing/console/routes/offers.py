@@ -1,6 +1,6 @@
 """What a customer who wants to cancel is offered to stay."""
 
-
+from mpanel_billing.console.forms import read_hidden_number
 from mpanel_billing.console.pages import Done, Given, Page, Pages
 from mpanel_billing.console.visit import Visit
 from mpanel_billing.console.words import say
@@ -36,12 +36,12 @@ async def do_take(visit: Visit, given: Given) -> Done:
     """Give it to them as it was shown; the same form once."""
     mirror = visit.app[keys.MIRROR]
     held = await get_subscription(mirror, given.id, CustomerRef())
-    request = _request(visit, given, held)
-    offer = await find_offer(mirror, request)
-    shown = (given.text("coupon"), given.text("amount"))
-    if offer is not None and shown != (offer.coupon.code, str(offer.amount)):
-        raise ConflictError(say("refusal.offer_changed"))
-    await take_offer(mirror, request, reason=given.line("reason", LONGEST_REASON) or None)
+    await take_offer(
+        mirror,
+        _request(visit, given, held),
+        reason=given.line("reason", LONGEST_REASON) or None,
+        shown=(given.text("coupon"), read_hidden_number(given.text("amount"))),
+    )
     return Done(f"/console/subscriptions/{held.id}", "offer_taken")
 
 

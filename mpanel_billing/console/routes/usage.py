@@ -28,6 +28,7 @@ async def show_lift(visit: Visit, given: Given) -> Page:
 
 @lift.do
 async def do_lift(visit: Visit, given: Given) -> Done:
-    """Let the subscription go on for the rest of its term."""
-    await lift_limits(visit.app[keys.POOL], given.id, given.reason(), visit.actor)
+    """Lift the limits that were shown for the rest of the term."""
+    meters = given.text("meters").split()
+    await lift_limits(visit.app[keys.POOL], given.id, given.reason(), visit.actor, shown=meters)
     return Done(f"/console/subscriptions/{given.id}", "usage_lifted")
