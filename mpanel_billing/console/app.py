@@ -52,6 +52,7 @@ from mpanel_billing.console.routes import (
     whole_lists,
     work,
 )
+from mpanel_billing.console.visit import keep_new_session
 from mpanel_billing.console.words import say
 from mpanel_billing.errors import BillingError, UnauthenticatedError
 from mpanel_billing.http.keys import SETTINGS
@@ -122,16 +123,18 @@ def add_console(app: web.Application) -> None:
 
 @web.middleware
 async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn exceptions under /console into pages."""
+    """Turn exceptions under /console into pages; give the browser a session that has begun."""
     if not request.path.startswith(CONSOLE_PATH):
         return await handler(request)
     try:
-        return await _answer(request, handler)
+        response = await _answer(request, handler)
     except (BillingError, web.HTTPException, asyncpg.TransactionRollbackError) as error:
-        return _show(request, error)
+        response = _show(request, error)
     except Exception as error:
         logger.exception("a page failed unexpectedly")
-        return _show(request, error)
+        response = _show(request, error)
+    keep_new_session(request, response)
+    return response
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -33,7 +33,6 @@ from mpanel_billing.console.visit import (
     FORM_TOKEN,
     StaleFormError,
     Visit,
-    keep_new_session,
     require_own_form,
     require_visit,
 )
@@ -272,9 +271,7 @@ class Pages:
             async def get(request: web.Request) -> web.Response:
                 visit = await require_visit(request, scope)
                 table = await handler(visit, _given(request, dict(request.query)))
-                response = _as_file(table)
-                keep_new_session(request, response)
-                return response
+                return _as_file(table)
 
             self.add(Declared(hdrs.METH_GET, address, scope), get)
             return handler

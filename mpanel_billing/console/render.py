@@ -18,7 +18,7 @@ from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.private import without_amounts
 from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
-from mpanel_billing.console.visit import VISIT, Visit, keep_new_session
+from mpanel_billing.console.visit import VISIT, Visit
 from mpanel_billing.console.words import Said, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
 from mpanel_billing.languages import ENGLISH, LANGUAGES
@@ -117,7 +117,6 @@ def prepare(app: web.Application, actions: Mapping[str, Action]) -> None:
             page.template, request, values, status=page.status
         )
         response.headers.update(_PAGE_HEADERS)
-        keep_new_session(request, response)
         return response
 
     app[RENDER] = render

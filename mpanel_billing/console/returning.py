@@ -56,7 +56,7 @@ async def ask_to_sign_in(request: web.Request) -> web.Response:
             give_cookie(request, response, KEPT, text, LIFETIME)
         return response
     if "HX-Request" in request.headers:  # a part of a page: the whole page goes
-        place = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        place = _path_of(request.headers.get("HX-Current-URL", ""))
         return web.Response(headers={"HX-Redirect": _address(place)})
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         # A link from elsewhere comes without the cookie. A page of ours may ask once more, with it.
@@ -118,6 +118,14 @@ def forget_kept(request: web.Request, response: web.Response) -> None:
     """Take from the browser what it keeps of a form, which is shown once."""
     if cookie_of(request, KEPT):
         forget_cookie(request, response, KEPT)
+
+
+def _path_of(address: str) -> str:
+    """Return the path of an address; empty for what is none."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
 
 
 def _address(back: str) -> str:

@@ -67,6 +67,12 @@ async def test_a_part_of_a_page_gives_way_to_the_sign_in(service: Service) -> No
     assert shown.headers["HX-Redirect"] == "/console/sign-in?back=%2Fconsole%2Ffind"
 
 
+async def test_what_is_no_address_leads_to_the_sign_in(service: Service) -> None:
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://[console/find"}
+    shown = await Console(service).open("/console/find?q=ada", **headers)
+    assert (shown.status, shown.headers["HX-Redirect"]) == (200, "/console/sign-in")
+
+
 async def test_what_was_entered_outlives_the_session(console: Console, ids: Ids) -> None:
     path = f"/console/customers/{ids.customer}/note"
     page = await console.open(path)

@@ -253,6 +253,14 @@ class TestProxy:
         other = await proxied.open("/console/find", **{"X-Forwarded-User": "eve"})
         assert "eve · proxy" in other.text
 
+    @pytest.mark.parametrize("path", ["/console", "/console/sign-in"])
+    async def test_who_is_led_on_takes_the_session_along(self, proxied: Console, path: str) -> None:
+        led = await proxied.open(path, **{"X-Forwarded-User": "grace"})
+        assert led.status == 303
+        proxied.token = led.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+        shown = await proxied.open(led.headers["Location"], **{"X-Forwarded-User": "grace"})
+        assert (shown.status, "Set-Cookie" in shown.headers) == (200, False)
+
     async def test_a_header_from_elsewhere_is_not_believed(
         self, settings: Settings, aiohttp_client, service: Service, proxied: Console
     ) -> None:

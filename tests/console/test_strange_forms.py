@@ -40,6 +40,14 @@ async def test_no_page_fails_by_a_field(console: Console, ids: Ids, value: str) 
             assert answer.status != 500, (path, value)
 
 
+async def test_no_page_fails_by_a_number_that_python_does_not_read(
+    console: Console, ids: Ids
+) -> None:
+    path = f"/console/subscriptions/{ids.subscription}"
+    answer = await console.send("GET", path, params={"done": "retried", "look": "9" * 5000})
+    assert answer.status == 422
+
+
 async def test_no_action_fails_by_a_nul(console: Console, ids: Ids) -> None:
     form_token = (await console.open("/console/preferences")).field("form_token")
     for declared in DECLARED:

@@ -62,7 +62,7 @@ async def show_subscription(visit: Visit, given: Given) -> Page:
     )
     story = await read_story(visit, (given.id,))
     done = given.text("done")
-    values |= {"story": story, "done": done, "look": _next_look(done, given.text("look"))}
+    values |= {"story": story, "done": done, "look": _next_look(done, given.number("look") or 0)}
     return Page("subscription.html", values)
 
 
@@ -73,12 +73,11 @@ async def _servers(visit: Visit, given: Given, services: Sequence[Row]) -> dict[
     return {"placed": placed, "moving": {one["product_type"]: one for one in moving}}
 
 
-def _next_look(done: str, look: str) -> int | None:
+def _next_look(done: str, last: int) -> int | None:
     """Return which look at the page this is, if the browser is to look once more; else None.
 
     The worker takes moments for what was asked of it: the page shows by itself what comes of it.
     """
-    last = int(look) if look.isdecimal() else 0
     return last + 1 if done in _WORKER_DOES and last < _MOST_LOOKS else None
 
 
