@@ -3,7 +3,7 @@
 The rest of that page Stripe writes, in the language of the browser.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mpanel_billing.checkout.purchase import Purchase
 from mpanel_billing.numbers import write_money
@@ -15,7 +15,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "trial": "Nothing is charged today. When your {days}-day trial ends, you pay {total}.",
         "including": "{total}, including {extras}",
-        "less": "{total}, less {coupon}",
+        "discounted": "{total}, with the discount {coupon}",
         "and": " and ",
         "charges": "{count} one-time charges",
         "year": "Each further year of {name} costs {amount}.",
@@ -24,7 +24,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
     "de": {
         "trial": "Heute wird nichts abgebucht. Nach {days} Testtagen zahlen Sie {total}.",
         "including": "{total}, darin {extras}",
-        "less": "{total}, abzüglich {coupon}",
+        "discounted": "{total}, mit dem Rabatt {coupon}",
         "and": " und ",
         "charges": "{count} einmalige Beträge",
         "year": "Jedes weitere Jahr von {name} kostet {amount}.",
@@ -35,18 +35,21 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
 
 def submit_message(purchase: Purchase) -> str:
     """Return what is charged later; empty if nothing is."""
-    trial = trial_message(purchase) if purchase.priced.trial_days else ""
-    return " ".join(filter(None, (trial, _further_years(purchase, LONGEST - len(trial)))))
+    trials = _trial(purchase) if purchase.priced.trial_days else [""]
+    texts = (
+        " ".join(filter(None, (trial, years)))
+        for trial in trials
+        for years in _further_years(purchase)
+    )
+    return next((text for text in texts if len(text) <= LONGEST), "")
 
 
-def trial_message(purchase: Purchase) -> str:
-    """Return what will be charged when the trial ends."""
+def _trial(purchase: Purchase) -> Sequence[str]:
+    """Return what will be charged when the trial ends, and then the same in short."""
     texts = _TEXTS[purchase.language]
     extras = [line.name for line in purchase.priced.lines if not line.recurring]
-    message = _trial_with(purchase, texts["and"].join(extras))
-    if len(message) > LONGEST:
-        return _trial_with(purchase, texts["charges"].format(count=len(extras)))
-    return message
+    said = (texts["and"].join(extras), texts["charges"].format(count=len(extras)))
+    return [_trial_with(purchase, each if extras else "") for each in said]
 
 
 def _trial_with(purchase: Purchase, extras: str) -> str:
@@ -55,22 +58,22 @@ def _trial_with(purchase: Purchase, extras: str) -> str:
     if extras:
         total = texts["including"].format(total=total, extras=extras)
     if priced.coupon:
-        total = texts["less"].format(total=total, coupon=priced.coupon.name)
+        total = texts["discounted"].format(total=total, coupon=priced.coupon.name)
     return texts["trial"].format(days=priced.trial_days, total=total)
 
 
-def _further_years(purchase: Purchase, most: int) -> str:
-    """Return what further years of the domains cost, in fewer than `most` letters."""
+def _further_years(purchase: Purchase) -> Sequence[str]:
+    """Return what further years of the domains cost, and then the same in short."""
     texts, priced = _TEXTS[purchase.language], purchase.priced
     costs = {each.unicode: each.renewal for each in priced.domains if each.renewal is not None}
     written = {
         name: write_money(amount, priced.currency, purchase.language)
         for name, amount in costs.items()
     }
-    text = " ".join(
-        texts["year"].format(name=name, amount=amount) for name, amount in written.items()
-    )
-    if len(text) < most:
-        return text
+    if not costs:
+        return [""]
     highest = max(costs, key=lambda name: costs[name])
-    return texts["years"].format(amount=written[highest])
+    return [
+        " ".join(texts["year"].format(name=name, amount=written[name]) for name in costs),
+        texts["years"].format(amount=written[highest]),
+    ]

@@ -12,6 +12,7 @@ from mpanel_billing.catalogue.order import Order
 from mpanel_billing.catalogue.pricing import price_order
 from mpanel_billing.checkout.buyer import Address, Buyer
 from mpanel_billing.checkout.cart import read_domain
+from mpanel_billing.checkout.page_texts import submit_message
 from mpanel_billing.checkout.purchase import Purchase, fingerprint
 from mpanel_billing.checkout.return_urls import ReturnUrls
 from mpanel_billing.checkout.session_params import (
@@ -93,7 +94,7 @@ def test_under_a_trial_what_is_charged_once_waits(catalogue: Catalogue) -> None:
     assert params["custom_text"]["submit"]["message"] == (
         "Nothing is charged today. When your 14-day trial ends, you pay $41.35, including "
         ".com domain, one year: bücher.com and .org domain, one year: b.org, "
-        "less Welcome: 10 % off. "
+        "with the discount Welcome: 10 % off. "
         "Each further year of bücher.com costs $12.99. Each further year of b.org costs $13.99."
     )
 
@@ -104,7 +105,7 @@ def test_what_is_charged_later_is_said_in_the_buyers_language(catalogue: Catalog
     assert params["custom_text"]["submit"]["message"] == (
         "Heute wird nichts abgebucht. Nach 14 Testtagen zahlen Sie 41,35 $, darin "
         ".com domain, one year: bücher.com und .org domain, one year: b.org, "
-        "abzüglich Welcome: 10 % off. "
+        "mit dem Rabatt Welcome: 10 % off. "
         "Jedes weitere Jahr von bücher.com kostet 12,99 $. "
         "Jedes weitere Jahr von b.org kostet 13,99 $."
     )
@@ -155,6 +156,21 @@ def test_the_message_keeps_within_stripes_limit(catalogue: Catalogue) -> None:
     message = params["custom_text"]["submit"]["message"]
     assert "including 20 one-time charges" in message
     assert len(message) <= 1200
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("letters", range(20, 60))
+def test_however_long_the_names_are_the_whole_message_fits(
+    catalogue: Catalogue, letters: int, language: str
+) -> None:
+    many = tuple(
+        read_domain(f"{'a' * letters}{number}.com", "register", field="x") for number in range(12)
+    )
+    for trial in (True, False):
+        purchase = purchase_of(catalogue, replace(WHOLE_ORDER, domains=many, trial=trial))
+        message = submit_message(replace(purchase, language=language))
+        assert len(message) <= 1200
+        assert ("further year" in message) or ("weitere Jahr" in message)
 
 
 def test_the_params_are_plain_json(catalogue: Catalogue) -> None:
