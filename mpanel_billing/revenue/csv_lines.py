@@ -8,8 +8,8 @@ from typing import Any
 
 from mpanel_billing.money import to_decimal
 
-_STEERING = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula at the beginning of a text."""
+_STEERING = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", *"\t\r\n")
+"""What a spreadsheet takes for a formula at the beginning of a text; the second four are wide."""
 
 
 def as_csv(
@@ -40,6 +40,6 @@ def _cell(value: object) -> str:
     """Write a value; a text cannot become a formula."""
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(value, str) and value.startswith(_STEERING):
+    if isinstance(value, str) and (value.startswith(_STEERING) or value.strip()[:1] in _STEERING):
         return f"'{value}"
     return "" if value is None else str(value)
