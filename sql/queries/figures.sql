@@ -76,11 +76,11 @@ WHERE c.livemode = :livemode::boolean
 ORDER BY c.currency, c.cohort, c.month;
 
 -- name: list_trials(livemode, begins_at, ends_at)
--- Trials by the month in which they ended, and how many of them were paid for afterwards.
+-- Trials by the month in which they ended, and how many of them were billed afterwards, and not left unpaid.
 SELECT
     date_trunc('month', s.trial_end AT TIME ZONE 'UTC')::date AS month,
     count(*) AS trials,
-    count(paid.subscription_id) AS converted
+    count(*) FILTER (WHERE counted.subscription_id IS NOT NULL AND billed.is_paid IS NOT FALSE) AS converted
 FROM subscriptions AS s
 LEFT JOIN LATERAL (
     SELECT l.subscription_id
@@ -88,7 +88,15 @@ LEFT JOIN LATERAL (
     WHERE l.subscription_id = s.id
       AND l.at <= now()
     LIMIT 1
-) AS paid ON TRUE
+) AS counted ON TRUE
+LEFT JOIN LATERAL (
+    SELECT bool_or(i.amount_paid > 0) AS is_paid
+    FROM invoices AS i
+    WHERE i.subscription_id = s.id
+      AND i.stripe_created >= s.trial_end
+      AND i.stripe_status <> 'draft'
+      AND i.amount_due > 0
+) AS billed ON TRUE
 WHERE s.trial_end >= :begins_at::timestamptz
   AND s.trial_end < least(:ends_at::timestamptz, now())
   AND s.livemode = :livemode::boolean

@@ -111,6 +111,21 @@ async def test_movements_and_cohorts_are_printed_as_csv(inbox: Inbox, database_u
     assert trials == {"month": "2026-06-01", "trials": "1", "converted": "1"}
 
 
+async def test_a_trial_whose_charge_fails_is_not_converted_before_it_is_paid(
+    inbox: Inbox, database_url: str
+) -> None:
+    await sell(inbox)
+    span, ended = ("--from", "2026-06", "--to", "2026-06"), START + 14 * DAY
+    owed = made.invoice(subscription="sub_3", customer="cus_3", status="open", created=ended)
+    await inbox.deliver("invoice.payment_failed", owed, created=ended)
+    (trials,) = await figures(database_url, "trials", *span)
+    assert (trials["trials"], trials["converted"]) == ("1", "0")
+    paid = made.invoice(subscription="sub_3", customer="cus_3", status="paid", created=ended)
+    await inbox.deliver("invoice.paid", paid, created=ended + DAY)
+    (trials,) = await figures(database_url, "trials", *span)
+    assert (trials["trials"], trials["converted"]) == ("1", "1")
+
+
 async def test_cash_and_failed_payments_are_printed_as_csv(inbox: Inbox, database_url: str) -> None:
     for id_, status, at in (("ch_1", "failed", START), ("ch_2", "succeeded", START + DAY)):
         charge = {
