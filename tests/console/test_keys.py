@@ -148,6 +148,7 @@ async def test_a_key_is_rolled_without_an_overlap(console: Console) -> None:
     old = await issue(service, "admin:read")
     shown = await console.open(f"/console/keys/{old.id}/roll?hours=0")
     assert "stops working within 5 seconds" in shown.text
+    assert "1 hours" not in shown.text
     rolled = await console.post(f"/console/keys/{old.id}/roll", shown, hours="0")
     [key] = WHOLE.findall(rolled.html)
     assert (await Console(service).sign_in(old.text)).status == 401

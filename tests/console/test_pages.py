@@ -49,6 +49,15 @@ async def test_a_page_has_all_of_a_customer(console: Console, ids: Ids) -> None:
     assert len(shown.html.encode()) < 60_000
 
 
+async def test_a_term_that_is_not_paid_is_not_called_paid(console: Console, ids: Ids) -> None:
+    await console.service.pool.execute("UPDATE subscriptions SET stripe_status = 'past_due'")
+    subscription = f"/console/subscriptions/{ids.subscription}"
+    for page in ("/console/find?q=ada", f"/console/customers/{ids.customer}", subscription):
+        shown = (await console.open(page)).text.lower()
+        assert "term to" in shown, page
+        assert "paid to" not in shown, page
+
+
 async def test_every_page_is_small_strict_and_not_stored(console: Console, ids: Ids) -> None:
     for path in (
         "/console/find",

@@ -53,6 +53,15 @@ def test_each_action_has_its_words() -> None:
             assert {f"action.{name}", f"confirm.{name}"} <= texts_of("en").keys()
 
 
+def test_one_thing_has_one_word_in_german() -> None:
+    """A trial is a Probezeit, evidence Belege: another word would be another thing."""
+    texts = [*texts_of("de").values(), *refusals_of("de").values()]
+    texts += [text for table in answers_of("de").values() for text in table.values()]
+    texts += [text for kind in kinds_of("de").values() for text in kind.values()]
+    for other in ("Testphase", "Testzeit", "Nachweise "):
+        assert not [text for text in texts if other in text], other
+
+
 async def test_each_kind_of_trouble_is_told_in_each_language(pool: Pool) -> None:
     rows = await pool.fetch("SELECT kind, meaning, settled_by FROM billing_trouble_kinds")
     first, *others = LANGUAGES
