@@ -17,7 +17,7 @@ from markupsafe import Markup
 from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
 from mpanel_billing.console.private import without_amounts
-from mpanel_billing.console.settling import SEEN_AT, offers_of, ways_of
+from mpanel_billing.console.settling import SEEN_AT, as_on_pages, offers_of, ways_of
 from mpanel_billing.console.visit import VISIT, Visit
 from mpanel_billing.console.words import Said, Words, choose_language, words_of
 from mpanel_billing.http.response_headers import HEADERS, NO_STORE
@@ -101,6 +101,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["plain"] = _plain
     environment.filters["said"] = _said
     environment.filters["priced"] = _priced
+    environment.filters["settled"] = _settled
     environment.filters["private"] = _private
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
     return environment
@@ -189,6 +190,13 @@ def _said(context: Context, text: str | None) -> str | None:
 def _priced(context: Context, text: str | None) -> str | None:
     """Return a text with its amounts, if the key may read them."""
     return text if not text or context["may"]("billing:read") else without_amounts(text)
+
+
+@jinja2.pass_context
+def _settled(context: Context, text: str) -> str:
+    """Return what the registry of trouble says, with the buttons of its pages for commands."""
+    words: Words = context["t"]
+    return as_on_pages(text, lambda name: words("trouble.button", name=words(f"action.{name}")))
 
 
 @jinja2.pass_context

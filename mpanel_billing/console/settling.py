@@ -1,6 +1,7 @@
 """What settles a line of trouble: the actions that its kind begins with, or the page for it."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -43,8 +44,39 @@ _WAYS: Mapping[str, Sequence[Way]] = {
     ),
     **dict.fromkeys(("domain_stuck", "domain_not_refunded"), (Way("retry_domain", "domain_id"),)),
     **dict.fromkeys(("dispute_unanswered", "dispute_due"), (Way("evidence"),)),
+    "fraud_warning": (Way("refund", "invoice_id"),),
+    "paid_twice": (Way("end", "subscription_id", is_dangerous=True),),
+    "trial_twice": (Way("cancel", "subscription_id", is_dangerous=True),),
 }
 """What a kind of trouble begins with; the others have a page, or a command."""
+
+COMMANDS: Mapping[str, str] = {
+    "audit settle": "settle_audit",
+    "deleted cancel": "cancel_deleted",
+    "deleted restore": "restore_deleted",
+    "deliveries resend": "resend",
+    "disputes evidence": "evidence",
+    "domains accept": "accept_domain",
+    "domains retry": "retry_domain",
+    "domains reject": "reject_domain",
+    "domains verify": "verify_domain",
+    "events replay": "replay",
+    "provision collect-draft": "collect_draft",
+    "provision drain": "drain",
+    "provision ignore-price": "ignore_price",
+    "provision keep-payment": "keep_payment",
+    "provision moved": "moved",
+    "provision retry": "retry",
+    "provision revive": "revive",
+    "provision skip": "skip",
+    "provision stay": "stay",
+}
+"""The action that does what a command does, which the registry of trouble names."""
+
+_COMMAND = re.compile(
+    rf"\b({'|'.join(map(re.escape, COMMANDS))})\b(?: (?:with|mit) --\S+ (?:or|oder) --\S+)?"
+)
+_OBJECT = re.compile(r"(^|[.:] )?\bobject_id\b")
 
 SEEN_AT: Mapping[str, str] = {
     **dict.fromkeys(("server_left", "server_failing", "move_failed", "move_waits"), "servers"),
@@ -65,6 +97,17 @@ class Offer(NamedTuple):
 def ways_of(kind: str) -> Sequence[str]:
     """Return the names of the actions that settle a kind of trouble."""
     return [way.action for way in _WAYS.get(kind, ())]
+
+
+def as_on_pages(text: str, button: Callable[[str], str]) -> str:
+    """Return what the registry says for psql and the command line, as a page says it.
+
+    Commands are buttons here, which `button` names, and `object_id` is a column with another head.
+    """
+    said = _COMMAND.sub(lambda found: button(COMMANDS[found[1]]), text)
+    return _OBJECT.sub(
+        lambda found: "the object" if found[1] is None else f"{found[1]}The object", said
+    )
 
 
 def offers_of(line: Mapping[str, Any]) -> Sequence[Offer]:

@@ -205,6 +205,11 @@ async def find_domains(
     return {(row["name"], row["subscription_id"]): row["id"] for row in rows}
 
 
+async def find_invoices(conn: Connection, names: Sequence[str]) -> Mapping[str, UUID]:
+    """Return the ids of invoices by their id at Stripe, or that of a warning about a payment."""
+    return {row["name"]: row["id"] for row in await _work.find_invoices.fetch(conn, names=names)}
+
+
 async def get_domain(conn: Connection, id_: UUID) -> Mapping[str, Any] | None:
     """Return how a domain stands."""
     row = await _work.get_domain.fetch_one(conn, id=id_)

@@ -1,5 +1,6 @@
 """What waits for a person, in lists: trouble, what is watched, who owes, trials, and domains."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -18,6 +19,9 @@ those ordered last."""
 _OF_DOMAINS = "domain_"
 """How the kinds of trouble begin whose object is a domain."""
 
+_OF_INVOICE = re.compile(r"\b(?:in|issfr)_\w+")
+"""An invoice, or a bank's warning about what paid one."""
+
 
 async def list_trouble(pool: Pool, kind: str | None, most: int) -> Sequence[Row]:
     """Return what a person must act on, oldest first: at most `most` of one kind, or of each."""
@@ -31,8 +35,27 @@ async def list_watched(pool: Pool, kind: str | None, most: int) -> Sequence[Row]
         return await repository.list_watched(conn, kind, most)
 
 
-async def with_domains(pool: Pool, rows: Sequence[Row]) -> Sequence[Row]:
-    """Return lines of trouble with `domain_id`: lines of a domain have only its name."""
+async def with_objects(pool: Pool, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return lines of trouble with our ids of what they are about: `domain_id`, `invoice_id`."""
+    return await _with_invoices(pool, await _with_domains(pool, rows))
+
+
+async def _with_invoices(pool: Pool, rows: Sequence[Row]) -> Sequence[Row]:
+    """Add the invoice that a line names, or that was paid by what a bank warns of."""
+    found = [_OF_INVOICE.search(f"{row['object_id']} {row['detail']}") for row in rows]
+    names = [one[0] for one in found if one]
+    ids: Mapping[str, UUID] = {}
+    if names:
+        async with acquired(pool) as conn:
+            ids = await repository.find_invoices(conn, names)
+    return [
+        {**row, "invoice_id": ids.get(one[0]) if one else None}
+        for row, one in zip(rows, found, strict=True)
+    ]
+
+
+async def _with_domains(pool: Pool, rows: Sequence[Row]) -> Sequence[Row]:
+    """Add the domain of a line, which has only its name."""
     named = [row for row in rows if row["trouble"].startswith(_OF_DOMAINS)]
     ids: Mapping[tuple[str, UUID | None], UUID] = {}
     if named:

@@ -288,3 +288,21 @@ JOIN billing_domains AS d
     ON d.name = named.name
     AND d.subscription_id IS NOT DISTINCT FROM named.subscription_id
 ORDER BY d.created_at, d.id;
+
+-- name: find_invoices(names)
+-- By their ids at Stripe; or what was paid by a payment that a bank warns of.
+SELECT
+    i.stripe_invoice_id AS name,
+    i.id
+FROM invoices AS i
+WHERE i.stripe_invoice_id = ANY (:names::text[])
+UNION ALL
+SELECT
+    w.stripe_fraud_warning_id,
+    i.id
+FROM stripe_fraud_warnings AS w
+JOIN invoice_payments AS p
+    ON p.stripe_payment_intent_id = w.stripe_payment_intent_id
+JOIN invoices AS i
+    ON i.stripe_invoice_id = p.stripe_invoice_id
+WHERE w.stripe_fraud_warning_id = ANY (:names::text[]);

@@ -12,6 +12,7 @@ import typer
 
 from mpanel_billing.cli.commands import build_app
 from mpanel_billing.console.app import MODULES
+from mpanel_billing.console.settling import COMMANDS
 from mpanel_billing.http import routes
 from mpanel_billing.http.operation import Operation, operation_of
 
@@ -89,29 +90,6 @@ DONE_BY: Mapping[str, str] = {
     f"{SUBSCRIPTION}/undo-change": "undo_change",
 }
 """The action of the console for each route that changes something."""
-
-COMMANDS: Mapping[str, str] = {
-    "audit settle": "settle_audit",
-    "deleted cancel": "cancel_deleted",
-    "deleted restore": "restore_deleted",
-    "deliveries resend": "resend",
-    "disputes evidence": "evidence",
-    "domains accept": "accept_domain",
-    "domains retry": "retry_domain",
-    "domains reject": "reject_domain",
-    "domains verify": "verify_domain",
-    "events replay": "replay",
-    "provision collect-draft": "collect_draft",
-    "provision drain": "drain",
-    "provision ignore-price": "ignore_price",
-    "provision keep-payment": "keep_payment",
-    "provision moved": "moved",
-    "provision retry": "retry",
-    "provision revive": "revive",
-    "provision skip": "skip",
-    "provision stay": "stay",
-}
-"""The action of the console for each command that a kind of trouble names."""
 
 NOT_FOR_OPERATORS: Mapping[str, str] = {
     "/api/billing/portal-session": "signs the customer in",

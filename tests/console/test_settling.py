@@ -1,11 +1,12 @@
 """A change of unknown outcome is settled by a person; each kind of trouble has its way."""
 
 from mpanel_billing.console.app import MODULES
-from mpanel_billing.console.settling import ways_of
+from mpanel_billing.console.settling import COMMANDS, as_on_pages, ways_of
+from mpanel_billing.console.words import words_of
 from mpanel_billing.database.pool import Pool
+from mpanel_billing.languages import LANGUAGES
 from tests.console.conftest import Console, Ids, signed_in
 from tests.console.test_pages import audited
-from tests.console.test_same_as_the_api import COMMANDS
 from tests.service import Service
 
 ACTIONS = {name for pages in MODULES for name in pages.actions}
@@ -69,3 +70,41 @@ async def test_a_kind_of_trouble_offers_what_its_text_names(pool: Pool) -> None:
         named = {action for command, action in COMMANDS.items() if command in text}
         assert named <= set(ways_of(row["kind"])), row["kind"]
         assert set(ways_of(row["kind"])) <= ACTIONS
+
+
+async def test_a_kind_of_trouble_is_told_in_the_words_of_its_page(pool: Pool) -> None:
+    """A page has buttons, and columns with heads: neither commands nor the names of columns."""
+    rows = await pool.fetch("SELECT kind, meaning, settled_by FROM billing_trouble_kinds")
+    for language in LANGUAGES:
+        words = words_of(language)
+        for row in rows:
+            for part in ("meaning", "settled_by"):
+                text = words.of_kind(part, row["kind"], row[part])
+                said = as_on_pages(text, str.upper)
+                assert "object_id" not in said
+                assert "--" not in said
+                assert not [one for one in COMMANDS if one in said], said
+
+
+async def test_what_a_bank_warns_of_is_refunded_from_its_line(console: Console, ids: Ids) -> None:
+    service = console.service
+    charge = await service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+    await service.stripe.warn_of_fraud(charge)
+    await service.stripe.wait_idle()
+    refund = f"/console/invoices/{ids.invoice}/refund"
+    for place in ("/console/trouble", f"/console/customers/{ids.customer}"):
+        assert refund in (await console.open(place)).links, place
+    reader = await signed_in(service, "admin:read")
+    shown = await reader.open("/console/trouble")
+    assert "fraud_warning" in shown.text
+    assert not [link for link in shown.links if ids.invoice in link]
+
+
+async def test_trouble_with_an_invoice_leads_to_it(console: Console, ids: Ids) -> None:
+    await console.service.pool.execute(
+        "UPDATE invoices SET stripe_status = 'draft', finalized_at = NULL,"
+        " stripe_created = now() - interval '4 days'"
+    )
+    shown = await console.open("/console/trouble")
+    assert "draft_left" in shown.text
+    assert f"/console/invoices/{ids.invoice}" in shown.links

@@ -24,7 +24,7 @@ from mpanel_billing.search.customer import (
 )
 from mpanel_billing.search.notes import LONGEST as LONGEST_NOTE
 from mpanel_billing.search.notes import add_note, list_notes
-from mpanel_billing.search.work_lists import with_domains
+from mpanel_billing.search.work_lists import with_objects
 from mpanel_billing.subscriptions.disputes import list_latest
 from mpanel_billing.subscriptions.invoice_actions import get_details
 from mpanel_billing.subscriptions.invoice_records import Invoice
@@ -65,7 +65,7 @@ async def show_customer(visit: Visit, given: Given) -> Page:
         "customer": shown.customer,
         "erased_at": datetime.fromisoformat(erased_at) if erased_at else None,
         "shown": shown,
-        "trouble": await with_domains(pool, shown.trouble),
+        "trouble": await with_objects(pool, shown.trouble),
         "domains": await _domains(visit, shown),
         "notes": await list_notes(pool, shown.customer["id"]),
         "longest_note": LONGEST_NOTE,

@@ -15,7 +15,7 @@ from mpanel_billing.http.schemas.base import LONGEST_REASON
 from mpanel_billing.provisioning import leniency, operations
 from mpanel_billing.provisioning.moves import list_moves_of
 from mpanel_billing.search.customer import read_trouble
-from mpanel_billing.search.work_lists import with_domains
+from mpanel_billing.search.work_lists import with_objects
 from mpanel_billing.subscriptions.access_data import list_kept
 from mpanel_billing.subscriptions.lifecycle import ChangeRequest, Feedback, cancel
 from mpanel_billing.subscriptions.lookup import CustomerRef, get_subscription
@@ -89,7 +89,7 @@ async def _facts(visit: Visit, given: Given) -> dict[str, Any]:
         "services": await operations.list_services(pool, given.id),
         "hold": await operations.get_hold(pool, given.id),
         "leniency": await leniency.list_leniency(pool, given.id),
-        "trouble": await with_domains(pool, await read_trouble(pool, given.id)),
+        "trouble": await with_objects(pool, await read_trouble(pool, given.id)),
         "retention_days": visit.app[keys.SETTINGS].retention_days,
     }
 

@@ -16,7 +16,7 @@ from mpanel_billing.search.work_lists import (
     list_trials,
     list_trouble,
     list_watched,
-    with_domains,
+    with_objects,
 )
 from mpanel_billing.webhooks.inbox import list_events, show_event
 from mpanel_billing.webhooks.replaying import replay_event
@@ -38,7 +38,7 @@ async def show_trouble(visit: Visit, given: Given) -> Page:
     kind = given.text("kind") or None
     pool = visit.app[keys.POOL]
     rows = await list_trouble(pool, kind, MOST if kind else MOST_OF_EACH)
-    rows = await with_domains(pool, rows)
+    rows = await with_objects(pool, rows)
     return Page("trouble.html", _listed(rows) | {"kind": kind, "watched": False})
 
 
