@@ -228,6 +228,26 @@ async def _picture(browser: Browser, name: str, width: int) -> None:
     await browser.resize(width, 800)
 
 
+async def test_on_a_phone_a_row_is_read_and_acted_on_without_scrolling_sideways(
+    desk: Desk,
+) -> None:
+    await desk.browser.resize(360, 740)
+    for path in ("/console/trouble", f"/console/customers/{desk.ids.customer}", desk.subscription):
+        await desk.open(path)
+        wide = await desk.browser.run(
+            "return [...document.querySelectorAll('.scroll')]"
+            ".filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"
+        )
+        assert wide == [], path
+    await desk.open("/console/trouble")
+    cell = "tbody tr:has(a[href$='/skip?service=hosting']) > [data-head='Detail']"
+    assert "no space left" in await desk.browser.text_of(cell)
+    right = await desk.browser.run(
+        "return document.querySelector('.acts .button').getBoundingClientRect().right"
+    )
+    assert right <= 360
+
+
 async def test_nothing_of_a_page_is_refused_by_its_policy(desk: Desk) -> None:
     await asyncio.to_thread(desk.browser.driver.get_log, "browser")
     for path in ("/console/find?q=ada", desk.subscription, "/console/trouble"):

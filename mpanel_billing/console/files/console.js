@@ -2,6 +2,8 @@
 "use strict";
 
 const CHORD_MS = 1000;
+const MOST_IN_A_CARD = 9;
+const NOTHING = ["", "\u2013"];
 
 const help = document.querySelector("#help");
 let goesAt = 0;
@@ -42,6 +44,23 @@ for (const button of document.querySelectorAll("[data-help]")) {
   button.hidden = false;
   button.addEventListener("click", () => help.showModal());
 }
+
+// On a small screen a row is a card, whose cells say what the head of their column does. Wider tables
+// are for comparing figures: these scroll, as all do without this script.
+function makeCards() {
+  for (const table of document.querySelectorAll(".scroll > table:not(.cards)")) {
+    const heads = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+    if (heads.length > MOST_IN_A_CARD) continue;
+    table.classList.add("cards");
+    for (const cell of table.querySelectorAll("tbody > tr > *")) {
+      cell.dataset.head = heads[cell.cellIndex] ?? "";
+      cell.classList.toggle("bare", NOTHING.includes(cell.textContent.trim()) && !cell.querySelector("input"));
+    }
+  }
+}
+
+makeCards();
+document.addEventListener("htmx:after:settle", makeCards);
 
 // On a small screen the navigation is wider than the page.
 document.querySelector(".top nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
