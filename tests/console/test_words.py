@@ -12,6 +12,7 @@ from mpanel_billing.console.words import kinds_of, refusals_of, texts_of, words_
 from mpanel_billing.console.words.answers import answers_of
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.languages import LANGUAGES
+from mpanel_billing.mirror.types.declines import REASONS, reason_in_words
 from tests.console.test_same_as_the_api import DONE_BY, changed
 from tests.sentences import as_template, sentences_of
 
@@ -120,6 +121,17 @@ def test_what_services_answer_has_its_words_in_each_language(module: Path) -> No
         known = {as_template(text) for text in answers_of(language)["answers"]}
         if not NO_ACTION.fullmatch(module.stem):
             assert sentences_of(module) - known - UNSAID == set()
+
+
+def test_why_a_payment_was_declined_is_told_in_each_language() -> None:
+    for language in list(LANGUAGES)[1:]:
+        for code in REASONS:
+            why = reason_in_words(code, None, None)
+            assert why
+            said = words_of(language).known(why)
+            assert said, why
+            told = words_of(language).of_story(f"failed; {why.removesuffix('.')}, visa 0341")
+            assert told.endswith(f"; {said.removesuffix('.')}, visa 0341")
 
 
 def test_an_answer_is_filled_in_with_what_it_has_and_with_states_and_amounts_of_the_language() -> (

@@ -43,13 +43,26 @@ class Answers:
 
     def _of_story(self, text: str) -> str:
         """Return what an entry of a story says: several parts."""
-        parts = (self._part(part) for part in text.split("; "))
-        return rewrite_money("; ".join(parts), self._language)
+        parts, said = text.split("; "), []
+        while parts:
+            declined = self._declined("; ".join(parts[:2])) if len(parts) > 1 else None
+            said.append(declined or self._part(parts[0]))
+            del parts[: 2 if declined else 1]
+        return rewrite_money("; ".join(said), self._language)
+
+    def _declined(self, text: str) -> str | None:
+        """Return why a card was declined, and the card; a reason may be of two parts."""
+        why, _, card = text.rpartition(", ")
+        found = self._found(f"{why}.", self._whole) if why else None
+        return f"{found.removesuffix('.')}, {card}" if found else None
 
     def _part(self, text: str) -> str:
-        if found := self._found(text, self._story) or self._found(text, self._whole):
+        if found := self._declined(text) or self._told(text):
             return found
         return re.sub(r"^[a-z_]+\b|(?<=, )[a-z_]+$", lambda word: self._named(word[0]), text)
+
+    def _told(self, text: str) -> str | None:
+        return self._found(text, self._story) or self._found(text, self._whole)
 
     def _found(self, text: str, templates: tuple[_Template, ...]) -> str | None:
         for pattern, said in templates:

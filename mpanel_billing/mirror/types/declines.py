@@ -5,7 +5,7 @@ Source: docs.stripe.com/declines/codes. A code that is not listed keeps Stripe's
 
 _ASK_BANK = "The bank declined it without a reason that it tells."
 
-_REASONS = {
+REASONS = {
     "approve_with_id": "The bank could not authorize it; it may succeed if tried again.",
     "authentication_required": "The bank requires the customer to confirm it (3-D Secure).",
     "authentication_not_handled": "The bank requires the customer to confirm it (3-D Secure).",
@@ -56,6 +56,6 @@ def reason_in_words(
 ) -> str | None:
     """Return why it failed; None if it did not. `message` is Stripe's own sentence."""
     for code in (decline_code, failure_code):
-        if code in _REASONS:
-            return _REASONS[code]
+        if code in REASONS:
+            return REASONS[code]
     return message or failure_code
