@@ -11720,6 +11720,8 @@ CREATE INDEX billing_console_sessions_expiry_idx ON billing_console_sessions USI
 
 CREATE INDEX billing_console_sessions_key_idx ON billing_console_sessions USING btree (key_id);
 
+CREATE INDEX billing_customers_created_idx ON customers USING btree (created_at);
+
 CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
 
 CREATE INDEX billing_customers_joined_idx ON customers USING btree (joined_at) WHERE (joined_at IS NOT NULL);
@@ -11797,6 +11799,8 @@ CREATE INDEX billing_domains_untold_idx ON billing_domains USING btree (tell_str
 CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_status, next_payment_attempt, subscription_id, stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)) OR (stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])));
 
 CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created);
+
+CREATE INDEX billing_invoices_given_back_idx ON invoices USING btree (customer_id) WHERE ((amount_refunded > 0) OR (amount_credited > 0) OR (disputed_since IS NOT NULL));
 
 CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
 
@@ -11910,7 +11914,7 @@ CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (s
 
 CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
 
-CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id);
+CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id, created_at);
 
 CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
 

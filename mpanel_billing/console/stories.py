@@ -1,6 +1,6 @@
 """The story of subscriptions, newest first and page by page, as who is signed in may read it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,7 @@ class Story:
     more: str | None
 
 
-async def read_story(visit: Visit, subscription_ids: Iterable[UUID], after: str = "") -> Story:
+async def read_story(visit: Visit, subscription_ids: Sequence[UUID], after: str = "") -> Story:
     """Return a page of the story of subscriptions; InvalidRequestError for an unknown cursor."""
     place = read_cursor(after or None)
     reader = Reader(visit.zone, visit.may("billing:read"))

@@ -4,7 +4,7 @@ Each only changes the desired state or resets attempts, and triggers the worker.
 for it, for the audit log; None: the service itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -84,19 +84,16 @@ async def list_timeline(
     pool: Pool, subscription_id: UUID, reader: Reader = EVERYTHING
 ) -> Sequence[TimelineEntry]:
     """Return everything on record about a subscription, oldest first."""
-    async with acquired(pool) as conn:
-        rows = await repository.list_timeline(conn, subscription_id)
-    return in_order(read_entry(dict(row), reader) for row in rows)
+    return await list_stories(pool, [subscription_id], reader)
 
 
 async def list_stories(
-    pool: Pool, subscription_ids: Iterable[UUID], reader: Reader = EVERYTHING
+    pool: Pool, subscription_ids: Sequence[UUID], reader: Reader = EVERYTHING
 ) -> Sequence[TimelineEntry]:
-    """Return everything on record about several subscriptions; what they share once."""
-    told: dict[TimelineEntry, None] = {}
-    for subscription_id in subscription_ids:
-        told |= dict.fromkeys(await list_timeline(pool, subscription_id, reader))
-    return in_order(told)
+    """Return everything on record about subscriptions, oldest first; what they share once."""
+    async with acquired(pool) as conn:
+        rows = await repository.list_timeline(conn, subscription_ids)
+    return in_order(dict.fromkeys(read_entry(dict(row), reader) for row in rows))
 
 
 async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> None:

@@ -13,7 +13,7 @@ from mpanel_billing.errors import ConflictError, NotFoundError
 from mpanel_billing.search import repository
 from mpanel_billing.search.repository import Match
 from mpanel_billing.search.stripe_ids import ask_for_owners, is_invoice_number
-from mpanel_billing.search.terms import Certain, Start, StripeId, read_terms
+from mpanel_billing.search.terms import Address, Certain, Start, StripeId, read_terms
 
 if TYPE_CHECKING:
     from mpanel_billing.stripe_gateway.gateway import StripeGateway
@@ -58,7 +58,7 @@ async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" 
     matches: list[Match] = []
     is_named = False
     for term in terms:
-        if is_named and isinstance(term, Start):
+        if is_named and (isinstance(term, Start) or isinstance(terms[0], Address)):
             continue
         async with acquired(pool) as conn:
             found = await repository.find(conn, term, most + 1)

@@ -30,6 +30,7 @@
 -- ALTER TABLE ONLY customers ADD CONSTRAINT customers_pkey PRIMARY KEY (id);
 -- ALTER TABLE ONLY customers ADD CONSTRAINT customers_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
 -- ALTER TABLE ONLY customers ADD CONSTRAINT customers_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+-- CREATE INDEX billing_customers_created_idx ON customers USING btree (created_at);
 -- CREATE INDEX billing_customers_email_idx ON customers USING btree (lower(email));
 -- CREATE INDEX billing_customers_joined_idx ON customers USING btree (joined_at) WHERE (joined_at IS NOT NULL);
 -- CREATE INDEX billing_customers_joined_into_idx ON customers USING btree (joined_id) WHERE (joined_id IS NOT NULL);

@@ -428,465 +428,474 @@ WHERE service.subscription_id = :subscription_id::uuid
   AND (w.leased_until IS NULL OR w.leased_until < now())
 RETURNING TRUE;
 
--- name: list_timeline(subscription_id)
--- The history of one subscription: each entry has what was so at that time. `detail` is for everybody, `state` has what an
+-- name: list_timeline(subscription_ids)
+-- The history of each subscription: an entry has what was so at that time. `detail` is for everybody, `state` has what an
 -- event said of its object, dates, and what only those are told who may see money.
-WITH subject AS (
-    SELECT
-        s.id,
-        s.stripe_subscription_id,
-        s.stripe_customer_id,
-        s.tenant_id,
-        s.created_at AT TIME ZONE 'UTC' AS created_at
-    FROM subscriptions AS s
-    WHERE s.id = :subscription_id::uuid
-),
-sessions AS MATERIALIZED (
-    SELECT
-        c.attempt,
-        c.stripe_session_id,
-        c.status,
-        c.stripe_as_of_since,
-        c.created_at,
-        c.updated_at
-    FROM checkout_sessions AS c
-    JOIN subject ON c.subscription_id = subject.id
-),
-bills AS MATERIALIZED (
-    SELECT
-        i.id,
-        i.stripe_invoice_id,
-        i.stripe_customer_id,
-        i.stripe_created,
-        i.amount_due,
-        i.attempt_count,
-        p.stripe_invoice_payment_id,
-        coalesce(p.stripe_payment_intent_id, i.stripe_payment_intent_id) AS stripe_payment_intent_id
-    FROM invoices AS i
-    JOIN subject ON i.subscription_id = subject.id
-    LEFT JOIN invoice_payments AS p
-        ON p.stripe_invoice_id = i.stripe_invoice_id
-),
-intents AS MATERIALIZED (
-    SELECT bills.stripe_payment_intent_id AS id
-    FROM bills
-    WHERE bills.stripe_payment_intent_id IS NOT NULL
-    UNION
-    -- as billing_declined_v1: Stripe tells of an invoice's payment once it is paid
-    SELECT c.stripe_payment_intent_id
-    FROM bills
-    JOIN stripe_charges AS c
-        ON c.stripe_customer_id = bills.stripe_customer_id
-        AND c.stripe_created >= bills.stripe_created
-        AND c.amount = bills.amount_due
-        AND c.status = 'failed'
-    WHERE bills.stripe_payment_intent_id IS NULL
-      AND bills.attempt_count > 0
-      AND NOT EXISTS (
-          SELECT 1
-          FROM invoice_payments AS p
-          WHERE p.stripe_payment_intent_id = c.stripe_payment_intent_id
-      )
-),
-charges AS MATERIALIZED (
-    SELECT
-        c.stripe_charge_id,
-        c.status,
-        c.decline_reason,
-        c.card_brand,
-        c.card_last4,
-        c.amount,
-        c.currency,
-        c.stripe_created,
-        c.stripe_as_of_since
-    FROM stripe_charges AS c
-    WHERE c.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
-),
-refunds AS MATERIALIZED (
-    SELECT
-        r.stripe_refund_id,
-        r.status,
-        r.reason,
-        r.amount,
-        r.currency,
-        r.stripe_created,
-        r.stripe_as_of_since
-    FROM stripe_refunds AS r
-    WHERE r.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
-),
-disputes AS MATERIALIZED (
-    SELECT
-        d.stripe_dispute_id,
-        d.status,
-        d.reason,
-        d.amount,
-        d.currency,
-        d.evidence_due_at,
-        d.stripe_created,
-        d.stripe_as_of_since
-    FROM stripe_disputes AS d
-    WHERE d.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
-),
-credits AS MATERIALIZED (
-    SELECT
-        n.stripe_credit_note_id,
-        n.stripe_number,
-        n.reason,
-        n.amount,
-        n.amount_before_payment,
-        n.amount_refunded,
-        n.amount_to_balance,
-        n.amount_out_of_band,
-        n.currency,
-        n.voided_at,
-        n.stripe_created
-    FROM stripe_credit_notes AS n
-    WHERE n.stripe_invoice_id IN (SELECT bills.stripe_invoice_id FROM bills)
-),
-messages AS MATERIALIZED (
-    SELECT
-        m.id,
-        m.type
-    FROM billing_messages AS m
-    JOIN subject ON m.subscription_id = subject.id
-),
-objects AS (
-    SELECT subject.stripe_subscription_id AS id FROM subject
-    UNION
-    SELECT subject.stripe_customer_id FROM subject
-    UNION
-    SELECT sessions.stripe_session_id FROM sessions
-    UNION
-    SELECT bills.stripe_invoice_id FROM bills
-    UNION
-    SELECT bills.stripe_invoice_payment_id FROM bills
-    UNION
-    SELECT charges.stripe_charge_id FROM charges
-    UNION
-    SELECT refunds.stripe_refund_id FROM refunds
-    UNION
-    SELECT disputes.stripe_dispute_id FROM disputes
-    UNION
-    SELECT credits.stripe_credit_note_id FROM credits
-),
-events AS MATERIALIZED (
-    SELECT
-        e.id,
-        e.type,
-        e.object_id,
-        e.created,
-        e.received_at,
-        e.status,
-        e.reason,
-        about.body ->> 'status' AS object_status,
-        jsonb_build_object(
-            'status', about.body -> 'status',
-            'payment_status', about.body -> 'payment_status',
-            'currency', about.body -> 'currency',
-            'amount_due', about.body -> 'amount_due',
-            'amount_paid', about.body -> 'amount_paid',
-            'attempt_count', about.body -> 'attempt_count',
-            'next_payment_attempt', about.body -> 'next_payment_attempt',
-            'period_end', about.body #> '{items,data,0,current_period_end}',
-            'cancel_at_period_end', about.body -> 'cancel_at_period_end',
-            'cancel_at', about.body -> 'cancel_at',
-            'cancellation', about.body #> '{cancellation_details,reason}',
-            'feedback', about.body #> '{cancellation_details,feedback}',
-            'comment', about.body #> '{cancellation_details,comment}',
-            'items', about.body #> '{items,data}',
-            'items_before', about.before
-        ) AS state
-    FROM objects
-    JOIN stripe_events AS e
-        ON e.object_id = objects.id
-    CROSS JOIN LATERAL (
+SELECT
+    history.at,
+    history.kind,
+    history.what,
+    history.detail,
+    history.state
+FROM unnest(:subscription_ids::uuid[]) AS asked (id)
+CROSS JOIN LATERAL (
+    WITH subject AS (
         SELECT
-            e.payload #> '{data,object}' AS body,
-            e.payload #> '{data,previous_attributes,items,data}' AS before
-        OFFSET 0
-    ) AS about
-),
--- what no event on record says: since when the mirror has known it
-found AS (
-    SELECT now_is.at, now_is.kind, now_is.what, now_is.status
-    FROM (
+            s.id,
+            s.stripe_subscription_id,
+            s.stripe_customer_id,
+            s.tenant_id,
+            s.created_at AT TIME ZONE 'UTC' AS created_at
+        FROM subscriptions AS s
+        WHERE s.id = asked.id
+    ),
+    sessions AS MATERIALIZED (
         SELECT
-            coalesce(c.stripe_as_of_since, c.updated_at) AS at,
-            'session' AS kind,
-            'attempt ' || c.attempt AS what,
-            c.stripe_session_id AS id,
-            c.status
-        FROM sessions AS c
-        WHERE c.status IN ('complete', 'expired')
-        UNION ALL
-        SELECT c.stripe_as_of_since, 'charge', c.stripe_charge_id, c.stripe_charge_id, c.status
-        FROM charges AS c
-        WHERE c.card_brand IS NULL
-        UNION ALL
-        SELECT r.stripe_as_of_since, 'refund', r.stripe_refund_id, r.stripe_refund_id, r.status
-        FROM refunds AS r
-        UNION ALL
-        SELECT d.stripe_as_of_since, 'dispute', d.stripe_dispute_id, d.stripe_dispute_id, d.status
-        FROM disputes AS d
-    ) AS now_is
-    WHERE NOT EXISTS (
-        SELECT 1
-        FROM events AS e
-        WHERE e.object_id = now_is.id
-          AND e.object_status = now_is.status
-    )
-),
-moments AS (
-    SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail, NULL::jsonb AS state
-    FROM subject
-    UNION ALL
-    SELECT
-        c.created_at,
-        'session',
-        'attempt ' || c.attempt,
-        CASE WHEN c.status IN ('creating', 'failed') THEN c.status END,
-        NULL
-    FROM sessions AS c
-    UNION ALL
-    SELECT found.at, found.kind, found.what, found.status || ', as it was found then', NULL
-    FROM found
-    UNION ALL
-    SELECT
-        coalesce(e.created, e.received_at),
-        'event',
-        e.type || ' ' || e.id,
-        e.status || coalesce(' (' || e.reason || ')', ''),
-        CASE
-            WHEN jsonb_typeof(e.state -> 'items_before') = 'array' THEN e.state || jsonb_build_object(
-                'items', (
-                    SELECT jsonb_agg(concat_ws(' ', product.name, price.billing_cycle) ORDER BY product.kind DESC, product.name)
-                    FROM jsonb_array_elements(e.state -> 'items') AS item
-                    JOIN prices AS price ON price.stripe_price_id = item.value #>> '{price,id}'
-                    JOIN products AS product ON product.id = price.product_id
-                ),
-                'items_before', (
-                    SELECT jsonb_agg(concat_ws(' ', product.name, price.billing_cycle) ORDER BY product.kind DESC, product.name)
-                    FROM jsonb_array_elements(e.state -> 'items_before') AS item
-                    JOIN prices AS price ON price.stripe_price_id = item.value #>> '{price,id}'
-                    JOIN products AS product ON product.id = price.product_id
-                )
-            )
-            ELSE e.state - 'items'
-        END
-        || jsonb_build_object('received', CASE
-            WHEN e.received_at > e.created + interval '5 minutes' THEN extract(epoch FROM e.received_at)
-        END)
-    FROM events AS e
-    UNION ALL
-    SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', coalesce(t.billing_former_domain, t.domain), 'created', NULL
-    FROM tenants AS t
-    JOIN subject ON t.id = subject.tenant_id
-    UNION ALL
-    SELECT
-        l.created_at,
-        'driver',
-        l.action || ' ' || coalesce(l.product_type, ''),
-        l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver
-        || coalesce(' on ' || l.server, ''),
-        NULL
-    FROM provisioning_log AS l
-    JOIN subject ON l.subscription_id = subject.id
-    UNION ALL
-    SELECT hold.placed_at, 'hold', 'suspended by ' || hold.placed_by, hold.reason, NULL
-    FROM provisioning_holds AS hold
-    JOIN subject ON hold.subscription_id = subject.id
-    UNION ALL
-    SELECT hold.lifted_at, 'hold', 'lifted by ' || hold.lifted_by, hold.reason, NULL
-    FROM provisioning_holds AS hold
-    JOIN subject ON hold.subscription_id = subject.id
-    WHERE hold.lifted_at IS NOT NULL
-    UNION ALL
-    SELECT
-        c.stripe_created,
-        'charge',
-        c.stripe_charge_id,
-        -- a card is charged at once, a bank account in days
-        CASE WHEN c.card_brand IS NOT NULL THEN c.status END,
-        jsonb_build_object(
-            'private', concat_ws(', ', rtrim(c.decline_reason, '.'), c.card_brand || ' ' || c.card_last4),
-            'currency', c.currency,
-            'amounts', jsonb_build_object('', c.amount)
-        )
-    FROM charges AS c
-    UNION ALL
-    SELECT
-        r.stripe_created,
-        'refund',
-        r.stripe_refund_id,
-        NULL,
-        jsonb_build_object(
-            'private', r.reason, 'currency', r.currency, 'amounts', jsonb_build_object('', r.amount)
-        )
-    FROM refunds AS r
-    UNION ALL
-    SELECT
-        n.stripe_created,
-        'credit',
-        coalesce(n.stripe_number, n.stripe_credit_note_id),
-        'issued',
-        jsonb_build_object('private', n.reason, 'currency', n.currency, 'amounts', jsonb_build_object(
-            '', n.amount,
-            'before payment', n.amount_before_payment,
-            'refunded', n.amount_refunded,
-            'to the balance', n.amount_to_balance,
-            'out of band', n.amount_out_of_band
-        ))
-    FROM credits AS n
-    UNION ALL
-    SELECT n.voided_at, 'credit', coalesce(n.stripe_number, n.stripe_credit_note_id), 'voided', NULL
-    FROM credits AS n
-    WHERE n.voided_at IS NOT NULL
-    UNION ALL
-    SELECT
-        d.stripe_created,
-        'dispute',
-        d.stripe_dispute_id,
-        'opened',
-        jsonb_build_object(
-            'private', d.reason,
-            'currency', d.currency,
-            'amounts', jsonb_build_object('', d.amount),
-            'times', jsonb_build_object('evidence until', extract(epoch FROM d.evidence_due_at))
-        )
-    FROM disputes AS d
-    UNION ALL
-    SELECT
-        w.stripe_created,
-        'warning',
-        w.stripe_fraud_warning_id || ' of ' || w.stripe_charge_id,
-        NULL,
-        jsonb_build_object(
-            'private', w.fraud_type || CASE WHEN w.actionable THEN ', a refund can still avoid a dispute' ELSE '' END
-        )
-    FROM stripe_fraud_warnings AS w
-    WHERE w.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
-    UNION ALL
-    -- suspensions are above, with the operator's reason
-    SELECT
-        a.began_at,
-        'operator',
-        a.action || ' by ' || a.actor || coalesce(' for ' || a.person, ''),
-        a.outcome,
-        jsonb_build_object(
-            'private', a.error,
-            'to_plan', a.details #>> '{params,metadata,planId}',
-            'comment', coalesce(
-                a.details #>> '{params,reason}',
-                a.details #>> '{params,cancellation_details,comment}',
-                a.details ->> 'reason'
-            )
-        )
-    FROM billing_audit_entries AS a
-    WHERE a.target_id IN (
-        SELECT subject.id::text FROM subject
+            c.attempt,
+            c.stripe_session_id,
+            c.status,
+            c.stripe_as_of_since,
+            c.created_at,
+            c.updated_at
+        FROM checkout_sessions AS c
+        JOIN subject ON c.subscription_id = subject.id
+    ),
+    bills AS MATERIALIZED (
+        SELECT
+            i.id,
+            i.stripe_invoice_id,
+            i.stripe_customer_id,
+            i.stripe_created,
+            i.amount_due,
+            i.attempt_count,
+            p.stripe_invoice_payment_id,
+            coalesce(p.stripe_payment_intent_id, i.stripe_payment_intent_id) AS stripe_payment_intent_id
+        FROM invoices AS i
+        JOIN subject ON i.subscription_id = subject.id
+        LEFT JOIN invoice_payments AS p
+            ON p.stripe_invoice_id = i.stripe_invoice_id
+    ),
+    intents AS MATERIALIZED (
+        SELECT bills.stripe_payment_intent_id AS id
+        FROM bills
+        WHERE bills.stripe_payment_intent_id IS NOT NULL
         UNION
-        SELECT bills.id::text FROM bills
+        -- as billing_declined_v1: Stripe tells of an invoice's payment once it is paid
+        SELECT c.stripe_payment_intent_id
+        FROM bills
+        JOIN stripe_charges AS c
+            ON c.stripe_customer_id = bills.stripe_customer_id
+            AND c.stripe_created >= bills.stripe_created
+            AND c.amount = bills.amount_due
+            AND c.status = 'failed'
+        WHERE bills.stripe_payment_intent_id IS NULL
+          AND bills.attempt_count > 0
+          AND NOT EXISTS (
+              SELECT 1
+              FROM invoice_payments AS p
+              WHERE p.stripe_payment_intent_id = c.stripe_payment_intent_id
+          )
+    ),
+    charges AS MATERIALIZED (
+        SELECT
+            c.stripe_charge_id,
+            c.status,
+            c.decline_reason,
+            c.card_brand,
+            c.card_last4,
+            c.amount,
+            c.currency,
+            c.stripe_created,
+            c.stripe_as_of_since
+        FROM stripe_charges AS c
+        WHERE c.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
+    ),
+    refunds AS MATERIALIZED (
+        SELECT
+            r.stripe_refund_id,
+            r.status,
+            r.reason,
+            r.amount,
+            r.currency,
+            r.stripe_created,
+            r.stripe_as_of_since
+        FROM stripe_refunds AS r
+        WHERE r.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
+    ),
+    disputes AS MATERIALIZED (
+        SELECT
+            d.stripe_dispute_id,
+            d.status,
+            d.reason,
+            d.amount,
+            d.currency,
+            d.evidence_due_at,
+            d.stripe_created,
+            d.stripe_as_of_since
+        FROM stripe_disputes AS d
+        WHERE d.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
+    ),
+    credits AS MATERIALIZED (
+        SELECT
+            n.stripe_credit_note_id,
+            n.stripe_number,
+            n.reason,
+            n.amount,
+            n.amount_before_payment,
+            n.amount_refunded,
+            n.amount_to_balance,
+            n.amount_out_of_band,
+            n.currency,
+            n.voided_at,
+            n.stripe_created
+        FROM stripe_credit_notes AS n
+        WHERE n.stripe_invoice_id IN (SELECT bills.stripe_invoice_id FROM bills)
+    ),
+    messages AS MATERIALIZED (
+        SELECT
+            m.id,
+            m.type
+        FROM billing_messages AS m
+        JOIN subject ON m.subscription_id = subject.id
+    ),
+    objects AS (
+        SELECT subject.stripe_subscription_id AS id FROM subject
+        UNION
+        SELECT subject.stripe_customer_id FROM subject
+        UNION
+        SELECT sessions.stripe_session_id FROM sessions
+        UNION
+        SELECT bills.stripe_invoice_id FROM bills
+        UNION
+        SELECT bills.stripe_invoice_payment_id FROM bills
+        UNION
+        SELECT charges.stripe_charge_id FROM charges
+        UNION
+        SELECT refunds.stripe_refund_id FROM refunds
         UNION
         SELECT disputes.stripe_dispute_id FROM disputes
         UNION
-        SELECT events.id FROM events
-        UNION
-        SELECT messages.id FROM messages
+        SELECT credits.stripe_credit_note_id FROM credits
+    ),
+    events AS MATERIALIZED (
+        SELECT
+            e.id,
+            e.type,
+            e.object_id,
+            e.created,
+            e.received_at,
+            e.status,
+            e.reason,
+            about.body ->> 'status' AS object_status,
+            jsonb_build_object(
+                'status', about.body -> 'status',
+                'payment_status', about.body -> 'payment_status',
+                'currency', about.body -> 'currency',
+                'amount_due', about.body -> 'amount_due',
+                'amount_paid', about.body -> 'amount_paid',
+                'attempt_count', about.body -> 'attempt_count',
+                'next_payment_attempt', about.body -> 'next_payment_attempt',
+                'period_end', about.body #> '{items,data,0,current_period_end}',
+                'cancel_at_period_end', about.body -> 'cancel_at_period_end',
+                'cancel_at', about.body -> 'cancel_at',
+                'cancellation', about.body #> '{cancellation_details,reason}',
+                'feedback', about.body #> '{cancellation_details,feedback}',
+                'comment', about.body #> '{cancellation_details,comment}',
+                'items', about.body #> '{items,data}',
+                'items_before', about.before
+            ) AS state
+        FROM objects
+        JOIN stripe_events AS e
+            ON e.object_id = objects.id
+        CROSS JOIN LATERAL (
+            SELECT
+                e.payload #> '{data,object}' AS body,
+                e.payload #> '{data,previous_attributes,items,data}' AS before
+            OFFSET 0
+        ) AS about
+    ),
+    -- what no event on record says: since when the mirror has known it
+    found AS (
+        SELECT now_is.at, now_is.kind, now_is.what, now_is.status
+        FROM (
+            SELECT
+                coalesce(c.stripe_as_of_since, c.updated_at) AS at,
+                'session' AS kind,
+                'attempt ' || c.attempt AS what,
+                c.stripe_session_id AS id,
+                c.status
+            FROM sessions AS c
+            WHERE c.status IN ('complete', 'expired')
+            UNION ALL
+            SELECT c.stripe_as_of_since, 'charge', c.stripe_charge_id, c.stripe_charge_id, c.status
+            FROM charges AS c
+            WHERE c.card_brand IS NULL
+            UNION ALL
+            SELECT r.stripe_as_of_since, 'refund', r.stripe_refund_id, r.stripe_refund_id, r.status
+            FROM refunds AS r
+            UNION ALL
+            SELECT d.stripe_as_of_since, 'dispute', d.stripe_dispute_id, d.stripe_dispute_id, d.status
+            FROM disputes AS d
+        ) AS now_is
+        WHERE NOT EXISTS (
+            SELECT 1
+            FROM events AS e
+            WHERE e.object_id = now_is.id
+              AND e.object_status = now_is.status
+        )
+    ),
+    moments AS (
+        SELECT subject.created_at AS at, 'order' AS kind, 'subscription created' AS what, NULL AS detail, NULL::jsonb AS state
+        FROM subject
+        UNION ALL
+        SELECT
+            c.created_at,
+            'session',
+            'attempt ' || c.attempt,
+            CASE WHEN c.status IN ('creating', 'failed') THEN c.status END,
+            NULL
+        FROM sessions AS c
+        UNION ALL
+        SELECT found.at, found.kind, found.what, found.status || ', as it was found then', NULL
+        FROM found
+        UNION ALL
+        SELECT
+            coalesce(e.created, e.received_at),
+            'event',
+            e.type || ' ' || e.id,
+            e.status || coalesce(' (' || e.reason || ')', ''),
+            CASE
+                WHEN jsonb_typeof(e.state -> 'items_before') = 'array' THEN e.state || jsonb_build_object(
+                    'items', (
+                        SELECT jsonb_agg(concat_ws(' ', product.name, price.billing_cycle) ORDER BY product.kind DESC, product.name)
+                        FROM jsonb_array_elements(e.state -> 'items') AS item
+                        JOIN prices AS price ON price.stripe_price_id = item.value #>> '{price,id}'
+                        JOIN products AS product ON product.id = price.product_id
+                    ),
+                    'items_before', (
+                        SELECT jsonb_agg(concat_ws(' ', product.name, price.billing_cycle) ORDER BY product.kind DESC, product.name)
+                        FROM jsonb_array_elements(e.state -> 'items_before') AS item
+                        JOIN prices AS price ON price.stripe_price_id = item.value #>> '{price,id}'
+                        JOIN products AS product ON product.id = price.product_id
+                    )
+                )
+                ELSE e.state - 'items'
+            END
+            || jsonb_build_object('received', CASE
+                WHEN e.received_at > e.created + interval '5 minutes' THEN extract(epoch FROM e.received_at)
+            END)
+        FROM events AS e
+        UNION ALL
+        SELECT t.created_at AT TIME ZONE 'UTC', 'tenant', coalesce(t.billing_former_domain, t.domain), 'created', NULL
+        FROM tenants AS t
+        JOIN subject ON t.id = subject.tenant_id
+        UNION ALL
+        SELECT
+            l.created_at,
+            'driver',
+            l.action || ' ' || coalesce(l.product_type, ''),
+            l.outcome || coalesce(' (' || l.error || ')', '') || ' in ' || l.duration_ms || ' ms by ' || l.driver
+            || coalesce(' on ' || l.server, ''),
+            NULL
+        FROM provisioning_log AS l
+        JOIN subject ON l.subscription_id = subject.id
+        UNION ALL
+        SELECT hold.placed_at, 'hold', 'suspended by ' || hold.placed_by, hold.reason, NULL
+        FROM provisioning_holds AS hold
+        JOIN subject ON hold.subscription_id = subject.id
+        UNION ALL
+        SELECT hold.lifted_at, 'hold', 'lifted by ' || hold.lifted_by, hold.reason, NULL
+        FROM provisioning_holds AS hold
+        JOIN subject ON hold.subscription_id = subject.id
+        WHERE hold.lifted_at IS NOT NULL
+        UNION ALL
+        SELECT
+            c.stripe_created,
+            'charge',
+            c.stripe_charge_id,
+            -- a card is charged at once, a bank account in days
+            CASE WHEN c.card_brand IS NOT NULL THEN c.status END,
+            jsonb_build_object(
+                'private', concat_ws(', ', rtrim(c.decline_reason, '.'), c.card_brand || ' ' || c.card_last4),
+                'currency', c.currency,
+                'amounts', jsonb_build_object('', c.amount)
+            )
+        FROM charges AS c
+        UNION ALL
+        SELECT
+            r.stripe_created,
+            'refund',
+            r.stripe_refund_id,
+            NULL,
+            jsonb_build_object(
+                'private', r.reason, 'currency', r.currency, 'amounts', jsonb_build_object('', r.amount)
+            )
+        FROM refunds AS r
+        UNION ALL
+        SELECT
+            n.stripe_created,
+            'credit',
+            coalesce(n.stripe_number, n.stripe_credit_note_id),
+            'issued',
+            jsonb_build_object('private', n.reason, 'currency', n.currency, 'amounts', jsonb_build_object(
+                '', n.amount,
+                'before payment', n.amount_before_payment,
+                'refunded', n.amount_refunded,
+                'to the balance', n.amount_to_balance,
+                'out of band', n.amount_out_of_band
+            ))
+        FROM credits AS n
+        UNION ALL
+        SELECT n.voided_at, 'credit', coalesce(n.stripe_number, n.stripe_credit_note_id), 'voided', NULL
+        FROM credits AS n
+        WHERE n.voided_at IS NOT NULL
+        UNION ALL
+        SELECT
+            d.stripe_created,
+            'dispute',
+            d.stripe_dispute_id,
+            'opened',
+            jsonb_build_object(
+                'private', d.reason,
+                'currency', d.currency,
+                'amounts', jsonb_build_object('', d.amount),
+                'times', jsonb_build_object('evidence until', extract(epoch FROM d.evidence_due_at))
+            )
+        FROM disputes AS d
+        UNION ALL
+        SELECT
+            w.stripe_created,
+            'warning',
+            w.stripe_fraud_warning_id || ' of ' || w.stripe_charge_id,
+            NULL,
+            jsonb_build_object(
+                'private', w.fraud_type || CASE WHEN w.actionable THEN ', a refund can still avoid a dispute' ELSE '' END
+            )
+        FROM stripe_fraud_warnings AS w
+        WHERE w.stripe_payment_intent_id IN (SELECT intents.id FROM intents)
+        UNION ALL
+        -- suspensions are above, with the operator's reason
+        SELECT
+            a.began_at,
+            'operator',
+            a.action || ' by ' || a.actor || coalesce(' for ' || a.person, ''),
+            a.outcome,
+            jsonb_build_object(
+                'private', a.error,
+                'to_plan', a.details #>> '{params,metadata,planId}',
+                'comment', coalesce(
+                    a.details #>> '{params,reason}',
+                    a.details #>> '{params,cancellation_details,comment}',
+                    a.details ->> 'reason'
+                )
+            )
+        FROM billing_audit_entries AS a
+        WHERE a.target_id IN (
+            SELECT subject.id::text FROM subject
+            UNION
+            SELECT bills.id::text FROM bills
+            UNION
+            SELECT disputes.stripe_dispute_id FROM disputes
+            UNION
+            SELECT events.id FROM events
+            UNION
+            SELECT messages.id FROM messages
+        )
+          AND a.id = (
+              SELECT max(later.id)
+              FROM billing_audit_entries AS later
+              WHERE later.entry_id = a.entry_id
+          )
+          AND a.action NOT IN ('subscription.suspend', 'subscription.lift')
+        UNION ALL
+        SELECT
+            d.tried_at,
+            'message',
+            m.type || ' ' || m.id,
+            CASE d.state WHEN 'delivered' THEN 'delivered' WHEN 'given_up' THEN 'given up' ELSE 'not delivered yet' END
+            || ' to ' || r.name || coalesce(', HTTP ' || d.last_status, '') || coalesce(' (' || d.last_error || ')', ''),
+            jsonb_build_object('attempt_count', nullif(d.attempts, 1))
+        FROM messages AS m
+        JOIN billing_deliveries AS d
+            ON d.message_id = m.id
+        JOIN billing_receivers AS r
+            ON r.id = d.receiver_id
+        WHERE d.tried_at IS NOT NULL
+        UNION ALL
+        SELECT
+            step.at,
+            'price',
+            'another price of ' || product.name || ' was ' || step.what,
+            NULL,
+            CASE WHEN step.what = 'announced' THEN jsonb_build_object(
+                'dates', jsonb_build_object('from', extract(epoch FROM p.effective_at)),
+                'currency', coming.currency,
+                'amounts', jsonb_build_object('', coming.unit_amount, 'instead of', former.unit_amount)
+            ) END
+        FROM billing_price_changes AS p
+        JOIN subject ON p.subscription_id = subject.id
+        JOIN prices AS former ON former.id = p.old_price_id
+        JOIN prices AS coming ON coming.id = p.new_price_id
+        JOIN products AS product ON product.id = former.product_id
+        CROSS JOIN LATERAL (
+            VALUES (p.announced_at, 'announced'), (p.made_at, 'made'), (p.withdrawn_at, 'called off')
+        ) AS step (at, what)
+        WHERE step.at IS NOT NULL
+        UNION ALL
+        SELECT
+            step.at,
+            'tax',
+            step.what,
+            NULL,
+            CASE WHEN step.at = notice.told_at THEN jsonb_build_object(
+                'dates', jsonb_build_object('not before', extract(epoch FROM notice.not_before)),
+                'currency', notice.currency,
+                'amounts', jsonb_build_object('next invoice:', notice.total, 'instead of', notice.total_before)
+            ) END
+        FROM billing_tax_notices AS notice
+        JOIN subject ON notice.subscription_id = subject.id
+        CROSS JOIN LATERAL (
+            VALUES (notice.told_at, 'taxes were announced'), (notice.enabled_at, 'taxes are collected')
+        ) AS step (at, what)
+        WHERE step.at IS NOT NULL
+        UNION ALL
+        SELECT
+            step.at,
+            'pause',
+            step.what,
+            NULL,
+            CASE WHEN step.what = 'a pause was set' THEN jsonb_build_object('dates', jsonb_build_object(
+                'services are held from', extract(epoch FROM pause.since),
+                'until a term begins on or after', extract(epoch FROM pause.until)
+            )) END
+        FROM billing_pauses AS pause
+        JOIN subject ON pause.subscription_id = subject.id
+        CROSS JOIN LATERAL (
+            VALUES
+                (pause.created_at, 'a pause was set'),
+                (pause.begun_at, 'services are held'),
+                (pause.ended_at, 'the pause was over')
+        ) AS step (at, what)
+        WHERE step.at IS NOT NULL
+        UNION ALL
+        SELECT
+            w.updated_at,
+            'state',
+            CASE WHEN w.version = w.done_version THEN 'all services are as desired' ELSE 'not all services are as desired' END,
+            w.last_error,
+            NULL
+        FROM provisioning_work AS w
+        JOIN subject ON w.subscription_id = subject.id
     )
-      AND a.id = (
-          SELECT max(later.id)
-          FROM billing_audit_entries AS later
-          WHERE later.entry_id = a.entry_id
-      )
-      AND a.action NOT IN ('subscription.suspend', 'subscription.lift')
-    UNION ALL
     SELECT
-        d.tried_at,
-        'message',
-        m.type || ' ' || m.id,
-        CASE d.state WHEN 'delivered' THEN 'delivered' WHEN 'given_up' THEN 'given up' ELSE 'not delivered yet' END
-        || ' to ' || r.name || coalesce(', HTTP ' || d.last_status, '') || coalesce(' (' || d.last_error || ')', ''),
-        jsonb_build_object('attempt_count', nullif(d.attempts, 1))
-    FROM messages AS m
-    JOIN billing_deliveries AS d
-        ON d.message_id = m.id
-    JOIN billing_receivers AS r
-        ON r.id = d.receiver_id
-    WHERE d.tried_at IS NOT NULL
-    UNION ALL
-    SELECT
-        step.at,
-        'price',
-        'another price of ' || product.name || ' was ' || step.what,
-        NULL,
-        CASE WHEN step.what = 'announced' THEN jsonb_build_object(
-            'dates', jsonb_build_object('from', extract(epoch FROM p.effective_at)),
-            'currency', coming.currency,
-            'amounts', jsonb_build_object('', coming.unit_amount, 'instead of', former.unit_amount)
-        ) END
-    FROM billing_price_changes AS p
-    JOIN subject ON p.subscription_id = subject.id
-    JOIN prices AS former ON former.id = p.old_price_id
-    JOIN prices AS coming ON coming.id = p.new_price_id
-    JOIN products AS product ON product.id = former.product_id
-    CROSS JOIN LATERAL (
-        VALUES (p.announced_at, 'announced'), (p.made_at, 'made'), (p.withdrawn_at, 'called off')
-    ) AS step (at, what)
-    WHERE step.at IS NOT NULL
-    UNION ALL
-    SELECT
-        step.at,
-        'tax',
-        step.what,
-        NULL,
-        CASE WHEN step.at = notice.told_at THEN jsonb_build_object(
-            'dates', jsonb_build_object('not before', extract(epoch FROM notice.not_before)),
-            'currency', notice.currency,
-            'amounts', jsonb_build_object('next invoice:', notice.total, 'instead of', notice.total_before)
-        ) END
-    FROM billing_tax_notices AS notice
-    JOIN subject ON notice.subscription_id = subject.id
-    CROSS JOIN LATERAL (
-        VALUES (notice.told_at, 'taxes were announced'), (notice.enabled_at, 'taxes are collected')
-    ) AS step (at, what)
-    WHERE step.at IS NOT NULL
-    UNION ALL
-    SELECT
-        step.at,
-        'pause',
-        step.what,
-        NULL,
-        CASE WHEN step.what = 'a pause was set' THEN jsonb_build_object('dates', jsonb_build_object(
-            'services are held from', extract(epoch FROM pause.since),
-            'until a term begins on or after', extract(epoch FROM pause.until)
-        )) END
-    FROM billing_pauses AS pause
-    JOIN subject ON pause.subscription_id = subject.id
-    CROSS JOIN LATERAL (
-        VALUES
-            (pause.created_at, 'a pause was set'),
-            (pause.begun_at, 'services are held'),
-            (pause.ended_at, 'the pause was over')
-    ) AS step (at, what)
-    WHERE step.at IS NOT NULL
-    UNION ALL
-    SELECT
-        w.updated_at,
-        'state',
-        CASE WHEN w.version = w.done_version THEN 'all services are as desired' ELSE 'not all services are as desired' END,
-        w.last_error,
-        NULL
-    FROM provisioning_work AS w
-    JOIN subject ON w.subscription_id = subject.id
-)
-SELECT
-    moments.at,
-    moments.kind,
-    moments.what,
-    moments.detail,
-    moments.state
-FROM moments
-ORDER BY moments.at, moments.kind, moments.what;
+        moments.at,
+        moments.kind,
+        moments.what,
+        moments.detail,
+        moments.state
+    FROM moments
+) AS history
+ORDER BY history.at, history.kind, history.what;
 
 -- name: list_late_payments(subscription_id)
 -- Made after its end, and neither refunded nor settled yet.

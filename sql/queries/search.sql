@@ -217,35 +217,62 @@ UNION ALL
 
 -- name: find_by_words(words, most)
 -- Customers whose name, company and e-mail address have these beginnings of words; latest first. The expression is that
--- of billing_customers_words_idx. Of more than a thousand it reads any thousand: the words have to be more exact.
-SELECT 'name' AS object_type, coalesce(c.name, c.company_name, c.email) AS object_id, c.id AS customer_id, NULL::uuid AS subscription_id
-FROM (
+-- of billing_customers_words_idx. What many have is found among the latest: the index would read all that have it. Else,
+-- of more than a thousand it reads any thousand: the words have to be more exact.
+WITH worded AS NOT MATERIALIZED (
     SELECT
-        named.id,
-        named.name,
-        named.company_name,
-        named.email,
-        named.created_at
-    FROM customers AS named
-    WHERE to_tsvector(
-        'simple',
-        translate(
-            replace(
-                lower(
-                    coalesce(named.name, '') || ' ' || coalesce(named.company_name, '')
-                    || ' ' || coalesce(split_part(named.email, '@', 2), '')
-                    || ' ' || translate(coalesce(regexp_replace(named.email, '[.][^.@]*$', ''), ''), '@.+_-', '     ')
+        c.id,
+        coalesce(c.name, c.company_name, c.email) AS said,
+        c.created_at,
+        to_tsvector(
+            'simple',
+            translate(
+                replace(
+                    lower(
+                        coalesce(c.name, '') || ' ' || coalesce(c.company_name, '')
+                        || ' ' || coalesce(split_part(c.email, '@', 2), '')
+                        || ' ' || translate(coalesce(regexp_replace(c.email, '[.][^.@]*$', ''), ''), '@.+_-', '     ')
+                    ),
+                    'ß',
+                    'ss'
                 ),
-                'ß',
-                'ss'
-            ),
-            'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž',
-            'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'
-        )
-    ) @@ :words::tsquery
+                'äöüàáâãåąçćčďđèéêëęěğìíîïıłñńňòóôõøőřśšșşťțùúûůűýÿźżž',
+                'aouaaaaaacccddeeeeeegiiiiilnnnoooooorssssttuuuuuyyzzz'
+            )
+        ) AS words
+    FROM customers AS c
+),
+of_latest AS MATERIALIZED (
+    SELECT
+        latest.id,
+        latest.said,
+        latest.created_at
+    FROM (
+        SELECT *
+        FROM worded
+        ORDER BY worded.created_at DESC
+        LIMIT 150
+    ) AS latest
+    WHERE latest.words @@ :words::tsquery
+    LIMIT :most
+),
+of_all AS (
+    SELECT
+        worded.id,
+        worded.said,
+        worded.created_at
+    FROM worded
+    WHERE worded.words @@ :words::tsquery
+      AND (SELECT count(*) FROM of_latest) < :most
     LIMIT 1000
-) AS c
-ORDER BY c.created_at DESC, c.id
+)
+SELECT 'name' AS object_type, found.said AS object_id, found.id AS customer_id, NULL::uuid AS subscription_id
+FROM (
+    SELECT * FROM of_all
+    UNION
+    SELECT * FROM of_latest
+) AS found
+ORDER BY found.created_at DESC, found.id
 LIMIT :most;
 
 -- name: list_customers(ids)
@@ -461,7 +488,15 @@ WITH billed AS MATERIALIZED (
     FROM invoices AS i
     WHERE i.customer_id = :customer_id::uuid
       AND i.stripe_invoice_id IS NOT NULL
-      AND (i.amount_refunded > 0 OR i.amount_credited > 0 OR i.disputed_since IS NOT NULL OR i.stripe_status = 'open')
+      AND (i.amount_refunded > 0 OR i.amount_credited > 0 OR i.disputed_since IS NOT NULL)
+    UNION
+    SELECT
+        i.id,
+        i.stripe_invoice_id
+    FROM invoices AS i
+    WHERE i.customer_id = :customer_id::uuid
+      AND i.stripe_invoice_id IS NOT NULL
+      AND i.stripe_status = 'open'
     UNION
     (
         SELECT

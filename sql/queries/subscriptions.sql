@@ -60,7 +60,7 @@
 -- ALTER TABLE ONLY subscriptions ADD CONSTRAINT subscriptions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_subscriptions_attention_idx ON subscriptions USING btree (stripe_status, status, stripe_schedule_id, tenant_id) WHERE (((status)::text = 'pending'::text) OR (stripe_status = ANY (ARRAY['past_due'::text, 'unpaid'::text, 'paused'::text, 'trialing'::text])) OR ((stripe_subscription_id IS NOT NULL) AND (stripe_status IS NULL)) OR (stripe_schedule_id IS NOT NULL) OR ((tenant_id IS NULL) AND (stripe_status = ANY (ARRAY['trialing'::text, 'active'::text]))));
 -- CREATE UNIQUE INDEX billing_subscriptions_checkout_session_key ON subscriptions USING btree (checkout_session_id);
--- CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id);
+-- CREATE INDEX billing_subscriptions_customer_idx ON subscriptions USING btree (customer_id, created_at);
 -- CREATE UNIQUE INDEX billing_subscriptions_stripe_subscription_key ON subscriptions USING btree (stripe_subscription_id);
 -- CREATE INDEX billing_subscriptions_trial_idx ON subscriptions USING btree (trial_end) WHERE (stripe_status = 'trialing'::text);
 -- CREATE INDEX billing_subscriptions_trialed_idx ON subscriptions USING btree (trial_end) WHERE (trial_end IS NOT NULL);

@@ -1,11 +1,15 @@
 """What an operator searches for, and the timeline, do not read whole tables."""
 
+import hashlib
 import re
+from uuid import UUID
 
 import pytest
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.database.queries import load_queries
+from mpanel_billing.search.repository import find
+from mpanel_billing.search.terms import Words
 
 MANY = """
 INSERT INTO customers (id, name, company_name, email, stripe_customer_id)
@@ -52,3 +56,29 @@ async def test_no_table_that_grows_is_read_whole(busy: Pool) -> None:
             if found := re.findall(rf"Seq Scan on (?:{GROWING})\b", plan):
                 whole[name] = found
     assert whole == {}
+
+
+async def test_of_what_many_have_the_latest_are_found_and_the_index_is_not_read(
+    busy: Pool,
+) -> None:
+    await busy.execute(
+        "UPDATE customers"
+        " SET created_at = now() - substr(stripe_customer_id, 5)::int * interval '1 hour'"
+    )
+    async with busy.acquire() as conn:
+        for text in ("example.com", "jane"):
+            found = await find(conn, Words((text,)), 3)
+            assert [one.object_id.split()[0] for one in found] == ["Jane"] * 3
+            latest = await conn.fetch(
+                "SELECT id FROM customers ORDER BY created_at DESC, id LIMIT 3"
+            )
+            assert [one.customer_id for one in found] == [row["id"] for row in latest]
+        [oldest] = await find(conn, Words(("jane", "5000")), 3)
+        assert oldest.customer_id == UUID(hashlib.md5(b"customer5000").hexdigest())
+        query = READ["find_by_words"]
+        given = {"words": Words(("jane",)).tsquery, "most": 3}
+        rows = await conn.fetch(
+            f"EXPLAIN (ANALYZE) {query.sql}", *[given[each] for each in query.parameters]
+        )
+    plan = "\n".join(row[0] for row in rows)
+    assert re.search(r"billing_customers_words_idx .*\(never executed\)", plan), plan

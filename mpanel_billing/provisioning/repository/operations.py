@@ -46,9 +46,11 @@ async def list_calls(
     return await _queries.list_calls.fetch(conn, subscription_id=subscription_id, most=most)
 
 
-async def list_timeline(conn: Connection, subscription_id: UUID) -> Sequence[asyncpg.Record]:
-    """Return everything on record about a subscription: at, kind, what, detail, state."""
-    return await _queries.list_timeline.fetch(conn, subscription_id=subscription_id)
+async def list_timeline(
+    conn: Connection, subscription_ids: Sequence[UUID]
+) -> Sequence[asyncpg.Record]:
+    """Return everything on record about subscriptions: at, kind, what, detail, state."""
+    return await _queries.list_timeline.fetch(conn, subscription_ids=subscription_ids)
 
 
 async def release_services(conn: Connection, subscription_id: UUID) -> None:
