@@ -1,6 +1,7 @@
 """Writes pages: the templates, and how they show times, amounts and states."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -12,7 +13,7 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import hdrs, web
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mpanel_billing.console.pages import RENDER, UNSETTLED, Action, Page
 from mpanel_billing.console.places import PLACES
@@ -103,6 +104,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["priced"] = _priced
     environment.filters["settled"] = _settled
     environment.filters["private"] = _private
+    environment.filters["timed"] = _timed
     environment.filters["tone"] = lambda state: _TONES.get(str(state), "past")
     return environment
 
@@ -177,8 +179,30 @@ def _plain(context: Context, value: object) -> str:
 
 @jinja2.pass_context
 def _said(context: Context, text: str | None) -> str | None:
-    """Return what a service has written in the person's language, or else marked as English."""
-    words: Words = context["t"]
+    """Return what a service has written in the person's language, or else marked as English.
+
+    Times in it are in the person's zone, as all others.
+    """
+    return _timed(context, _in_words(context["t"], text))
+
+
+@jinja2.pass_context
+def _timed(context: Context, text: str | None) -> str | None:
+    """Return a text with the times in it as pages show them; without a person there is no zone."""
+    visit: Visit | None = context["visit"]
+    if not text or visit is None or not _UTC.search(text):
+        return text
+    return Markup(_UTC.sub(lambda found: _when_told(visit, found), escape(text)))  # noqa: S704
+
+
+def _when_told(visit: Visit, found: re.Match[str]) -> str:
+    try:
+        return _when(visit, datetime.fromisoformat(f"{found[1]}{found[2] or '+00'}"))
+    except ValueError:  # what others have written need not be a time
+        return found[0]
+
+
+def _in_words(words: Words, text: str | None) -> str | None:
     if not text or words.language == ENGLISH or not any(map(str.isalpha, text)):
         return text
     if isinstance(text, Said):
@@ -215,6 +239,8 @@ def _ago(words: Words, seconds: float | None) -> str:
     return words("health.seconds", n=int(seconds))
 
 
+_UTC = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d)(?::\d\d(?:\.\d+)?([+-]\d\d(?::\d\d)?)| UTC)")
+"""A time as our rows and PostgreSQL write it."""
 _FOREIGN = Markup('<span lang="en">{}</span>')
 _NONE = Markup('<span class="none">{}</span>').format(NONE)
 _TIME = Markup('<time datetime="{}" title="{:%Y-%m-%d %H:%M:%S} UTC">{}</time>')

@@ -49,6 +49,30 @@ async def test_a_page_has_all_of_a_customer(console: Console, ids: Ids) -> None:
     assert len(shown.html.encode()) < 60_000
 
 
+async def test_times_in_what_services_say_are_in_the_zone_of_the_person(
+    console: Console, ids: Ids
+) -> None:
+    service = console.service
+    charge = await service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+    await service.stripe.dispute(charge)
+    await service.stripe.wait_idle()
+    page = await console.open("/console/preferences")
+    await console.post("/console/preferences", page, language="de", time_zone="Asia/Kolkata")
+    due = await service.pool.fetchval(
+        "SELECT to_char(evidence_due_at AT TIME ZONE 'Asia/Kolkata', 'YYYY-MM-DD HH24:MI')"
+        " FROM stripe_disputes"
+    )
+    for path in ("trouble", f"customers/{ids.customer}", f"subscriptions/{ids.subscription}"):
+        shown = await console.open(f"/console/{path}")
+        assert f"bis {due}" in shown.text, path
+        assert " UTC" not in re.sub(r'title="[^"]*"', "", shown.html), path
+    await service.pool.execute(
+        "UPDATE tenant_services SET last_error = 'down until 2026-13-45 99:99 UTC <b>'"
+    )
+    shown = await console.open(f"/console/subscriptions/{ids.subscription}")
+    assert "down until 2026-13-45 99:99 UTC &lt;b&gt;" in shown.html
+
+
 async def test_a_term_that_is_not_paid_is_not_called_paid(console: Console, ids: Ids) -> None:
     await console.service.pool.execute("UPDATE subscriptions SET stripe_status = 'past_due'")
     subscription = f"/console/subscriptions/{ids.subscription}"
