@@ -17,7 +17,9 @@ from mpanel_billing.provisioning.drivers.registrar import (
 
 
 def a_year_after(moment: datetime) -> datetime:
-    return moment.replace(year=moment.year + 1)
+    """The same day of the next year; of the 29th of February the day before."""
+    day = 28 if (moment.month, moment.day) == (2, 29) else moment.day
+    return moment.replace(year=moment.year + 1, day=day)
 
 
 @dataclass
