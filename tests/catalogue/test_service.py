@@ -80,12 +80,18 @@ def _without_ids(product: Product) -> tuple[object, ...]:
 
 async def test_applying_again_changes_nothing(pool: Pool, shipped: CatalogueFile) -> None:
     await apply_catalogue(pool, shipped)
-    before = await rows(pool, "TABLE products"), await rows(pool, "TABLE prices")
+    before = (
+        await rows(pool, "TABLE products ORDER BY id"),
+        await rows(pool, "TABLE prices ORDER BY id"),
+    )
     again = await apply_catalogue(pool, shipped)
     for changes, total in ((again.products, 17), (again.prices, 51), (again.coupons, 1)):
         assert (changes.created, changes.changed, changes.retired) == ((), (), ())
         assert changes.unchanged == total
-    assert before == (await rows(pool, "TABLE products"), await rows(pool, "TABLE prices"))
+    assert before == (
+        await rows(pool, "TABLE products ORDER BY id"),
+        await rows(pool, "TABLE prices ORDER BY id"),
+    )
 
 
 async def test_a_changed_price_is_a_new_row_and_the_old_one_is_retired(

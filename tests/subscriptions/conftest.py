@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -97,6 +98,13 @@ class Backend:
         """Return our id of a subscription's customer."""
         shown = await self.subscription(id_)
         return str(shown["customerId"])
+
+    async def worth(self, days: int, amount: int) -> int:
+        """Return what so many days of the one subscription's term cost: a month has 28 to 31."""
+        term = await self.service.row(
+            "SELECT current_period_end - current_period_start AS length FROM subscriptions"
+        )
+        return round(amount * timedelta(days) / term["length"])
 
     async def give_card(self, id_: str, card: str) -> None:
         """Let a subscription be paid with another card from now on."""

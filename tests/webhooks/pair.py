@@ -53,6 +53,6 @@ class Pair:
 
     async def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
         return {
-            table: [dict(row) for row in await self.inbox.pool.fetch(f"TABLE {table}")]
+            table: [dict(row) for row in await self.inbox.pool.fetch(f"TABLE {table} ORDER BY 1")]
             for table in WRITTEN
         }
