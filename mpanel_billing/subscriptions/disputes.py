@@ -82,9 +82,9 @@ async def give_evidence(
 ) -> Evidence:
     """Stage what our records say, and what is `given` instead, at Stripe; `submit` sends it on.
 
-    What was staged before stays, unless it is given again. What the bank has already is not sent
-    again. ConflictError for a dispute that takes no evidence, because Stripe takes it once, and
-    while another request writes its evidence; NotFoundError, StripeError.
+    What was staged before stays, unless it is given again: empty, it is left out. What the bank has
+    already is not sent again. ConflictError for a dispute that takes no evidence, because Stripe
+    takes it once, and while another request writes its evidence; NotFoundError, StripeError.
     """
     await mirror.refresh("dispute", dispute_id)
     async with acquired(mirror.pool) as conn:
@@ -93,7 +93,7 @@ async def give_evidence(
         raise NotFoundError("Dispute not found.", code="unknown_dispute")
     async with _claimed(mirror, dispute_id):
         staged = await get_evidence(mirror.stripe, dispute_id)
-        if submit and staged.submissions > 0 and given.items() <= staged.texts.items():
+        if submit and staged.submissions > 0 and _has(staged.texts, given):
             return Evidence(staged.texts, submitted=True)
         if staged.status not in _ANSWERABLE or staged.submissions > 0:
             raise ConflictError(
@@ -101,8 +101,14 @@ async def give_evidence(
                 code="evidence_not_taken",
             )
         fields = {**evidence_of(dict(record)), **staged.texts, **given}
-        await _send(mirror, dispute_id, fields, by, submit=submit)
-    return Evidence(fields, submit)
+        sent = {name: text for name, text in fields.items() if text or name in staged.texts}
+        await _send(mirror, dispute_id, sent, by, submit=submit)
+    return Evidence({name: text for name, text in fields.items() if text}, submit)
+
+
+def _has(texts: Mapping[str, str], given: Mapping[str, str]) -> bool:
+    """Return whether these are the texts that are given; an empty one is not there."""
+    return all(texts.get(name, "") == text for name, text in given.items())
 
 
 async def read_evidence(mirror: Mirror, dispute_id: str) -> Evidence:

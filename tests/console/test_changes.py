@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mpanel_billing.console.routes import customers, disputes
+from mpanel_billing.stripe_gateway.gateway import StripeGateway
 from stripe_sandbox import Sandbox
 from tests.console.conftest import Console, Ids
 
@@ -167,6 +168,30 @@ async def test_evidence_is_staged_and_then_sent_on_once(console: Console, sandbo
     late = await console.post(path, again, uncategorized_text="and another thing")
     assert late.status == 409
     assert path not in (await console.open("/console/disputes")).links
+
+
+async def test_a_text_that_was_emptied_is_not_sent_to_the_bank(
+    console: Console, gateway: StripeGateway
+) -> None:
+    service = console.service
+    charge = await service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+    id_ = await service.stripe.dispute(charge)
+    await service.stripe.wait_idle()
+    path = f"/console/disputes/{id_}/evidence"
+    shown = await console.open(path)
+    assert "Ada Lovelace" in shown.html
+    fields = {"customer_name": "", "uncategorized_text": "They asked for it."}
+    assert (await console.post(path, shown, **fields)).status == 303
+    at_stripe = await gateway.client.v1.disputes.retrieve_async(id_)
+    assert at_stripe.evidence.uncategorized_text == "They asked for it."
+    assert not at_stripe.evidence.customer_name
+    emptied = fields | {"uncategorized_text": "", "submit": "yes"}
+    for _ in range(2):  # sent twice, it is done once
+        assert (await console.post(path, shown, **emptied)).status == 303
+    at_stripe = await gateway.client.v1.disputes.retrieve_async(id_)
+    assert at_stripe.evidence.customer_email_address
+    assert not at_stripe.evidence.customer_name
+    assert not at_stripe.evidence.uncategorized_text
 
 
 async def test_of_many_subscriptions_a_page_of_its_own_has_all_disputes(

@@ -78,4 +78,5 @@ async def do_evidence(visit: Visit, given: Given) -> Done:
 
 
 def _texts(given: Given) -> Mapping[str, str]:
-    return {name: text[:LONGEST] for name in FIELDS if (text := given.text(name))}
+    """Return the texts of a form; one that was emptied is given, too, and left out then."""
+    return {name: given.text(name)[:LONGEST] for name in FIELDS if name in given.fields}
