@@ -96,7 +96,12 @@ PACKAGE = Path(mpanel_billing.console.__file__).parents[1]
 ANSWERING = (
     *sorted((PACKAGE / "subscriptions").glob("*.py")),
     *(PACKAGE / "access" / f"{name}.py" for name in ("ceilings", "giving", "keys", "sessions")),
-    *(PACKAGE / "provisioning" / f"{name}.py" for name in ("operations", "moves", "leniency")),
+    *(
+        PACKAGE / "provisioning" / f"{name}.py"
+        for name in ("operations", "moves", "leniency", "late_payments")
+    ),
+    PACKAGE / "reconciliation" / "deleted.py",
+    PACKAGE / "reconciliation" / "runs.py",
     *(PACKAGE / name for name in ("database/pool.py", "http/rate_limits.py", "usage/limits.py")),
     *(PACKAGE / "search" / f"{name}.py" for name in ("customer", "notes", "service", "work_lists")),
     *(PACKAGE / "webhooks" / f"{name}.py" for name in ("inbox", "replaying")),
@@ -105,9 +110,9 @@ ANSWERING = (
 """What does the console's actions, and reads what it shows."""
 NO_ACTION = re.compile(
     r"adopted_domains|domain_charges|domain_renewals|owned_domains|price_announcements|replaced_domains"
-    r"|retention_offers|taxing|portal"
+    r"|taxing|portal"
 )
-"""What only the API and the command line do."""
+"""What only the API and the command line do, or is told by its code."""
 UNSAID = {
     "Web hosting, plan {}{}, billed {} in advance. Ordered on {}; the payment is for invoice {}.",
     "The event could not be stored; please send it again.",
