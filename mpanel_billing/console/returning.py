@@ -108,7 +108,7 @@ async def take_kept(request: web.Request, token: str) -> KeptForm | None:
 
 
 def show_kept(request: web.Request, form: KeptForm, token: str) -> web.Response:
-    """Show that nothing was done yet, with a way on to the form, filled in."""
+    """Show that the form was not taken, with a way on to the form, filled in."""
     fields = {**form.fields, SHOW_AGAIN: "yes"}
     values = {"back": read_place(form.place), "fields": fields, "token": form_token(token)}
     return request.app[RENDER](request, Page("kept.html", values))

@@ -54,7 +54,7 @@ async def test_the_form_is_shown_again_and_done_once_it_is_sent(browser: Browser
     for part in ("HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=1800"):
         assert part in cookie
     kept = await come_back(browser, cookie_in(asked))
-    assert "nothing was done yet" in kept.text
+    assert "your form was not taken" in kept.text
     assert "Refresh" not in kept.headers
     console = await signed_in(browser, kept)
     pool = console.service.pool
