@@ -1,7 +1,6 @@
 """The shape of a catalogue file."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal, TypeVar, get_args
@@ -10,77 +9,32 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
 )
 
-from mpanel_billing import money
-from mpanel_billing.catalogue.cycles import BILLING_CYCLES
 from mpanel_billing.catalogue.line_numbers import Path
 from mpanel_billing.catalogue.model import DOMAIN_PREFIX, PricePurpose, ProductKind, TaxBehavior
 from mpanel_billing.catalogue.usage import Aggregation, AtLimit, Tier
-
-ItemT = TypeVar("ItemT")
-SizedT = TypeVar("SizedT", bound=Sized)
-
-
-def _is_cycle(text: str) -> str:
-    if text not in BILLING_CYCLES:
-        msg = f"{text!r} is not a billing cycle; use one of: {', '.join(BILLING_CYCLES)}"
-        raise ValueError(msg)
-    return text
-
-
-def _is_currency(text: str) -> str:
-    if text not in money.STRIPE_CURRENCIES:
-        msg = f"{text!r} is not a currency of Stripe; use an ISO code in lower case, such as usd"
-        raise ValueError(msg)
-    return text
-
-
-def _is_not_empty(items: SizedT) -> SizedT:
-    # not min_length: pydantic calls a list too short when its items are invalid
-    if not items:
-        msg = "must not be empty"
-        raise ValueError(msg)
-    return items
-
-
-def _read_unit_amount(value: object) -> object:
-    """Take a whole number, or text for a fraction: what TOML calls a float is not exact."""
-    if isinstance(value, str) and _FRACTION.fullmatch(value):
-        return Decimal(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Decimal(value)
-    msg = (
-        f'must be minor units, a fraction of them in quotes ("0.5" for half a cent), not {value!r}'
-    )
-    raise ValueError(msg)
-
-
-_FRACTION = re.compile(r"[0-9]{1,8}(\.[0-9]{1,12})?")
-"""Stripe takes twelve decimals."""
-
-Many = Annotated[tuple[ItemT, ...], Field(strict=False)]
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
-Tld = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$", max_length=56)]
-CouponCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]*$", max_length=63)]
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=50)]
-Sentence = Annotated[str, StringConstraints(min_length=1, max_length=250, strip_whitespace=True)]
-Amount = Annotated[int, Field(ge=0, le=money.LARGEST_AMOUNT)]
-Sum = Annotated[int, Field(gt=0, le=money.LARGEST_AMOUNT)]
-Limit = Annotated[int, Field(gt=0, le=2**31 - 1)]
-UnitAmount = Annotated[
-    Decimal, BeforeValidator(_read_unit_amount), Field(ge=0, le=money.LARGEST_AMOUNT)
-]
-Currency = Annotated[str, AfterValidator(_is_currency)]
-Cycle = Annotated[str, AfterValidator(_is_cycle)]
-CyclePrices = Annotated[dict[Cycle, Amount], AfterValidator(_is_not_empty)]
-TaxCode = Annotated[str, StringConstraints(pattern=r"^txcd_[0-9]{8}$")]
-Resource = str | int | float | bool
-
+from mpanel_billing.catalogue.values import (
+    Amount,
+    Code,
+    CouponCode,
+    Currency,
+    Cycle,
+    CyclePrices,
+    Limit,
+    Many,
+    Resource,
+    Sentence,
+    Sum,
+    TaxCode,
+    Tld,
+    UnitAmount,
+    Word,
+    is_not_empty,
+)
 
 PriceT = TypeVar("PriceT")
 
@@ -134,7 +88,7 @@ class RecurringEntry(ProductEntry):
 
     code: Code
     category: Word
-    product_types: Annotated[Many[Word], AfterValidator(_is_not_empty)]
+    product_types: Annotated[Many[Word], AfterValidator(is_not_empty)]
     features: Many[Sentence] = ()
     resources: dict[Word, Resource] = Field(default_factory=dict)
     prices: CyclePrices
@@ -181,7 +135,7 @@ class TierEntry(Entry):
     unit_amount: UnitAmount
 
 
-Tiers = Annotated[Many[TierEntry], AfterValidator(_is_not_empty)]
+Tiers = Annotated[Many[TierEntry], AfterValidator(is_not_empty)]
 
 
 class UsageEntry(Entry):
@@ -199,7 +153,7 @@ class UsageEntry(Entry):
     notify_at: Many[Limit] = ()
     limit: Limit | None = None
     at_limit: AtLimit | None = None
-    terms: Annotated[Many[Cycle], AfterValidator(_is_not_empty)]
+    terms: Annotated[Many[Cycle], AfterValidator(is_not_empty)]
     tiers: Tiers
     tiers_in: dict[Currency, Tiers] = Field(default_factory=dict)
 
@@ -335,7 +289,7 @@ class CatalogueFile(Entry):
     tax_behavior: TaxBehavior | None = None
     tax_behavior_in: dict[Currency, TaxBehavior] = Field(default_factory=dict)
     tax_code: TaxCode | None = None
-    plans: Annotated[Many[PlanEntry], AfterValidator(_is_not_empty)]
+    plans: Annotated[Many[PlanEntry], AfterValidator(is_not_empty)]
     addons: Many[AddonEntry] = ()
     domains: Many[DomainEntry] = ()
     fees: Many[FeeEntry] = ()

@@ -14,11 +14,10 @@ docstring is the summary in the API description.
 
 import functools
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Generic, TypedDict, TypeVar, get_args, get_type_hints, overload
+from typing import Any, Generic, TypedDict, TypeVar, overload
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
@@ -39,7 +38,8 @@ from mpanel_billing.http.request import (
     read_query,
     validate,
 )
-from mpanel_billing.http.schemas.base import CacheableResponse, OwnerRequest, StrictRequest
+from mpanel_billing.http.schemas.base import OwnerRequest, StrictRequest
+from mpanel_billing.http.signature import Signature, check_models, id_of, responses_of
 from mpanel_billing.http.writing import writer_of
 
 PathT_co = TypeVarWithDefault("PathT_co", covariant=True, bound=Path | None, default=None)
@@ -151,14 +151,14 @@ class Endpoints:
         """
 
         def declare(handler: Callable[[Any], Awaitable[Any]]) -> RawHandler:
-            signature = _Signature.of(handler, address)
+            signature = Signature.of(handler, address)
             operation = Operation(
                 tag=self._tag,
-                id=_operation_id(handler),
+                id=id_of(handler),
                 about=inspect.getdoc(handler) or "",
                 method=method,
                 address=address,
-                responses=_responses(status, signature.response, cached=cached),
+                responses=responses_of(status, signature.response, cached=cached),
                 scope=scope or optional_scope,
                 key_optional=scope is None and optional_scope is not None,
                 path=signature.path,
@@ -167,7 +167,7 @@ class Endpoints:
                 body=signature.body,
                 **passed,
             )
-            _check_models(operation)
+            check_models(operation)
             return self._add(operation, _enforced(operation, handler))
 
         return declare
@@ -188,7 +188,7 @@ class Endpoints:
         def declare(handler: RawHandlerT) -> RawHandlerT:
             operation = Operation(
                 tag=self._tag,
-                id=operation_id or _operation_id(handler),
+                id=operation_id or id_of(handler),
                 about=inspect.getdoc(handler) or "",
                 method=method,
                 address=address,
@@ -206,57 +206,6 @@ class Endpoints:
         register(handler, operation)
         self._routes.append(web.RouteDef(operation.method, operation.address, handler, {}))
         return handler
-
-
-def _check_models(operation: Operation) -> None:
-    """TypeError for a strict endpoint that would ignore a key, or not ask for the owner."""
-    models = [one for one in (operation.query, operation.body) if isinstance(one, type)]
-    if operation.is_strict and any(one.model_config.get("extra") != "forbid" for one in models):
-        msg = f"the models of {operation.address} must forbid unknown keys"
-        raise TypeError(msg)
-    response, *not_modified = operation.responses.values()
-    if not_modified and not (
-        isinstance(response, type) and issubclass(response, CacheableResponse)
-    ):
-        msg = f"{operation.address} must return a CacheableResponse"
-        raise TypeError(msg)
-    if operation.is_billing and not any(issubclass(one, OwnerRequest) for one in models):
-        msg = f"{operation.address} must take its customer, as an OwnerRequest"
-        raise TypeError(msg)
-
-
-def _operation_id(handler: Callable[..., Any]) -> str:
-    return f"{handler.__module__.rpartition('.')[2]}_{handler.__name__}"
-
-
-def _responses(
-    status: HTTPStatus, model: type[BaseModel], *, cached: bool
-) -> Mapping[HTTPStatus, Body]:
-    return {status: model, HTTPStatus.NOT_MODIFIED: None} if cached else {status: model}
-
-
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    """What a handler's annotations declare."""
-
-    path: type[Path] | None
-    query: type[BaseModel] | None
-    body: type[BaseModel] | None
-    response: type[BaseModel]
-
-    @classmethod
-    def of(cls, handler: Callable[..., Any], address: str) -> "_Signature":
-        """Read the annotations; TypeError if they do not fit the address."""
-        hints = get_type_hints(handler)
-        response = hints.pop("return")
-        (call,) = hints.values()
-        given = [None if model is type(None) else model for model in get_args(call)]
-        path, query, body = [*given, None, None, None][:3]
-        names = list(path.model_fields) if path else []
-        if names != re.findall(r"{(\w+)}", address):
-            msg = f"{address} does not have the parts {names}"
-            raise TypeError(msg)
-        return cls(path, query, body, response)
 
 
 def _enforced(
