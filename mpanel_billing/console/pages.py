@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 from uuid import UUID, uuid4
 
 from aiohttp import hdrs, web
@@ -177,6 +177,10 @@ class Action:
         self.name, self.address, self.scope = name, address, scope
         self._routes = routes
         self._show: Show | None = None
+
+    def address_of(self, id_: object) -> str:
+        """Return its address for an id; some of Stripe's are what a person has chosen."""
+        return self.address.replace("{id}", quote(str(id_), safe=""))
 
     def show(self, handler: Show) -> Show:
         """Declare what shows the effect; after an error it gets the form, and shows that too."""

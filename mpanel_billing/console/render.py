@@ -134,7 +134,7 @@ def _common(
         "t": words,
         "named": lambda state: words.get(f"state.{state}", str(state)),
         "language": words.language,
-        "path": request.path,
+        "path": request.rel_url.raw_path,
         "visit": visit,
         "error": None,
         "q": "",
@@ -146,7 +146,7 @@ def _common(
     return shown | {
         "may": visit.may,
         "can": lambda name: visit.may(actions[name].scope),
-        "address_of": lambda name, id_: actions[name].address.replace("{id}", str(id_)),
+        "address_of": lambda name, id_: actions[name].address_of(id_),
         "when": lambda moment: _when(visit, moment),
         "day": lambda moment: _day(visit, moment),
         "ago": lambda seconds: _ago(words, seconds),

@@ -49,7 +49,9 @@ async def ask_to_sign_in(request: web.Request) -> web.Response:
         given = await read_form(request)
         kept = _write_kept(without_token(given.fields))
         text = await _keep(request, given)
-        values = sign_in_values(request, back=request.path, kept=kept) | {"by_key_only": not text}
+        values = sign_in_values(request, back=request.rel_url.raw_path, kept=kept) | {
+            "by_key_only": not text
+        }
         page = Page("sign_in.html", values, HTTPStatus.UNAUTHORIZED)
         response = request.app[RENDER](request, page)
         if text:
@@ -94,7 +96,7 @@ async def _keep(request: web.Request, given: Given) -> str | None:
     subject = await subject_of(request.app[keys.POOL], token)
     if subject is None:
         return None
-    form = KeptForm(request.path, without_token(given.fields), subject)
+    form = KeptForm(request.rel_url.raw_path, without_token(given.fields), subject)
     return forms.write(form, datetime.now(UTC))
 
 

@@ -53,6 +53,22 @@ async def test_a_price_outside_the_catalogue_is_ignored_and_heeded_again(
         assert await audited(service, action) == [("ada.lovelace", "price_outside", "done")]
 
 
+async def test_a_price_whose_id_a_person_has_chosen_is_decided_about(
+    console: Console, ids: Ids
+) -> None:
+    """Plans of an old account have ids such as this one."""
+    item = await console.service.pool.fetchval(
+        PLACED_NOWHERE.replace("price_outside", "gold 10/month? (ä)")
+    )
+    ignored = await console.confirm(f"/console/prices/{item}/ignore", reason="sold by hand")
+    assert ignored.status == 303
+    [heed] = [one for one in (await console.open("/console/catalogue")).links if "heed" in one]
+    shown = await console.open(heed)
+    assert "gold 10/month? (ä)" in shown.text
+    [form] = [one for one in shown.links if one.endswith("/heed")]
+    assert (await console.post(form, shown)).headers["Location"].endswith("done=price_heeded")
+
+
 async def test_a_price_of_the_catalogue_or_of_nobody_is_not_ignored(
     console: Console, ids: Ids
 ) -> None:
