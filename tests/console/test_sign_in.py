@@ -253,7 +253,7 @@ class TestProxy:
         other = await proxied.open("/console/find", **{"X-Forwarded-User": "eve"})
         assert "eve · proxy" in other.text
 
-    @pytest.mark.parametrize("path", ["/console", "/console/sign-in"])
+    @pytest.mark.parametrize("path", ["/console", "/console/sign-in?back=/console/find"])
     async def test_who_is_led_on_takes_the_session_along(self, proxied: Console, path: str) -> None:
         led = await proxied.open(path, **{"X-Forwarded-User": "grace"})
         assert led.status == 303
