@@ -49,6 +49,8 @@ from mpanel_billing.http.request import MAX_BODY_BYTES, read_bytes
 from mpanel_billing.http.schemas.base import LONGEST_REASON
 
 _MOST_FIELDS = 100
+_MOST_BYTES = 1024 * 1024
+"""Of a form of who is signed in: evidence has up to 150,000 letters, and is escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class Action:
 
         async def post(request: web.Request) -> web.Response:
             visit = await require_visit(request, self.scope)
-            given = await read_form(request)
+            given = await read_form(request, _MOST_BYTES)
             try:
                 require_own_form(visit, given.fields)
                 if self._show and given.text(SHOW_AGAIN):
@@ -317,11 +319,11 @@ def with_retry_after(response: web.Response, seconds: int | None) -> web.Respons
     return response
 
 
-async def read_form(request: web.Request) -> Given:
+async def read_form(request: web.Request, most: int = MAX_BODY_BYTES) -> Given:
     """Return what a form has sent; MalformedRequestError, and what `read_bytes` raises."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise MalformedRequestError(say("refusal.no_form"))
-    body = await read_bytes(request, MAX_BODY_BYTES)
+    body = await read_bytes(request, most)
     try:
         pairs = parse_qsl(
             body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS

@@ -194,6 +194,20 @@ async def test_a_text_that_was_emptied_is_not_sent_to_the_bank(
     assert not at_stripe.evidence.uncategorized_text
 
 
+async def test_evidence_as_long_as_stripe_takes_it_is_staged(
+    console: Console, gateway: StripeGateway
+) -> None:
+    charge = await console.service.pool.fetchval("SELECT stripe_charge_id FROM stripe_charges")
+    id_ = await console.service.stripe.dispute(charge)
+    await console.service.stripe.wait_idle()
+    path = f"/console/disputes/{id_}/evidence"
+    text = "ü" * disputes.LONGEST
+    fields = dict.fromkeys(disputes.FIELDS, "") | dict.fromkeys(disputes.FIELDS[:7], text)
+    assert (await console.post(path, await console.open(path), **fields)).status == 303
+    at_stripe = (await gateway.client.v1.disputes.retrieve_async(id_)).to_dict()["evidence"]
+    assert [at_stripe[name] for name in disputes.FIELDS[:7]] == [text] * 7
+
+
 async def test_of_many_subscriptions_a_page_of_its_own_has_all_disputes(
     console: Console, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:

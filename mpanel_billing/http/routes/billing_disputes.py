@@ -17,6 +17,9 @@ from mpanel_billing.subscriptions.disputes import get_dispute, give_evidence, li
 
 routes = Endpoints("billing")
 
+MAX_BODY_BYTES = 1024 * 1024
+"""Stripe takes 150,000 letters of evidence, each of up to four bytes."""
+
 
 @routes.endpoint(
     "GET",
@@ -48,6 +51,7 @@ async def get_one(call: KeyedCall[DisputePath, OwnerQuery]) -> DisputeResponse:
     "/api/billing/disputes/{id}/evidence",
     scope="billing:refund",
     body_optional=True,
+    most_bytes=MAX_BODY_BYTES,
     calls_stripe=True,
     refusals={
         NotFoundError: ("not_found", "unknown_customer", "unknown_dispute"),
