@@ -120,6 +120,54 @@ async def test_nothing_is_cut_off_on_a_small_screen(
     assert wide <= 360
 
 
+async def test_on_a_phone_a_buyer_sees_each_price_their_domain_and_what_has_the_focus(
+    browser: Browser, shop: Shop
+) -> None:
+    await browser.resize(360, 740)
+    async with reading_german(browser):
+        await browser.open(f"{shop.url}/demo")
+        await browser.find(READY)
+        cut = """return [...document.querySelectorAll('.card')]
+            .filter((one) => one.scrollWidth > one.clientWidth).length"""
+        assert await browser.run(cut) == 0
+        above = """const [box, text] = document.querySelector('#trial-choice').children;
+            return box.getBoundingClientRect().right <= text.getBoundingClientRect().left"""
+        assert await browser.run(above)
+        await browser.click("[name=domainMode][value=existing]")
+        await browser.fill("#domain", "müller-bäckerei.de")
+        await browser.fill("#name", "Jürgen Müller")
+        await browser.fill("#email", "juergen@example.de")
+        await browser.find("#total-in-sight:not([hidden])")
+        hidden = """const field = document.querySelector('#pay'); scrollTo(0, 0); field.focus();
+            const place = field.getBoundingClientRect();
+            const bar = document.querySelector('#total-in-sight').getBoundingClientRect();
+            return place.bottom > bar.top && place.top < bar.bottom"""
+        assert not await browser.run(hidden)
+        await browser.click("#pay")
+        await pay(browser, GOOD_CARD)
+        await browser.find("body[data-status=active]")
+        assert "müller-bäckerei.de ist bereit" in await browser.text_of("#step-tenant")
+        assert "xn--" not in await browser.text_of("main")
+
+
+async def test_what_is_refused_is_said_once_where_the_order_is_placed(
+    browser: Browser, shop: Shop
+) -> None:
+    await browser.open(f"{shop.url}/demo")
+    await browser.find(READY)
+    await browser.fill("#name", "Ada Lovelace")
+    await browser.fill("#email", "ada@example.com")
+    await browser.fill("#domain", "adalovelace.nowhere")
+    await browser.until(
+        lambda driver: "adalovelace.nowhere" in driver.find_element("id", "quote").text
+    )
+    await browser.click("#pay")
+    assert "adalovelace.nowhere" in await browser.text_of("#error")
+    assert "adalovelace.nowhere" not in await browser.run(
+        "return document.querySelector('#quote').textContent"
+    )
+
+
 async def test_another_order_is_reached_by_keyboard_alone(browser: Browser, shop: Shop) -> None:
     await browser.open(f"{shop.url}/demo")
     await browser.find(READY)

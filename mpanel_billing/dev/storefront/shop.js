@@ -337,6 +337,7 @@ function sentenceOf(problem) {
 
 function showProblem(problem) {
   error.textContent = sentenceOf(problem);
+  if (quote.textContent === error.textContent) showHint("");
   markInputs(problem.fields ?? {}, problem.message)[0]?.focus();
 }
 

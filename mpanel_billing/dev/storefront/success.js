@@ -107,6 +107,12 @@ function proofRows(proof) {
   ];
 }
 
+// A domain with umlauts as its buyer wrote it.
+function readable(tenant, domains) {
+  const named = domains.find(({ name }) => name === tenant?.domain);
+  return named ? { ...tenant, domain: named.unicodeName } : tenant;
+}
+
 function showDetails({ session, subscription, tenant, provisioning, domains }) {
   const money = moneyIn(subscription.currency);
   const term = TERMS[subscription.billingCycle];
@@ -117,7 +123,7 @@ function showDetails({ session, subscription, tenant, provisioning, domains }) {
     [say("Price"), `${priceIn(subscription.currency)(subscription.amount)} ${term ? say(term) : ""}`],
     [say("Free until"), day(subscription.trialEnd)],
     [say("Paid until"), !subscription.trialEnd && day(subscription.currentPeriodEnd)],
-    [say("Tenant"), tenant?.domain],
+    [say("Tenant"), readable(tenant, domains)?.domain],
     ...domains.map((domain) => [domain.unicodeName, say(DOMAINS[domain.state])]),
     ...domains.filter((domain) => domain.proof).flatMap(({ proof }) => proofRows(proof)),
     [say("Services"), provisioning.services.map((service) => service.productType).join(", ")],
@@ -225,7 +231,7 @@ function show(progress) {
   showWaysOn(progress);
   showPayment(progress.session, progress.status, progress.subscription.currency);
   showSubscription(progress.subscription);
-  showTenant(progress.tenant, progress.provisioning);
+  showTenant(readable(progress.tenant, progress.domains), progress.provisioning);
   showDetails(progress);
   showNotices(progress.domains);
   slow.hidden ||= !MOVING.includes(progress.status);
