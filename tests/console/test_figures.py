@@ -6,7 +6,9 @@ from decimal import Decimal
 
 from mpanel_billing.console.charts import HEIGHT, Part, stacked
 from mpanel_billing.database.pool import Pool
+from tests import stripe_objects as made
 from tests.console.conftest import Console
+from tests.inbox import Inbox
 
 
 async def test_the_figures_are_drawn_and_told(console: Console) -> None:
@@ -35,6 +37,18 @@ async def test_all_currencies_are_shown_as_one_at_the_rates_that_are_set(
     missing = await console.open("/console/figures?in=gbp")
     assert "There is no rate from USD to GBP on" in missing.text
     assert "<strong>" not in missing.html
+
+
+async def test_the_currency_in_which_most_pay_is_shown_first(
+    console: Console, inbox: Inbox
+) -> None:
+    for number in (8, 9):
+        sold = made.subscription(f"sub_{number}", customer=f"cus_{number}")
+        sold["currency"] = sold["items"]["data"][0]["price"]["currency"] = "zar"
+        await inbox.deliver("customer.subscription.created", sold, created=1_790_000_000)
+    for page in ("/console/figures", "/console/figures/products"):
+        shown = await console.open(page)
+        assert re.findall(r'aria-current="true">([A-Z]{3})<', shown.html) == ["ZAR"], page
 
 
 DISCOUNT = """

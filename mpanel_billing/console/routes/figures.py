@@ -107,7 +107,7 @@ async def read_asked(visit: Visit, given: Given) -> Asked:
     rates = await exchange.list_rates(pool)
     targets = sorted({row["to_currency"] for row in rates})
     into = next((one for one in targets if one == given.text("in")), None)
-    currency = into or _one_of(every.currencies, given.text("currency"))
+    currency = into or _currency_of(every, given.text("currency"))
     shown = (
         _in_one(every, period, exchange.rates_into(into, rates)) if into else _of(every, currency)
     )
@@ -124,8 +124,12 @@ async def _read(pool: Pool, span: Span, months: Span, period: Period, *, livemod
     )
 
 
-def _one_of(currencies: Sequence[str], asked: str) -> str | None:
-    return asked if asked in currencies else next(iter(currencies), None)
+def _currency_of(every: Shown, asked: str) -> str | None:
+    """Return the currency that is asked for, or else the one in which most customers pay now."""
+    if asked in every.currencies:
+        return asked
+    paying = {one.currency: one.customers_at_closing for one in every.movements}
+    return max(every.currencies, key=lambda one: paying.get(one, 0), default=None)
 
 
 def _of(every: Shown, currency: str | None) -> Shown:

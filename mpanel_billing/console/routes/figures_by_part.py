@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from typing import Any
 
 from mpanel_billing.console.pages import Given, Page, Pages
@@ -61,7 +62,8 @@ async def read_asked(visit: Visit, given: Given) -> Asked:
     targets = sorted({row["to_currency"] for row in rates})
     into = next((one for one in targets if one == given.text("in")), None)
     named = given.text("currency")
-    currency = into or (named if named in currencies else next(iter(currencies), None))
+    largest = max(products, key=itemgetter("customers"), default={"currency": None})
+    currency = into or (named if named in currencies else largest["currency"])
     counting = exchange.rates_into(into, rates) if into else None
     shown = _in(counting) if counting else _of(currency)
     products, coupons = shown(products, PRODUCTS), shown(coupons, COUPONS)
