@@ -115,7 +115,7 @@ SET language = :language::text,
 WHERE id = :id::uuid;
 
 -- name: list_sessions()
--- Those that have not ended, the latest use first.
+-- Those that have not ended, and whose key is not over, the latest use first.
 SELECT
     s.id,
     s.person,
@@ -130,5 +130,6 @@ LEFT JOIN billing_api_keys AS k
 WHERE s.expires_at > now()
   AND s.ended_at IS NULL
   AND k.revoked_at IS NULL
+  AND (k.expires_at IS NULL OR k.expires_at > now())
 ORDER BY s.used_at DESC
 LIMIT 200;

@@ -179,6 +179,18 @@ async def test_sessions_are_listed_and_another_ones_can_be_ended(
     assert (await console.open("/console/find")).status == 200
 
 
+async def test_a_session_whose_key_has_expired_is_not_listed(
+    service: Service, console: Console
+) -> None:
+    desk = await signed_in(service, "admin:read")
+    assert "desk" in (await console.open("/console/sessions")).text
+    await service.pool.execute(
+        "UPDATE billing_api_keys SET created_at = now() - interval '1 day', expires_at = now()"
+    )
+    assert (await desk.open("/console/find")).status == 303
+    assert "desk" not in (await console.open("/console/sessions")).text
+
+
 async def test_a_form_of_another_site_or_session_does_nothing(
     service: Service, console: Console
 ) -> None:
