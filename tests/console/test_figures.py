@@ -49,6 +49,10 @@ async def test_the_currency_in_which_most_pay_is_shown_first(
     for page in ("/console/figures", "/console/figures/products"):
         shown = await console.open(page)
         assert re.findall(r'aria-current="true">([A-Z]{3})<', shown.html) == ["ZAR"], page
+    await console.service.pool.execute(
+        "UPDATE subscriptions SET trial_end = now() - interval '1 hour'"
+    )
+    assert "Trials, in all currencies" in (await console.open("/console/figures")).text
 
 
 DISCOUNT = """

@@ -30,6 +30,11 @@ async def test_a_customer_is_found_by_what_is_known_of_them(
     assert f"/console/customers/{ids.customer}" in shown.links
 
 
+async def test_a_text_that_is_too_short_to_search_for_is_told(console: Console) -> None:
+    assert "At least 2 characters, please." in (await console.open("/console/find?q=a")).text
+    assert "At least" not in (await console.open("/console/find")).text
+
+
 async def test_what_is_searched_for_and_not_found_is_said_and_never_markup(
     console: Console,
 ) -> None:

@@ -20,7 +20,7 @@ async def show_find(visit: Visit, given: Given) -> Page:
     """
     text = " ".join(given.text("q").split())
     if len(text) < SHORTEST:
-        return Page("find.html", {"q": text, "found": None})
+        return Page("find.html", {"q": text, "found": None, "shortest": SHORTEST})
     mirror = visit.app[keys.MIRROR]
     typing = "HX-Request" in visit.request.headers
     try:
