@@ -5,6 +5,7 @@ for it, for the audit log; None: the service itself.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -106,13 +107,16 @@ async def retry(pool: Pool, subscription_id: UUID, by: Actor | None = None) -> N
 
 
 async def retry_all(pool: Pool, by: Actor | None = None) -> int:
-    """Retry every subscription that is stuck; return their number."""
+    """Retry every subscription that is stuck, and is still there; return their number."""
     stuck = [row["subscription_id"] for row in await list_all_stuck(pool) if row["unfinished"]]
+    retried = 0
     async with audit.attempt(pool, by, "provisioning.retry_all") as entry:
         for subscription_id in stuck:
-            await retry(pool, subscription_id)
-        entry.note(subscriptions=len(stuck))
-    return len(stuck)
+            with suppress(ConflictError):  # mPanel has deleted its row since
+                await retry(pool, subscription_id)
+                retried += 1
+        entry.note(subscriptions=retried)
+    return retried
 
 
 async def suspend(

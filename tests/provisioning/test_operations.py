@@ -85,6 +85,23 @@ async def test_a_service_that_is_skipped_before_its_refusal_is_looked_into_stays
     assert (service["stopped"], service["actual"]) == ("skipped", "active")
 
 
+async def test_one_that_was_deleted_meanwhile_does_not_keep_the_others_from_a_retry(
+    system: ProvisioningSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.world.misbehave("hosting", "refuse")
+    await system.deliver_subscription("active")
+    await system.deliver_invoice("paid")
+    await system.run()
+    listed = await operations.list_all_stuck(system.pool)
+
+    async def list_one_more(_: object) -> list[object]:
+        return [{"subscription_id": uuid4(), "unfinished": True}, *listed]
+
+    monkeypatch.setattr(operations, "list_all_stuck", list_one_more)
+    assert await operations.retry_all(system.pool) == 1
+    assert (await system.run()).done
+
+
 async def test_a_refused_service_continues_once_an_operator_retries(
     system: ProvisioningSystem,
 ) -> None:
