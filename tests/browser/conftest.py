@@ -157,9 +157,9 @@ async def shop(
     await working
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def driver() -> Iterator[webdriver.Chrome]:
-    """One browser for all tests of this process."""
+    """One browser for all tests of this process; it ends with them, rather than with the run."""
     for program in (CHROMIUM, CHROMEDRIVER):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing: apt-get install chromium chromium-driver")
