@@ -6,9 +6,10 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +78,34 @@ def run_dir(pytestconfig: pytest.Config) -> Path:
     return pytestconfig.stash[_RUN_DIR]
 
 
+MakeServer = Callable[..., EmbeddedPostgres]
+
+
 @pytest.fixture(scope="session")
-def postgres(run_dir: Path) -> EmbeddedPostgres:
-    """The server that all workers share: whoever needs it first starts it."""
-    server = _server(run_dir)
+def make_server(run_dir: Path) -> MakeServer:
+    """Makes a server that a test may stop; it does not run yet.
+
+    Its data are a copy of what initdb has made once: that takes a second of CPU.
+    """
+    initialised = run_dir / "initialised"
     with exclusively(run_dir / "lock"):
+        if not initialised.exists():
+            with EmbeddedPostgres(initialised, durable=False):
+                pass
+
+    def make(data_dir: Path, *, port: int | None = None) -> EmbeddedPostgres:
+        if not data_dir.exists():
+            subprocess.run(["cp", "-a", initialised, data_dir], check=True)
+        return EmbeddedPostgres(data_dir, port=port, durable=False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres(run_dir: Path, make_server: MakeServer) -> EmbeddedPostgres:
+    """The server that all workers share: whoever needs it first starts it."""
+    with exclusively(run_dir / "lock"):
+        server = make_server(_server(run_dir).data_dir)
         server.start()
         if not (run_dir / "roles").exists():
             asyncio.run(_set_up(server.url("postgres")))

@@ -56,41 +56,41 @@ async def test_text_is_utf8_and_ordered_alike_on_every_machine(data_dir):
         assert await ask(url, "SELECT datlocale FROM pg_database LIMIT 1") == "C.UTF-8"
 
 
-async def test_it_listens_on_the_port_it_is_given(data_dir, free_port):
-    with EmbeddedPostgres(data_dir, port=free_port, durable=False) as server:
+async def test_it_listens_on_the_port_it_is_given(data_dir, make_server, free_port):
+    with make_server(data_dir, port=free_port) as server:
         assert f"127.0.0.1:{free_port}" in server.url("postgres")
         assert await ask(server.url("postgres"), "SELECT 1") == 1
 
 
-async def test_starting_twice_takes_over_the_running_server(data_dir):
-    first = EmbeddedPostgres(data_dir, durable=False)
+async def test_starting_twice_takes_over_the_running_server(data_dir, make_server):
+    first = make_server(data_dir)
     first.start()
-    second = EmbeddedPostgres(data_dir, durable=False)
+    second = make_server(data_dir)
     second.start()
     assert pid_of(first) == pid_of(second)
     assert await ask(second.url("postgres"), "SELECT 1") == 1
 
 
-async def test_a_server_that_listens_elsewhere_is_restarted(data_dir, free_port):
-    EmbeddedPostgres(data_dir, durable=False).start()
-    with EmbeddedPostgres(data_dir, port=free_port, durable=False) as server:
+async def test_a_server_that_listens_elsewhere_is_restarted(data_dir, make_server, free_port):
+    make_server(data_dir).start()
+    with make_server(data_dir, port=free_port) as server:
         assert await ask(server.url("postgres"), "SELECT 1") == 1
 
 
-async def test_a_killed_server_starts_again(data_dir):
-    server = EmbeddedPostgres(data_dir, durable=False)
+async def test_a_killed_server_starts_again(data_dir, make_server):
+    server = make_server(data_dir)
     server.start()
     os.kill(pid_of(server), signal.SIGKILL)
     server.start()
     assert await ask(server.url("postgres"), "SELECT 1") == 1
 
 
-async def test_a_pid_that_now_belongs_to_another_process_does_not_stop_it(data_dir):
-    with EmbeddedPostgres(data_dir, durable=False) as server:
+async def test_a_pid_that_now_belongs_to_another_process_does_not_stop_it(data_dir, make_server):
+    with make_server(data_dir) as server:
         pid_file = server.data_dir / "postmaster.pid"
         leftover = pid_file.read_text().splitlines()[1:]
     pid_file.write_text("\n".join([str(os.getpid()), *leftover]) + "\n")
-    with EmbeddedPostgres(data_dir, durable=False) as server:
+    with make_server(data_dir) as server:
         assert await ask(server.url("postgres"), "SELECT 1") == 1
 
 
@@ -103,9 +103,9 @@ def test_an_initialisation_that_was_cut_short_does_not_count(data_dir):
     assert not unfinished.exists()
 
 
-def test_an_occupied_port_shows_what_the_server_says(data_dir):
+def test_an_occupied_port_shows_what_the_server_says(data_dir, make_server):
     with socket.create_server(("127.0.0.1", 0)) as occupant:
-        server = EmbeddedPostgres(data_dir, port=occupant.getsockname()[1], durable=False)
+        server = make_server(data_dir, port=occupant.getsockname()[1])
         with pytest.raises(EmbeddedPostgresError, match="Address already in use"):
             server.start()
 
@@ -117,8 +117,8 @@ def test_a_data_directory_with_a_long_path_works_too(data_dir):
     assert not socket_folder.exists()
 
 
-def test_databases_are_cloned_and_dropped_while_a_client_is_connected(data_dir):
-    with EmbeddedPostgres(data_dir, durable=False) as server:
+def test_databases_are_cloned_and_dropped_while_a_client_is_connected(data_dir, make_server):
+    with make_server(data_dir) as server:
         server.create_database("original")
         server.create_database("copy", "original")
         psql = [server.bin_dir / "psql", "-XAt", server.url("copy"), "-c", "SELECT 1", "-f", "-"]
@@ -162,8 +162,12 @@ def test_a_server_started_by_several_processes_at_once_is_started_once(data_dir)
 
 
 def at_once(task, *arguments):
-    """Run `task(barrier, *arguments)` in several processes, which the barrier starts together."""
-    context = multiprocessing.get_context("spawn")
+    """Run `task(barrier, *arguments)` in several processes, which the barrier starts together.
+
+    They are forks of a process that has loaded this module: each would spend a second of CPU on it.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     barrier = context.Barrier(6)
     processes = [
         context.Process(target=task, args=(barrier, *arguments)) for _ in range(barrier.parties)

@@ -13,14 +13,17 @@ from tests.faults.convergence import check_converged
 from tests.faults.deployment import Deployment, open_deployment
 from tests.faults.load import under_load
 from tests.faults.reliability_document import ReliabilityDocument
+from tests.postgres import MakeServer
 
 AWAY_SECONDS = 10
 
 
 @pytest.fixture
-def own_postgres(run_dir: Path, worker_id: str) -> Iterator[EmbeddedPostgres]:
+def own_postgres(
+    run_dir: Path, worker_id: str, make_server: MakeServer
+) -> Iterator[EmbeddedPostgres]:
     """A server that this test may stop."""
-    with EmbeddedPostgres(run_dir / f"faults-{worker_id}", durable=False) as server:
+    with make_server(run_dir / f"faults-{worker_id}") as server:
         yield server
 
 

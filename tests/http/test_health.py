@@ -9,7 +9,7 @@ import pytest
 
 from mpanel_billing.database.migrations import expected_version
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.dev.postgres import EmbeddedPostgres
+from tests.postgres import MakeServer
 from tests.service import AppClient, Service, make_app, make_settings
 
 Clients = Callable[..., Awaitable[AppClient]]
@@ -64,10 +64,10 @@ async def test_what_is_sold_and_made_by_no_service_is_a_reason(
 
 
 async def test_the_reason_is_that_of_the_moment(
-    aiohttp_client: Clients, run_dir: Path, worker_id: str
+    aiohttp_client: Clients, run_dir: Path, worker_id: str, make_server: MakeServer
 ) -> None:
     """First there is no database, then one without our schema."""
-    postgres = EmbeddedPostgres(run_dir / f"health-{worker_id}", durable=False)
+    postgres = make_server(run_dir / f"health-{worker_id}")
     postgres.start()
     postgres.create_database("health")
     url = postgres.url("health")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mpanel_billing.database.pool import Pool
-from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests import stripe_objects as made
+from tests.postgres import MakeServer
 from tests.service import SITE, WEBHOOK_SECRET, AppClient, make_app, make_settings
 
 WEBHOOK = "/api/webhooks/stripe"
@@ -160,10 +160,10 @@ async def test_browsers_have_no_business_with_the_webhook_route(client: AppClien
 
 
 async def test_without_a_database_the_response_is_503_and_later_it_works(
-    aiohttp_client: Clients, run_dir: Any, worker_id: str
+    aiohttp_client: Clients, run_dir: Any, worker_id: str, make_server: MakeServer
 ) -> None:
     """The service starts while its database is down, and recovers without a restart."""
-    postgres = EmbeddedPostgres(run_dir / f"outage-{worker_id}", durable=False)
+    postgres = make_server(run_dir / f"outage-{worker_id}")
     postgres.start()
     postgres.create_database("outage")
     url = postgres.url("outage")

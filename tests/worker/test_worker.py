@@ -17,6 +17,7 @@ from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.jobs.queue import enqueue_provisioning
 from mpanel_billing.provisioning.leasing import take_lease
 from mpanel_billing.worker.sweep import sweep
+from tests.postgres import MakeServer
 from tests.processes import SERVICE, running_worker, service_environment
 from tests.provisioning.conftest import ProvisioningSystem, open_system
 from tests.provisioning.reference_server import ReferenceServer
@@ -215,9 +216,9 @@ async def test_a_trigger_is_rolled_back_with_its_transaction(system: Provisionin
 
 
 @pytest.fixture
-def own_postgres(run_dir: Path) -> Iterator[EmbeddedPostgres]:
+def own_postgres(run_dir: Path, make_server: MakeServer) -> Iterator[EmbeddedPostgres]:
     """A server for this test alone."""
-    server = EmbeddedPostgres(run_dir / uuid4().hex[:8], durable=False)
+    server = make_server(run_dir / uuid4().hex[:8])
     server.start()
     yield server
     server.stop()
