@@ -56,6 +56,7 @@ SELECT livemode, currency, kind, stripe_id, count(*), count(DISTINCT customer_id
     sum(taken_off)
 FROM billing_revenue
 GROUP BY livemode, currency, kind, stripe_id;
+ANALYZE billing_revenue, billing_mrr_ledger;
 INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
 SELECT r.subscription_id, r.currency, s.created_at, r.livemode, r.amount, r.amount
 FROM billing_revenue AS r
