@@ -56,7 +56,6 @@ SELECT livemode, currency, kind, stripe_id, count(*), count(DISTINCT customer_id
     sum(taken_off)
 FROM billing_revenue
 GROUP BY livemode, currency, kind, stripe_id;
-ANALYZE billing_revenue, billing_mrr_ledger;
 INSERT INTO billing_mrr_ledger (subscription_id, currency, at, livemode, amount, change)
 SELECT r.subscription_id, r.currency, s.created_at, r.livemode, r.amount, r.amount
 FROM billing_revenue AS r
@@ -64,8 +63,8 @@ JOIN subscriptions AS s
     ON s.id = r.subscription_id
 WHERE r.kind = 'all'
   AND r.amount <> 0
-  -- those that the service has sold are in it
-  AND NOT EXISTS (SELECT FROM billing_mrr_ledger AS l WHERE l.subscription_id = s.id)
+  -- those that the service has sold are in it; NOT EXISTS would look for each in what this inserts
+  AND s.id NOT IN (SELECT subscription_id FROM billing_mrr_ledger)
 """
 _AUDIT = """
 INSERT INTO billing_audit_entries (actor, action, target_type, target_id, outcome)

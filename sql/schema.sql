@@ -792,6 +792,20 @@ CREATE FUNCTION billing_cash_by_day_v1(begins_on date, ends_on date) RETURNS TAB
                 WHERE c.day = each.at::date
             ) AS is_kept
         FROM generate_series(begins_on::timestamp, ends_on::timestamp - interval '1 day', interval '1 day') AS each (at)
+    ),
+    -- days one after the other, with what tells them from those after a gap
+    runs AS (
+        SELECT
+            min(changing.day) AS begins_on,
+            max(changing.day) + 1 AS ends_on
+        FROM (
+            SELECT
+                asked.day,
+                asked.day - (row_number() OVER (ORDER BY asked.day))::integer AS run
+            FROM asked
+            WHERE NOT asked.is_kept
+        ) AS changing
+        GROUP BY changing.run
     )
     SELECT
         asked.day,
@@ -806,35 +820,49 @@ CREATE FUNCTION billing_cash_by_day_v1(begins_on date, ends_on date) RETURNS TAB
     WHERE asked.is_kept
     UNION ALL
     SELECT
-        asked.day,
+        of_day.day,
         of_day.livemode,
         of_day.currency,
         of_day.kind,
         of_day.number,
         of_day.amount
-    FROM asked
-    CROSS JOIN LATERAL billing_cash_of_day_v1(asked.day) AS of_day
-    WHERE NOT asked.is_kept
+    FROM runs
+    CROSS JOIN LATERAL billing_cash_of_days_v1(runs.begins_on, runs.ends_on) AS of_day
 $$;
 COMMENT ON FUNCTION billing_cash_by_day_v1(begins_on date, ends_on date) IS 'What came and went by day, mostly from what is kept';
 
 CREATE FUNCTION billing_cash_of_day_v1(of_day date) RETURNS TABLE(livemode boolean, currency text, kind text, number bigint, amount bigint)
     LANGUAGE sql STABLE
+    AS $$
+    SELECT
+        d.livemode,
+        d.currency,
+        d.kind,
+        d.number,
+        d.amount
+    FROM billing_cash_of_days_v1(of_day, of_day + 1) AS d
+$$;
+COMMENT ON FUNCTION billing_cash_of_day_v1(of_day date) IS 'What came and went on a day, and the payments that first failed on it';
+
+CREATE FUNCTION billing_cash_of_days_v1(begins_on date, ends_on date) RETURNS TABLE(day date, livemode boolean, currency text, kind text, number bigint, amount bigint)
+    LANGUAGE sql STABLE
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
     SELECT
+        (line.at AT TIME ZONE 'UTC')::date,
         line.livemode,
         line.currency,
         line.kind,
         count(*),
         sum(line.amount)::bigint
     FROM billing_cash_lines AS line
-    WHERE line.at >= of_day::timestamp AT TIME ZONE 'UTC'
-      AND line.at < (of_day + 1)::timestamp AT TIME ZONE 'UTC'
-    GROUP BY line.livemode, line.currency, line.kind
+    WHERE line.at >= begins_on::timestamp AT TIME ZONE 'UTC'
+      AND line.at < ends_on::timestamp AT TIME ZONE 'UTC'
+    GROUP BY (line.at AT TIME ZONE 'UTC')::date, line.livemode, line.currency, line.kind
     UNION ALL
     SELECT
+        f.day,
         f.livemode,
         f.currency,
         k.kind,
@@ -842,6 +870,7 @@ CREATE FUNCTION billing_cash_of_day_v1(of_day date) RETURNS TABLE(livemode boole
         sum(f.amount)::bigint
     FROM (
         SELECT DISTINCT ON (c.stripe_payment_intent_id)
+            (c.stripe_created AT TIME ZONE 'UTC')::date AS day,
             c.livemode,
             c.currency,
             c.amount,
@@ -853,14 +882,14 @@ CREATE FUNCTION billing_cash_of_day_v1(of_day date) RETURNS TABLE(livemode boole
             ) AS recovered
         FROM stripe_charges AS c
         WHERE c.status = 'failed'
-          AND c.stripe_created >= of_day::timestamp AT TIME ZONE 'UTC'
-          AND c.stripe_created < (of_day + 1)::timestamp AT TIME ZONE 'UTC'
+          AND c.stripe_created >= begins_on::timestamp AT TIME ZONE 'UTC'
+          AND c.stripe_created < ends_on::timestamp AT TIME ZONE 'UTC'
           AND NOT EXISTS (
               SELECT 1
               FROM stripe_charges AS earlier
               WHERE earlier.stripe_payment_intent_id = c.stripe_payment_intent_id
                 AND earlier.status = 'failed'
-                AND earlier.stripe_created < of_day::timestamp AT TIME ZONE 'UTC'
+                AND earlier.stripe_created < begins_on::timestamp AT TIME ZONE 'UTC'
           )
         ORDER BY c.stripe_payment_intent_id, c.stripe_created
     ) AS f
@@ -870,9 +899,9 @@ CREATE FUNCTION billing_cash_of_day_v1(of_day date) RETURNS TABLE(livemode boole
         SELECT 'recovered'
         WHERE f.recovered
     ) AS k (kind)
-    GROUP BY f.livemode, f.currency, k.kind
+    GROUP BY f.day, f.livemode, f.currency, k.kind
 $$;
-COMMENT ON FUNCTION billing_cash_of_day_v1(of_day date) IS 'What came and went on a day, and the payments that first failed on it';
+COMMENT ON FUNCTION billing_cash_of_days_v1(begins_on date, ends_on date) IS 'What came and went by day, from the rows, and the payments that first failed on it';
 
 CREATE FUNCTION billing_chargeable_v1(of_amount numeric, in_currency text) RETURNS numeric
     LANGUAGE sql IMMUTABLE
@@ -11800,7 +11829,7 @@ CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_stat
 
 CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created);
 
-CREATE INDEX billing_invoices_given_back_idx ON invoices USING btree (customer_id) WHERE ((amount_refunded > 0) OR (amount_credited > 0) OR (disputed_since IS NOT NULL));
+CREATE INDEX billing_invoices_open_or_given_back_idx ON invoices USING btree (customer_id) WHERE ((stripe_status = 'open'::text) OR (amount_refunded > 0) OR (amount_credited > 0) OR (disputed_since IS NOT NULL));
 
 CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
 

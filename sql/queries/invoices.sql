@@ -65,7 +65,7 @@
 -- ALTER TABLE ONLY invoices ADD CONSTRAINT invoices_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants(id) ON DELETE CASCADE;
 -- CREATE INDEX billing_invoices_attention_idx ON invoices USING btree (stripe_status, next_payment_attempt, subscription_id, stripe_created) WHERE (((stripe_subscription_id IS NOT NULL) AND (subscription_id IS NULL)) OR ((finalized_at IS NULL) AND (stripe_invoice_id IS NOT NULL)) OR (stripe_status = ANY (ARRAY['open'::text, 'uncollectible'::text])));
 -- CREATE INDEX billing_invoices_customer_idx ON invoices USING btree (customer_id, stripe_created);
--- CREATE INDEX billing_invoices_given_back_idx ON invoices USING btree (customer_id) WHERE ((amount_refunded > 0) OR (amount_credited > 0) OR (disputed_since IS NOT NULL));
+-- CREATE INDEX billing_invoices_open_or_given_back_idx ON invoices USING btree (customer_id) WHERE ((stripe_status = 'open'::text) OR (amount_refunded > 0) OR (amount_credited > 0) OR (disputed_since IS NOT NULL));
 -- CREATE UNIQUE INDEX billing_invoices_stripe_invoice_key ON invoices USING btree (stripe_invoice_id);
 -- CREATE INDEX billing_invoices_stripe_subscription_idx ON invoices USING btree (stripe_subscription_id, stripe_created);
 -- CREATE INDEX billing_invoices_subscription_idx ON invoices USING btree (subscription_id);

@@ -488,15 +488,7 @@ WITH billed AS MATERIALIZED (
     FROM invoices AS i
     WHERE i.customer_id = :customer_id::uuid
       AND i.stripe_invoice_id IS NOT NULL
-      AND (i.amount_refunded > 0 OR i.amount_credited > 0 OR i.disputed_since IS NOT NULL)
-    UNION
-    SELECT
-        i.id,
-        i.stripe_invoice_id
-    FROM invoices AS i
-    WHERE i.customer_id = :customer_id::uuid
-      AND i.stripe_invoice_id IS NOT NULL
-      AND i.stripe_status = 'open'
+      AND (i.amount_refunded > 0 OR i.amount_credited > 0 OR i.disputed_since IS NOT NULL OR i.stripe_status = 'open')
     UNION
     (
         SELECT

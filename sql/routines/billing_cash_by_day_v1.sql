@@ -22,6 +22,20 @@ AS $$
                 WHERE c.day = each.at::date
             ) AS is_kept
         FROM generate_series(begins_on::timestamp, ends_on::timestamp - interval '1 day', interval '1 day') AS each (at)
+    ),
+    -- days one after the other, with what tells them from those after a gap
+    runs AS (
+        SELECT
+            min(changing.day) AS begins_on,
+            max(changing.day) + 1 AS ends_on
+        FROM (
+            SELECT
+                asked.day,
+                asked.day - (row_number() OVER (ORDER BY asked.day))::integer AS run
+            FROM asked
+            WHERE NOT asked.is_kept
+        ) AS changing
+        GROUP BY changing.run
     )
     SELECT
         asked.day,
@@ -36,14 +50,13 @@ AS $$
     WHERE asked.is_kept
     UNION ALL
     SELECT
-        asked.day,
+        of_day.day,
         of_day.livemode,
         of_day.currency,
         of_day.kind,
         of_day.number,
         of_day.amount
-    FROM asked
-    CROSS JOIN LATERAL billing_cash_of_day_v1(asked.day) AS of_day
-    WHERE NOT asked.is_kept
+    FROM runs
+    CROSS JOIN LATERAL billing_cash_of_days_v1(runs.begins_on, runs.ends_on) AS of_day
 $$;
 COMMENT ON FUNCTION billing_cash_by_day_v1(date, date) IS 'What came and went by day, mostly from what is kept';

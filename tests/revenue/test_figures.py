@@ -177,11 +177,13 @@ async def plan_of(conn: Connection, sql: str, *given: object) -> str:
 async def test_trials_and_the_payments_of_a_day_are_read_by_index(inbox: Inbox) -> None:
     trials = load_queries("figures").by_name["list_trials"].sql
     month = (midnight(date(2026, 10, 1)), midnight(date(2026, 11, 1)), False)
-    of_day = (ROOT / "sql/routines/billing_cash_of_day_v1.sql").read_text().split("$$")[1]
+    of_days = (ROOT / "sql/routines/billing_cash_of_days_v1.sql").read_text().split("$$")[1]
     async with inbox.pool.acquire() as conn, conn.transaction():
         await conn.execute(MANY_CHARGES)
         ended = await plan_of(conn, trials, *month)
-        paid = await plan_of(conn, of_day.replace("of_day", "date '2026-10-01'"))
+        for name, value in (("begins_on", "2026-10-01"), ("ends_on", "2026-10-02")):
+            of_days = of_days.replace(name, f"date '{value}'")
+        paid = await plan_of(conn, of_days)
     assert "billing_subscriptions_trialed_idx" in ended
     assert paid.count("stripe_charges_created_idx") >= 2
     assert "Seq Scan" not in ended + paid

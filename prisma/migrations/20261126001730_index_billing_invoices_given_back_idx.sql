@@ -1,8 +1,0 @@
--- A customer's invoices of which something was given back, among thousands of which nothing was.
-
--- migrate:up transaction:false
-CREATE INDEX CONCURRENTLY IF NOT EXISTS billing_invoices_given_back_idx ON invoices (customer_id)
-WHERE amount_refunded > 0 OR amount_credited > 0 OR disputed_since IS NOT NULL;
-
--- migrate:down transaction:false
-DROP INDEX CONCURRENTLY IF EXISTS billing_invoices_given_back_idx;
