@@ -63,7 +63,7 @@ JOIN subscriptions AS s
     ON s.id = r.subscription_id
 WHERE r.kind = 'all'
   AND r.amount <> 0
-  -- those that the service has sold are in it; NOT EXISTS would look for each in what this inserts
+  -- those that the service has sold are in it: NOT EXISTS would look for each in what this inserts
   AND s.id NOT IN (SELECT subscription_id FROM billing_mrr_ledger)
 """
 _AUDIT = """

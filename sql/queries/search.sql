@@ -251,7 +251,7 @@ of_latest AS MATERIALIZED (
         SELECT *
         FROM worded
         ORDER BY worded.created_at DESC
-        LIMIT 150
+        LIMIT 300
     ) AS latest
     WHERE latest.words @@ :words::tsquery
     LIMIT :most
@@ -315,13 +315,35 @@ SELECT
     (SELECT d.said FROM billing_dunning_v1(s.id) AS d) AS dunning
 FROM unnest(:customer_ids::uuid[]) AS asked (customer_id)
 CROSS JOIN LATERAL (
-    SELECT *
-    FROM subscriptions AS listed
-    WHERE listed.customer_id = asked.customer_id
-      AND listed.billing_provider = 'stripe'
-    ORDER BY listed.id = ANY(:subscription_ids::uuid[]) DESC, listed.created_at DESC, listed.id
+    SELECT either.id
+    FROM (
+        SELECT
+            found.id,
+            found.created_at,
+            1 AS place
+        FROM subscriptions AS found
+        WHERE found.id = ANY(:subscription_ids::uuid[])
+          AND found.customer_id = asked.customer_id
+          AND found.billing_provider = 'stripe'
+        UNION ALL
+        (
+            SELECT
+                latest.id,
+                latest.created_at,
+                2
+            FROM subscriptions AS latest
+            WHERE latest.customer_id = asked.customer_id
+              AND latest.billing_provider = 'stripe'
+            ORDER BY latest.created_at DESC, latest.id
+            LIMIT :most
+        )
+    ) AS either
+    GROUP BY either.id, either.created_at
+    ORDER BY min(either.place), either.created_at DESC, either.id
     LIMIT :most
-) AS s
+) AS listed
+JOIN subscriptions AS s
+    ON s.id = listed.id
 LEFT JOIN tenants AS t
     ON t.id = s.tenant_id
 ORDER BY s.customer_id, s.created_at DESC, s.id;
