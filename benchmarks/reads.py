@@ -141,7 +141,7 @@ def lists(places: Mapping[str, Any]) -> Iterator[Read]:
     for state, about in ((None, None), ("given_up", None), (None, places["subscription"])):
         named = {"state": state, "receiver": None, "subscription_id": about}
         yield query("messages.list_deliveries", 20, custom=True, **named, most=50)
-    yield query("operations.list_timeline", 20, subscription_id=places["subscription"])
+    yield query("operations.list_timeline", 20, subscription_ids=[places["subscription"]])
     yield from lists_of_customer(places)
 
 

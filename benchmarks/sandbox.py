@@ -21,11 +21,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import ClientSession, ClientTimeout
-from aiohttp.test_utils import unused_port
 
 from benchmarks.memory import Memory
 from benchmarks.servers import cpu_seconds
 from stripe_sandbox.fixtures import form_of
+from tests.ports import unused_port
 
 SCALE, MOST_MEGABYTES, FEWEST_RENEWALS = 100_000, 2_048, 10_000
 AT_ONCE = 8

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
@@ -24,6 +24,7 @@ from mpanel_billing.database.pool import Pool
 from mpanel_billing.settings import Settings
 from mpanel_billing.worker.process import work
 from stripe_sandbox import Sandbox
+from tests.ports import unused_port
 from tests.service import WEBHOOK_SECRET, make_app, make_settings
 
 CHROMIUM = "/usr/bin/chromium"

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -23,6 +23,7 @@ from tests.browser.accessibility import violations
 from tests.browser.conftest import Browser
 from tests.console.conftest import KEY, Ids, make_console
 from tests.console.planted import plant_domains, plant_merge, plant_servers
+from tests.ports import unused_port
 from tests.service import WEBHOOK_SECRET, make_settings
 from tests.sold import Sold
 

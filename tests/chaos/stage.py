@@ -14,7 +14,6 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.database.migrations import migrate
 from stripe_sandbox.client import SandboxClient
@@ -24,6 +23,7 @@ from tests.chaos.database import Database
 from tests.chaos.program import Program
 from tests.chaos.road import Road
 from tests.faults.response_log import ResponseLog
+from tests.ports import unused_port
 from tests.processes import SERVICE, service_environment
 from tests.provisioning.reference_server import SECRET, TOKEN
 

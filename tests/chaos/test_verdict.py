@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from tests.chaos.customers import Bought, address_of
 from tests.chaos.road import Road
@@ -21,6 +21,7 @@ from tests.chaos.verdict import (
     made_twice,
 )
 from tests.faults.response_log import ResponseLog
+from tests.ports import unused_port
 
 OWNER = "0b54d8a6-7d3a-4c34-9f53-0a1b2c3d4e5f"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.faults.deployment import Deployment, open_empty_deployment, polling
+from tests.ports import unused_port
 from tests.processes import service_environment
 
 pytestmark = [

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.database.pool import Pool
 from tests.pm2.load import Load
+from tests.ports import unused_port
 from tests.processes import SERVICE, service_environment
 from tests.service import WEBHOOK_SECRET
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.database.migrations import migrate
 from mpanel_billing.dev.data import open_data_folder
 from mpanel_billing.dev.last_will import runs
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.forked import Forked, start_forked
+from tests.ports import unused_port
 
 READY = "Ctrl-C stops everything"
 PRODUCTS = "SELECT id, code, stripe_product_id FROM products ORDER BY code"

@@ -3,12 +3,11 @@ import socket
 import pytest
 
 from mpanel_billing.dev.orchestrator import PortTakenError, require_free_ports
+from tests.ports import unused_port
 
 
 def test_free_ports_are_fine():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    require_free_ports({"--port": port})
+    require_free_ports({"--port": unused_port()})
 
 
 def test_a_taken_port_is_named_with_its_option():

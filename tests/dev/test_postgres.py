@@ -11,6 +11,7 @@ import pytest
 
 from mpanel_billing.dev import accounts
 from mpanel_billing.dev.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from tests.ports import unused_port
 
 # Each test makes a server of its own here: the shared one of the run must not be stopped.
 
@@ -20,12 +21,6 @@ def data_dir(run_dir: Path, worker_id: str, request: pytest.FixtureRequest) -> I
     folder = run_dir / f"{worker_id}-{abs(hash(request.node.name)) % 10**6}"
     yield folder
     EmbeddedPostgres(folder).stop()
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 async def ask(url: str, question: str) -> object:
@@ -56,9 +51,10 @@ async def test_text_is_utf8_and_ordered_alike_on_every_machine(data_dir):
         assert await ask(url, "SELECT datlocale FROM pg_database LIMIT 1") == "C.UTF-8"
 
 
-async def test_it_listens_on_the_port_it_is_given(data_dir, make_server, free_port):
-    with make_server(data_dir, port=free_port) as server:
-        assert f"127.0.0.1:{free_port}" in server.url("postgres")
+async def test_it_listens_on_the_port_it_is_given(data_dir, make_server):
+    port = unused_port()
+    with make_server(data_dir, port=port) as server:
+        assert f"127.0.0.1:{port}" in server.url("postgres")
         assert await ask(server.url("postgres"), "SELECT 1") == 1
 
 
@@ -71,9 +67,9 @@ async def test_starting_twice_takes_over_the_running_server(data_dir, make_serve
     assert await ask(second.url("postgres"), "SELECT 1") == 1
 
 
-async def test_a_server_that_listens_elsewhere_is_restarted(data_dir, make_server, free_port):
+async def test_a_server_that_listens_elsewhere_is_restarted(data_dir, make_server):
     make_server(data_dir).start()
-    with make_server(data_dir, port=free_port) as server:
+    with make_server(data_dir, port=unused_port()) as server:
         assert await ask(server.url("postgres"), "SELECT 1") == 1
 
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.doctor.finding import Finding, Status
 from mpanel_billing.doctor.listeners import Listener, check_listeners, judge_listeners
+from tests.ports import unused_port
 
 LISTEN = """
 import os, socket, sys, time

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import aiohttp
 import stripe
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.catalogue.file import read_catalogue_file
 from mpanel_billing.catalogue.push import push_catalogue
@@ -29,6 +28,7 @@ from stripe_sandbox.client import SandboxClient
 from tests import stripe_objects as made
 from tests.commands import run_command
 from tests.faults.response_log import NO_RESPONSE, OK, Kind, ResponseLog
+from tests.ports import unused_port
 from tests.processes import (
     SERVICE,
     ServiceProcess,

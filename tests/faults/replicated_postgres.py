@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.faults.deployment import polling
+from tests.ports import unused_port
 from tests.tcp_proxy import silent_port
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from tests.faults.convergence import check_converged
 from tests.faults.deployment import Deployment, open_deployment
 from tests.faults.load import under_load
 from tests.faults.reliability_document import ReliabilityDocument
+from tests.ports import unused_port
 from tests.processes import running
 
 pytestmark = [

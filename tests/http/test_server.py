@@ -9,7 +9,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
+
+from tests.ports import unused_port
 
 APP = Path(__file__).with_name("stoppable_app.py")
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.dev.postgres import EmbeddedPostgres
 from mpanel_billing.resources import ROOT
@@ -21,6 +20,7 @@ from tests.install.buyer import buy, wait_until_active
 from tests.install.documents import blocks, filled_in
 from tests.install.machine import CHECKOUT, REPOSITORY, USER, Machine
 from tests.pm2.load import Load
+from tests.ports import unused_port
 
 pytestmark = [
     pytest.mark.equipment,

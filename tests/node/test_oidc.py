@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 from yarl import URL
 
@@ -18,6 +18,7 @@ from mpanel_billing.access.audit import Actor
 from mpanel_billing.access.keys import create_key
 from mpanel_billing.settings import Settings
 from tests.console.conftest import make_console
+from tests.ports import unused_port
 from tests.service import Pool, make_settings
 
 PROVIDER = Path(__file__).parent / "oidc_provider.mjs"

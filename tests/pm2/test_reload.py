@@ -14,9 +14,9 @@ from typing import NamedTuple
 import aiohttp
 import asyncpg
 import pytest
-from aiohttp.test_utils import unused_port
 
 from tests.pm2.load import Load
+from tests.ports import unused_port
 from tests.telemetry.scrape import scrape
 
 pytestmark = [

@@ -3,7 +3,8 @@
 import json
 from contextlib import contextmanager
 
-from tests.sandbox_peers.conftest import RunningSandbox, free_port, run, run_sandbox
+from tests.ports import unused_port
+from tests.sandbox_peers.conftest import RunningSandbox, run, run_sandbox
 from tests.sandbox_peers.figures import Figures, hold
 from tests.sandbox_peers.packages import npm, script
 
@@ -24,7 +25,7 @@ def price(sandbox: RunningSandbox, amount: int) -> str:
 
 def test_better_auths_flow(folder):
     installed = npm(folder, "better-auth", *PACKAGES)
-    port = free_port()
+    port = unused_port()
     hook = f"http://127.0.0.1:{port}/api/auth/stripe/webhook"
     options = ("--webhook-url", hook, "--webhook-secret", "whsec_peers")
     with contextmanager(run_sandbox)(*options) as sandbox:

@@ -10,7 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from tests.sandbox_peers.conftest import RunningSandbox, free_port, run, run_sandbox
+from tests.ports import unused_port
+from tests.sandbox_peers.conftest import RunningSandbox, run, run_sandbox
 from tests.sandbox_peers.figures import Figures, hold
 from tests.sandbox_peers.lives import live
 from tests.sandbox_peers.packages import npm, script
@@ -170,7 +171,7 @@ async def test_sync_engine_mirrors_twenty_lives(folder, databases, pool, inbox):
     installed = npm(
         folder, "sync-engine", f"@supabase/stripe-sync-engine@{VERSION}", "stripe@23.1.0"
     )
-    port, result = free_port(), Comparison()
+    port, result = unused_port(), Comparison()
     hook = f"http://127.0.0.1:{port}/"
     options = ("--webhook-url", hook, "--webhook-secret", "whsec_peers", "--event-time", "clock")
     with (

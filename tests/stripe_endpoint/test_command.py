@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import stripe
-from aiohttp.test_utils import unused_port
 from typer.testing import CliRunner, Result
 
 from mpanel_billing.cli.stripe import app
@@ -18,6 +17,7 @@ from mpanel_billing.stripe_gateway.gateway import API_VERSION, StripeGateway
 from mpanel_billing.webhooks.endpoint import PATH
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
+from tests.ports import unused_port
 from tests.service import AppClient, make_app, make_settings
 
 URL = "http://127.0.0.1:4242" + PATH

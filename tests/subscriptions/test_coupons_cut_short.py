@@ -10,13 +10,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.access.audit import Actor
 from mpanel_billing.messages import receivers
 from mpanel_billing.worker.sweep import sweep
 from tests.commands import run_command
 from tests.forked import start_forked
+from tests.ports import unused_port
 from tests.processes import running_api, service_environment
 from tests.subscriptions.conftest import BEARER, KEY, Backend
 from tests.subscriptions.test_coupons import HALF, check, held, renew, sell

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import unused_port
 
 from stripe_sandbox import Sandbox
 from stripe_sandbox.client import SandboxClient
+from tests.ports import unused_port
 from tests.processes import ServiceProcess, running_api, running_worker
 from tests.service import WEBHOOK_SECRET
 

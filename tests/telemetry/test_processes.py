@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.database.pool import Pool
 from mpanel_billing.telemetry.multiprocess import VARIABLE
+from tests.ports import unused_port
 from tests.processes import ServiceProcess
 from tests.telemetry.documented_metrics import (
     check_alerts,

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.catalogue.usage import read_tiers, usage_cost
+from tests.ports import unused_port
 from tests.processes import running_api, running_worker
 from tests.subscriptions.conftest import BEARER, KEY
 from tests.usage.conftest import METERED_ORDER, Reporter, record

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 
 from mpanel_billing.database.migrations import expected_version
 from stripe_sandbox import SandboxConfig, running_sandbox
+from tests.ports import unused_port
 from tests.processes import service_environment
 from tests.wheel.conftest import AS_PLAIN_USER, BASE, ROOT, Installed, in_checkout
 

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from aiohttp.test_utils import unused_port
 
+from tests.ports import unused_port
 from tests.wheel.conftest import AS_PLAIN_USER, BASE, ROOT
 
 README = (ROOT / "stripe_sandbox" / "README.md").read_text()
