@@ -217,8 +217,9 @@ UNION ALL
 
 -- name: find_by_words(words, most)
 -- Customers whose name, company and e-mail address have these beginnings of words; latest first. The expression is that
--- of billing_customers_words_idx. What many have is found among the latest: the index would read all that have it. Else,
--- of more than a thousand it reads any thousand: the words have to be more exact.
+-- of billing_customers_words_idx. What many have is found among the latest: the index would read all that have it. Whole
+-- words come next: of a beginning, the index reads all that have it, even if another word is rare. Of more than a thousand it
+-- reads any thousand: the words have to be more exact.
 WITH worded AS NOT MATERIALIZED (
     SELECT
         c.id,
@@ -253,8 +254,18 @@ of_latest AS MATERIALIZED (
         ORDER BY worded.created_at DESC
         LIMIT 300
     ) AS latest
-    WHERE latest.words @@ :words::tsquery
+    WHERE latest.words @@ (:words::text)::tsquery
     LIMIT :most
+),
+of_whole_words AS MATERIALIZED (
+    SELECT
+        worded.id,
+        worded.said,
+        worded.created_at
+    FROM worded
+    WHERE worded.words @@ replace(:words::text, ':*', '')::tsquery
+      AND (SELECT count(*) FROM of_latest) < :most
+    LIMIT 1000
 ),
 of_all AS (
     SELECT
@@ -262,13 +273,16 @@ of_all AS (
         worded.said,
         worded.created_at
     FROM worded
-    WHERE worded.words @@ :words::tsquery
+    WHERE worded.words @@ (:words::text)::tsquery
       AND (SELECT count(*) FROM of_latest) < :most
+      AND (SELECT count(*) FROM of_whole_words) < :most
     LIMIT 1000
 )
 SELECT 'name' AS object_type, found.said AS object_id, found.id AS customer_id, NULL::uuid AS subscription_id
 FROM (
     SELECT * FROM of_all
+    UNION
+    SELECT * FROM of_whole_words
     UNION
     SELECT * FROM of_latest
 ) AS found

@@ -58,6 +58,10 @@ async def test_no_table_that_grows_is_read_whole(busy: Pool) -> None:
     assert whole == {}
 
 
+def id_of(number: int) -> UUID:
+    return UUID(hashlib.md5(f"customer{number}".encode()).hexdigest())
+
+
 async def test_of_what_many_have_the_latest_are_found_and_the_index_is_not_read(
     busy: Pool,
 ) -> None:
@@ -75,6 +79,8 @@ async def test_of_what_many_have_the_latest_are_found_and_the_index_is_not_read(
             assert [one.customer_id for one in found] == [row["id"] for row in latest]
         [oldest] = await find(conn, Words(("jane", "5000")), 3)
         assert oldest.customer_id == UUID(hashlib.md5(b"customer5000").hexdigest())
+        begun = {one.customer_id for one in await find(conn, Words(("doe", "500")), 100)}
+        assert {id_of(500), id_of(5000)} <= begun
         query = READ["find_by_words"]
         given = {"words": Words(("jane",)).tsquery, "most": 3}
         rows = await conn.fetch(
