@@ -49,10 +49,10 @@ async def find(pool: Pool, text: str, most: int, stripe: "StripeGateway | None" 
 
     The text is an id, ours or Stripe's, an e-mail address, a domain (then also names under
     it), or beginnings of words of a name, a company or an e-mail address; of a domain or of one of
-    our ids unless it is named whole. `stripe` is asked for an id that is not on record, and for
-    the number of an invoice. What nothing else finds may be any part of a name, a company or an
-    address, if the database has the index for it. Raises InvalidRequestError if the text is too
-    short or too long, and StripeError.
+    our ids unless it is named whole, and of a whole address unless that is found. `stripe` is
+    asked for an id that is not on record, and for the number of an invoice. What nothing else
+    finds may be any part of a name, a company or an address, if the database has the index for it.
+    Raises InvalidRequestError if the text is too short or too long, and StripeError.
     """
     terms = read_terms(text)
     matches: list[Match] = []

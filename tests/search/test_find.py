@@ -136,6 +136,14 @@ async def test_what_is_between_dots_and_hyphens_of_an_address_finds_it(
     assert await found_by(pool, text) == expected
 
 
+async def test_an_address_that_is_found_whole_is_no_beginning_of_another(
+    service: Service, sold: str
+) -> None:
+    await service.pool.execute("INSERT INTO customers (email) VALUES ('ada@example.community')")
+    assert await found_by(service.pool, "ada@example.com") == ["ada@example.com"]
+    assert await found_by(service.pool, "ada@example.comm") == ["ada@example.community"]
+
+
 async def test_the_beginning_of_one_of_our_ids_finds_it(service: Service, sold: str) -> None:
     row = await service.row(
         "SELECT customer_id::text, tenant_id::text FROM subscriptions WHERE id::text = $1", sold
