@@ -13,8 +13,8 @@ _given: set[int] = set()
 def unused_port() -> int:
     """Return a port of 127.0.0.1 at which nobody listens, each once.
 
-    One that the kernel chooses may be that of somebody's outgoing connection before it is used:
-    this is none of those.
+    A port that the kernel chooses may become that of an outgoing connection before it is used.
+    This one cannot: it is below the kernel's.
     """
     while True:
         port = _LEAST + randbelow(_first_of_the_kernel() - _LEAST)

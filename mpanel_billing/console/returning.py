@@ -123,7 +123,7 @@ def forget_kept(request: web.Request, response: web.Response) -> None:
 
 
 def _path_of(address: str) -> str:
-    """Return the path of an address; empty for what is none."""
+    """Return the path of an address; empty if it is malformed."""
     try:
         return urlsplit(address).path
     except ValueError:

@@ -8,6 +8,7 @@ services are held until a term that is paid for begins.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from mpanel_billing.database.pool import acquired
@@ -36,7 +37,6 @@ from mpanel_billing.subscriptions.lifecycle import (
 from mpanel_billing.subscriptions.price_changes import early_prices, take_back
 from mpanel_billing.subscriptions.promise import hash_state, preview_outdated
 from mpanel_billing.subscriptions.records import Subscription
-from mpanel_billing.subscriptions.repository.changes import Change
 from mpanel_billing.subscriptions.schedules import releasing
 from mpanel_billing.subscriptions.stripe_requests import prepared
 from mpanel_billing.subscriptions.unpaid import find_unpaid, refuse_unpaid
@@ -129,10 +129,8 @@ async def pause(
         early = await early_prices(conn, held)
         return {PAUSE: _pause_params(credits_time=credits_time), **early, **releasing(held), **why}
 
-    async def before(change: Change) -> None:
-        await take_back(mirror, change)
-
     asked = {"until": until, "reason": reason}
+    before = partial(take_back, mirror)
     return await make_change(
         mirror, request, "pause", asked, decide, prepare=prepare, before=before
     )

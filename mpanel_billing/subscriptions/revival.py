@@ -63,14 +63,24 @@ async def preview_revival(
     if revival["successor_stripe_id"] is not None:
         return RevivalPreview(paid_until, successor_id=successor_id)
     _refuse_without_accounts(revival)
-    params = revival_params(
+    params = _params_now(at_stripe, successor_id, paid_until, without_discounts=without_discounts)
+    return RevivalPreview(paid_until, _coupons(params))
+
+
+def _params_now(
+    at_stripe: Mapping[str, Any],
+    successor_id: UUID,
+    paid_until: datetime | None,
+    *,
+    without_discounts: bool,
+) -> Mapping[str, Any]:
+    return revival_params(
         at_stripe,
         successor_id,
         paid_until=paid_until,
         now=datetime.now(UTC),
         without_discounts=without_discounts,
     )
-    return RevivalPreview(paid_until, _coupons(params))
 
 
 def _coupons(params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -106,14 +116,9 @@ async def revive(
         if revival["successor_stripe_id"] is not None:
             return None
         await _plan(conn, ended.id, successor_id, revival)
-        params = revival_params(
-            at_stripe,
-            successor_id,
-            paid_until=revival["paid_until"],
-            now=datetime.now(UTC),
-            without_discounts=without_discounts,
-        )
-        if promise not in {None, RevivalPreview(revival["paid_until"], _coupons(params)).promise}:
+        until = revival["paid_until"]
+        params = _params_now(at_stripe, successor_id, until, without_discounts=without_discounts)
+        if promise not in {None, RevivalPreview(until, _coupons(params)).promise}:
             raise preview_outdated()
         return params
 

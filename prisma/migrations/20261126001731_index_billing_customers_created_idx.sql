@@ -1,4 +1,4 @@
--- For the latest customers, among whom the search looks first.
+-- The search looks among the latest customers first.
 
 -- migrate:up transaction:false
 CREATE INDEX CONCURRENTLY IF NOT EXISTS billing_customers_created_idx ON customers (created_at);
