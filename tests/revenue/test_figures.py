@@ -1,7 +1,7 @@
 """Figures as they are printed: whole amounts that add up, and CSV."""
 
 import csv
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import Any
@@ -191,3 +191,17 @@ async def test_trials_and_the_payments_of_a_day_are_read_by_index(inbox: Inbox) 
 
 def test_a_month_begins_at_midnight() -> None:
     assert midnight(date(2026, 10, 1)) == datetime(2026, 10, 1, tzinfo=UTC)
+
+
+async def test_days_that_are_not_kept_are_read_at_once(inbox: Inbox) -> None:
+    today = datetime.now(UTC).date()
+    async with inbox.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SET LOCAL track_functions = 'all'")
+        await conn.execute("INSERT INTO billing_cash_folds (day) VALUES ($1)", today)
+        days = (today - timedelta(days=2), today + timedelta(days=31))
+        await conn.fetch("SELECT * FROM billing_cash_by_day_v1($1, $2)", *days)
+        reads = await conn.fetchval(
+            "SELECT pg_stat_get_xact_function_calls("
+            "'billing_cash_of_days_v1(date, date)'::regprocedure)"
+        )
+    assert reads == 2  # before the day that is kept, and after it
